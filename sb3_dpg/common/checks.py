@@ -1,0 +1,121 @@
+"""Checks of constructor arguments: each error names the parameter, the value it got and what is allowed."""
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
+from stable_baselines3.common.vec_env import VecEnv
+
+
+def check_real(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> None:
+    """
+    Refuse anything but a number of an interval.
+
+    :param name: Name of the parameter, for the error
+    :param value: Value of the parameter
+    :param low: Lower end of the interval
+    :param high: Upper end of the interval
+    :param low_open: Whether the lower end itself is refused
+    :param high_open: Whether the upper end itself is refused
+    :raises TypeError: if the value is not a real number
+    :raises ValueError: if the value lies outside the interval
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, not {value!r} of type {type(value).__name__}")
+    above = value > low if low_open else value >= low
+    below = value < high if high_open else value <= high
+    if not (above and below):
+        interval = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open or math.isinf(high) else ']'}"
+        raise ValueError(f"{name}={value!r} is out of range: it must lie in {interval}")
+
+
+def check_integer(name: str, value: Any, low: int) -> None:
+    """
+    Refuse anything but an integer of at least ``low``.
+
+    :param name: Name of the parameter, for the error
+    :param value: Value of the parameter
+    :param low: Smallest value that is allowed
+    :raises TypeError: if the value is not an integer
+    :raises ValueError: if the value is smaller than ``low``
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, not {value!r} of type {type(value).__name__}")
+    if value < low:
+        raise ValueError(f"{name}={value!r} is too small: it must be at least {low}")
+
+
+def check_rate(name: str, value: Any) -> None:
+    """
+    Refuse anything but a step size: a finite number that is not negative, or a schedule.
+
+    :param name: Name of the parameter, for the error
+    :param value: Value of the parameter
+    :raises TypeError: if the value is neither a number nor callable
+    :raises ValueError: if the value is negative or not finite
+    """
+    if not callable(value):
+        if isinstance(value, str):
+            raise TypeError(f"{name} must be a number or a schedule, not {value!r}: see sb3_dpg.common.schedules.parse_schedule")
+        check_real(name, value, 0.0, math.inf, high_open=True)
+
+
+def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:
+    """
+    Refuse an environment whose actions are not a bounded box.
+
+    :param env: The environment
+    :param algorithm: Name of the algorithm, for the error
+    :raises ValueError: if the action space is not a ``Box`` or if one of its bounds is infinite
+    """
+    space = env.action_space
+    if not isinstance(space, spaces.Box):
+        raise ValueError(
+            f"action_space={space} of the environment is not supported: {algorithm} learns a deterministic policy "
+            "over continuous actions and needs a gymnasium.spaces.Box"
+        )
+    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+        raise ValueError(
+            f"action_space={space} of the environment has infinite bounds: {algorithm} scales actions to [-1, 1] and needs "
+            "finite ones, for instance by gymnasium.wrappers.RescaleAction"
+        )
+
+
+def check_action_noise(noise: ActionNoise | None, action_dim: int) -> None:
+    """
+    Refuse SB3 noise of a negative scale or of a length other than the action's.
+
+    :param noise: The noise, of whatever class; classes whose scale is unknown are accepted as they are
+    :param action_dim: Number of action dimensions
+    :raises TypeError: if it is not an SB3 ``ActionNoise``
+    :raises ValueError: if its scale is negative or its length does not fit the actions
+    """
+    if noise is None:
+        return
+    if not isinstance(noise, ActionNoise):
+        raise TypeError(f"action_noise must be an SB3 ActionNoise, a specification or None, not {noise!r}")
+    if type(noise) is VectorizedActionNoise:
+        noise = noise.base_noise
+    if isinstance(noise, NormalActionNoise | OrnsteinUhlenbeckActionNoise):
+        mean, sigma = np.asarray(noise._mu), np.asarray(noise._sigma)
+        length = np.broadcast_shapes(mean.shape, sigma.shape)
+        if np.any(sigma < 0):
+            raise ValueError(f"action_noise={noise} has a negative sigma: every entry must be at least 0")
+    elif hasattr(noise, "action_dim"):
+        length = (noise.action_dim,)
+    else:
+        return
+    if length not in ((), (1,), (action_dim,)):
+        raise ValueError(f"action_noise={noise} has shape {length}: the environment has {action_dim} action dimension(s)")

@@ -1,0 +1,182 @@
+"""What BNDDPG and COPDACQ share around their updates: checks, exploration noise, the replay buffer's life."""
+
+import io
+import pathlib
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import maybe_make_env
+
+from sb3_dpg.common.checks import check_action_noise, check_action_space, check_integer, check_rate, check_real
+from sb3_dpg.common.noise import ScheduledNoise, make_noise
+
+class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
+    """
+    The common base of our deterministic actor-critic algorithms.
+
+    A deterministic policy explores by action noise alone, so the noise gets more care here than in SB3: it may be given as
+    a specification that a YAML file can hold, it follows its schedule, its level is logged as ``rollout/noise_std``, it is
+    refitted when the number of environments changes, and training without any is warned about.
+
+    The replay buffer is allocated when there is an environment to fill it: a model that is loaded for acting only
+    (``load(path)`` without ``env``) takes no memory for it.
+
+    :param policy: The policy model to use, a class or the name of an alias
+    :param env: The environment to learn from (if registered in Gym, can be str)
+    :param learning_rate: Learning rate, a number or a schedule of the progress remaining (from 1 to 0)
+    :param action_noise: Exploration noise in the scaled action space [-1, 1]: an SB3 ``ActionNoise``, a specification
+        such as ``{"type": "ornstein-uhlenbeck", "sigma": "lin_0.5_0.05"}`` or None
+    :param policy_kwargs: Additional arguments of the policy; copied, never written into
+    :param kwargs: The other arguments of SB3's ``OffPolicyAlgorithm``, by keyword
+    :raises TypeError: if an argument has the wrong type
+    :raises ValueError: if an argument is out of its range or the actions are not a bounded ``Box``
+    """
+
+    def __init__(
+        self,
+        policy: str | type[BasePolicy],
+        env: GymEnv | str | None,
+        learning_rate: float | Schedule,
+        *,
+        action_noise: ActionNoise | Mapping[str, Any] | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        check_rate("learning_rate", learning_rate)
+        self._check_common_arguments(kwargs)
+        if env is not None:
+            env = maybe_make_env(env, verbose)
+            check_action_space(env, type(self).__name__)
+        super().__init__(
+            policy,
+            env,  # type: ignore[arg-type]  # SB3's own `load` passes None
+            learning_rate,
+            policy_kwargs=dict(policy_kwargs or {}),
+            replay_buffer_kwargs=dict(replay_buffer_kwargs or {}),
+            verbose=verbose,
+            sde_support=False,
+            supported_action_spaces=(spaces.Box,),
+            support_multi_env=True,
+            **kwargs,
+        )
+        self._warned_without_noise = False
+        self._replay_buffer_deferred = False
+        if env is not None:
+            action_dim = get_action_dim(self.action_space)
+            self.action_noise = make_noise(action_noise, action_dim)
+            check_action_noise(self.action_noise, action_dim)
+
+    @staticmethod
+    def _check_common_arguments(arguments: Mapping[str, Any]) -> None:
+        """
+        :param arguments: Those of SB3's ``OffPolicyAlgorithm`` that were given
+        """
+        for name, low in (("buffer_size", 1), ("learning_starts", 0), ("batch_size", 1), ("n_steps", 1)):
+            if name in arguments:
+                check_integer(name, arguments[name], low)
+        if "gradient_steps" in arguments:
+            check_integer("gradient_steps", arguments["gradient_steps"], -1)
+        if "tau" in arguments:
+            check_real("tau", arguments["tau"], 0.0, 1.0, low_open=True)
+        if "gamma" in arguments:
+            check_real("gamma", arguments["gamma"], 0.0, 1.0)
+
+    def _setup_model(self) -> None:
+        full_size = self.buffer_size
+        self._replay_buffer_deferred = self.env is None and self.replay_buffer is None
+        if self._replay_buffer_deferred:
+            # SB3 builds the buffer here whatever the model is loaded for: a stand-in of one transition an environment
+            self.buffer_size = self.n_envs
+        super()._setup_model()
+        self.buffer_size = full_size
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        super().set_env(env, force_reset)
+        if self._replay_buffer_deferred:
+            self._replay_buffer_deferred = False
+            self.replay_buffer = self._make_replay_buffer()
+
+    def load_replay_buffer(self, path: str | pathlib.Path | io.BufferedIOBase, truncate_last_traj: bool = True) -> None:
+        super().load_replay_buffer(path, truncate_last_traj)
+        self._replay_buffer_deferred = False
+
+    def _make_replay_buffer(self) -> ReplayBuffer:
+        """
+        :return: A replay buffer of the full size, empty, as SB3's ``_setup_model`` makes it
+        """
+        assert self.replay_buffer_class is not None
+        return self.replay_buffer_class(
+            self.buffer_size,
+            self.observation_space,
+            self.action_space,
+            device=self.device,
+            n_envs=self.n_envs,
+            optimize_memory_usage=self.optimize_memory_usage,
+            **self.replay_buffer_kwargs,
+        )
+
+    def _setup_learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        reset_num_timesteps: bool = True,
+        tb_log_name: str = "run",
+        progress_bar: bool = False,
+    ) -> tuple[int, BaseCallback]:
+        assert self.env is not None, "You must set the environment before calling learn()"
+        if self.action_noise is None and not self._warned_without_noise:
+            self._warned_without_noise = True
+            self._warn_without_noise()
+        self._fit_action_noise(self.env.num_envs)
+        noise = self.action_noise
+        total_timesteps, callback = super()._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        if isinstance(noise, ScheduledNoise):
+            # It draws for all environments at once: undo SB3's wrapping, which would copy it once per environment
+            self.action_noise = noise
+        # SB3 leaves the progress of the last training in place until the first step is done
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        return total_timesteps, callback
+
+    def _fit_action_noise(self, n_envs: int) -> None:
+        """
+        Make the noise fit the number of environments, which may differ from the one it was saved with.
+
+        :param n_envs: Number of environments
+        """
+        if isinstance(self.action_noise, ScheduledNoise):
+            self.action_noise.resize(n_envs)
+        elif isinstance(self.action_noise, VectorizedActionNoise) and self.action_noise.n_envs != n_envs:
+            base_noise = self.action_noise.base_noise
+            self.action_noise = VectorizedActionNoise(base_noise, n_envs) if n_envs > 1 else base_noise
+
+    def _warn_without_noise(self) -> None:
+        warnings.warn(
+            f"{type(self).__name__} is trained without action_noise: a deterministic policy does not explore by itself and "
+            "can settle on doing nothing (MountainCarContinuous-v0 is the classic trap). "
+            "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        super()._update_current_progress_remaining(num_timesteps, total_timesteps)
+        if isinstance(self.action_noise, ScheduledNoise):
+            self.action_noise.update(self._current_progress_remaining)
+
+    def dump_logs(self) -> None:
+        if isinstance(self.action_noise, ScheduledNoise):
+            self.logger.record("rollout/noise_std", float(self.action_noise.std.mean()))
+        super().dump_logs()
