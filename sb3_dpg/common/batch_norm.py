@@ -19,12 +19,10 @@ class BatchNormStatistics:
     A network without such layers is fine, and everything here is then without effect.
 
     :param network: The network; its layers are looked up once, here
-    :param excluded: A network whose layers are left out (a features extractor that another network owns)
     """
 
-    def __init__(self, network: nn.Module, excluded: nn.Module | None = None) -> None:
-        foreign = set() if excluded is None else set(excluded.modules())
-        self.layers = [layer for layer in network.modules() if isinstance(layer, NORM_LAYERS) and layer not in foreign]
+    def __init__(self, network: nn.Module) -> None:
+        self.layers = [layer for layer in network.modules() if isinstance(layer, NORM_LAYERS)]
         self.buffers = [buffer for layer in self.layers for buffer in layer.buffers()]
 
     @contextmanager

@@ -14,7 +14,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import maybe_make_env
+from stable_baselines3.common.base_class import maybe_make_env
 
 from sb3_dpg.common.checks import check_action_noise, check_action_space, check_integer, check_rate, check_real
 from sb3_dpg.common.noise import ScheduledNoise, make_noise

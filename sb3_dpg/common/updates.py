@@ -1,0 +1,55 @@
+"""The steps that every update of a deep actor-critic is made of."""
+
+from collections.abc import Sequence
+
+import torch as th
+from stable_baselines3.common.type_aliases import TensorDict
+from torch import nn
+
+
+def gradient_step(
+    optimizer: th.optim.Optimizer, loss: th.Tensor, parameters: Sequence[nn.Parameter], gradient_clip: float | None
+) -> None:
+    """
+    One step down the gradient of a loss, for some of the parameters that it depends on.
+
+    Gradients of the others are not computed: those of the critic's weights, which the actor's loss would otherwise compute
+    and throw away, are a third of its backward pass.
+
+    :param optimizer: The optimizer of these parameters
+    :param loss: The loss, a scalar
+    :param parameters: The parameters to step
+    :param gradient_clip: Largest norm of their gradient, None for no limit
+    """
+    optimizer.zero_grad()
+    loss.backward(inputs=parameters)
+    if gradient_clip is not None:
+        nn.utils.clip_grad_norm_(parameters, gradient_clip)
+    optimizer.step()
+
+
+@th.no_grad()
+def polyak_update(parameters: list[nn.Parameter], target_parameters: list[nn.Parameter], tau: float) -> None:
+    """
+    theta' <- tau theta + (1 - tau) theta', one call for all tensors.
+
+    :param parameters: theta, of the online networks
+    :param target_parameters: theta', of the target networks, changed in place
+    :param tau: The soft update coefficient, in (0, 1]
+    """
+    th._foreach_lerp_(target_parameters, parameters, tau)
+
+
+def join(first: th.Tensor | TensorDict, second: th.Tensor | TensorDict) -> th.Tensor | TensorDict:
+    """
+    Two batches of observations as one.
+
+    :param first: Observations, tensors of the shape (batch_size, ...), possibly by key
+    :param second: Observations of the same form
+    :return: Observations, (2 * batch_size, ...), the first batch first
+    """
+    if isinstance(first, dict):
+        assert isinstance(second, dict)
+        return {key: th.cat([value, second[key]]) for key, value in first.items()}
+    assert isinstance(second, th.Tensor)
+    return th.cat([first, second])
