@@ -1,0 +1,3 @@
+from sb3_dpg.copdacq.copdacq import COPDACQ
+
+__all__ = ["COPDACQ"]
