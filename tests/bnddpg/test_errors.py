@@ -1,0 +1,98 @@
+"""Bad input is refused at construction, by an error that names the parameter and what is allowed."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.noise import NormalActionNoise
+
+from sb3_dpg import BNDDPG
+
+
+class Environment(gym.Env):
+    observation_space = spaces.Box(-1, 1, (2,))
+
+    def __init__(self, action_space: spaces.Space) -> None:
+        self.action_space = action_space
+
+    def reset(self, *, seed=None, options=None):
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize(
+    ("action_space", "message"),
+    [
+        (spaces.Discrete(3), r"action_space=Discrete\(3\).*BNDDPG.*needs a gymnasium.spaces.Box"),
+        (spaces.MultiBinary(2), "needs a gymnasium.spaces.Box"),
+        (spaces.Box(-np.inf, np.inf, (1,)), "infinite bounds.*finite"),
+        (spaces.Box(np.array([-1.0, -np.inf]), np.array([1.0, 1.0]), dtype=np.float64), "infinite bounds"),
+    ],
+)
+def test_action_spaces(action_space, message):
+    with pytest.raises(ValueError, match=message):
+        BNDDPG("MlpPolicy", Environment(action_space))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        (dict(batch_norm_mode="batch"), ValueError, "batch_norm_mode='batch'.*joint, target-batch, running, none"),
+        (dict(tau=0.0), ValueError, r"tau=0.0.*\(0, 1\]"),
+        (dict(tau=1.5), ValueError, r"tau=1.5.*\(0, 1\]"),
+        (dict(tau="half"), TypeError, "tau must be a number, not 'half'"),
+        (dict(gamma=-0.1), ValueError, r"gamma=-0.1.*\[0, 1\]"),
+        (dict(gamma=float("nan")), ValueError, "gamma=nan"),
+        (dict(batch_size=1), ValueError, "batch_size=1.*at least 2 or batch_norm_mode='none'"),
+        (dict(batch_size=0, batch_norm_mode="none"), ValueError, "batch_size=0.*at least 1"),
+        (dict(batch_size=2.5), TypeError, "batch_size must be an integer"),
+        (dict(buffer_size=0), ValueError, "buffer_size=0"),
+        (dict(learning_starts=-1), ValueError, "learning_starts=-1"),
+        (dict(gradient_steps=-2), ValueError, "gradient_steps=-2"),
+        (dict(n_steps=0), ValueError, "n_steps=0"),
+        (dict(learning_rate=-1e-3), ValueError, "learning_rate=-0.001"),
+        (dict(learning_rate="fast"), TypeError, "learning_rate must be a number or a schedule, not 'fast'"),
+        (dict(actor_learning_rate=float("inf")), ValueError, "actor_learning_rate=inf"),
+        (dict(policy_delay=0), ValueError, "policy_delay=0.*at least 1"),
+        (dict(target_policy_noise=-0.1), ValueError, "target_policy_noise=-0.1"),
+        (dict(target_noise_clip=-0.1), ValueError, "target_noise_clip=-0.1"),
+        (dict(gradient_clip=0.0), ValueError, "gradient_clip=0.0"),
+        (dict(action_noise=NormalActionNoise(np.zeros(1), -np.ones(1))), ValueError, "negative sigma"),
+        (dict(action_noise=NormalActionNoise(np.zeros(2), np.ones(2))), ValueError, r"shape \(2,\).*1 action dimension"),
+        (dict(action_noise=0.1), TypeError, "action_noise"),
+        (dict(action_noise=dict(type="normal", sigma=-0.1)), ValueError, "sigma"),
+        (dict(action_noise=dict(type="brown", sigma=0.1)), ValueError, "brown"),
+        (dict(action_noise=dict(type="normal", sigma=[0.1, 0.2])), ValueError, "sigma"),
+        (dict(policy_kwargs=dict(n_critics=0)), ValueError, "n_critics=0"),
+        (dict(policy_kwargs=dict(batch_norm_momentum=0.0)), ValueError, "batch_norm_momentum=0.0"),
+        (dict(policy_kwargs=dict(batch_norm_eps=0.0)), ValueError, "batch_norm_eps=0.0"),
+        (dict(policy_kwargs=dict(action_layer=3)), ValueError, r"action_layer=3.*2 hidden layer\(s\)"),
+        (dict(policy_kwargs=dict(final_init=-1.0)), ValueError, "final_init=-1.0"),
+        (dict(policy_kwargs=dict(renorm_warmup_steps=-1)), ValueError, "renorm_warmup_steps=-1"),
+    ],
+)
+def test_arguments(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        BNDDPG("MlpPolicy", "Pendulum-v1", **dict(buffer_size=10) | kwargs)
+
+
+def test_train_refuses_a_batch_of_one():
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10)
+    with pytest.raises(ValueError, match="batch_size=1"):
+        model.train(1, batch_size=1)
+
+
+def test_the_signature_contains_that_of_ddpg():
+    import inspect
+
+    from stable_baselines3 import DDPG, TD3
+
+    ours = inspect.signature(BNDDPG.__init__).parameters
+    theirs = inspect.signature(DDPG.__init__).parameters
+    assert set(theirs) <= set(ours)
+    assert "stats_window_size" in ours  # which SB3's own DDPG lacks and TD3 has
+    assert set(inspect.signature(TD3.__init__).parameters) <= set(ours)
+    different = {name for name in theirs if theirs[name].default != ours[name].default}
+    assert different == set()

@@ -1,0 +1,110 @@
+"""Saved, loaded and continued is as if never interrupted."""
+
+import random
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_dpg import BNDDPG
+
+
+def make(**kwargs) -> BNDDPG:
+    return BNDDPG(
+        "MlpPolicy",
+        make_vec_env("Pendulum-v1", 1, seed=0),
+        seed=0,
+        device="cpu",
+        learning_starts=20,
+        batch_size=16,
+        buffer_size=1000,
+        learning_rate=lambda progress: 1e-3 * progress,
+        action_noise=dict(type="ornstein-uhlenbeck", sigma="lin_0.5_0.1"),
+        policy_kwargs=dict(net_arch=[16, 16]),
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize("mode", ["joint", "running", "none"])
+def test_continued_training_is_exact(tmp_path, mode):
+    """
+    The break is at the end of an episode, so that both trainings go on from a reset; NumPy's and PyTorch's random states
+    are what a checkpoint of a whole process would hold.
+    """
+    n_half = 200  # the length of Pendulum-v1's episodes
+    unbroken = make(batch_norm_mode=mode, policy_delay=2)
+    unbroken.learn(n_half)
+    unbroken.save(tmp_path / "model")
+    unbroken.save_replay_buffer(tmp_path / "buffer")
+    states = random.getstate(), np.random.get_state(), th.get_rng_state()
+    unbroken.env.seed(5)
+    unbroken.learn(n_half, reset_num_timesteps=False)
+
+    env = make_vec_env("Pendulum-v1", 1, seed=0)
+    resumed = BNDDPG.load(tmp_path / "model", env=env, device="cpu")
+    resumed.load_replay_buffer(tmp_path / "buffer")
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    th.set_rng_state(states[2])
+    # The unbroken environment has been reset by its last step: this one gets the same state by the same seed
+    resumed.env.seed(5)
+    unbroken_first = unbroken.replay_buffer.observations[n_half]
+    resumed.learn(n_half, reset_num_timesteps=False)
+    resumed_first = resumed.replay_buffer.observations[n_half]
+    assert resumed.num_timesteps == unbroken.num_timesteps == 2 * n_half
+    if np.array_equal(unbroken_first, resumed_first):
+        for (name, ours), theirs in zip(resumed.policy.state_dict().items(), unbroken.policy.state_dict().values(), strict=True):
+            assert th.equal(ours, theirs), name
+    else:
+        pytest.fail("the environments of the two trainings did not start alike")
+
+
+def test_parameters_with_optimizers_round_trip(tmp_path):
+    model = make()
+    model.learn(60)
+    parameters = model.get_parameters()
+    assert set(parameters) == {"policy", "actor.optimizer", "critic.optimizer"}
+    other = make()
+    other.set_parameters(parameters)
+    for name in ("actor", "critic"):
+        ours = getattr(other, name).optimizer.state_dict()["state"]
+        theirs = getattr(model, name).optimizer.state_dict()["state"]
+        assert len(ours) > 0
+        assert all(th.equal(ours[i]["exp_avg"], theirs[i]["exp_avg"]) for i in theirs)
+    obs = model.observation_space.sample()
+    np.testing.assert_array_equal(other.predict(obs)[0], model.predict(obs)[0])
+
+
+def test_loading_for_acting_allocates_no_replay_buffer(tmp_path):
+    model = make()
+    model.learn(60)
+    model.save(tmp_path / "model")
+    acting = BNDDPG.load(tmp_path / "model")
+    assert acting.replay_buffer.buffer_size == 1
+    assert acting.buffer_size == 1000
+    acting.set_env(make_vec_env("Pendulum-v1", 1))
+    assert acting.replay_buffer.buffer_size == 1000
+    acting.learn(40)
+    assert acting.replay_buffer.pos == 40
+
+
+def test_a_loaded_replay_buffer_survives_set_env(tmp_path):
+    model = make()
+    model.learn(60)
+    model.save(tmp_path / "model")
+    model.save_replay_buffer(tmp_path / "buffer")
+    loaded = BNDDPG.load(tmp_path / "model")
+    loaded.load_replay_buffer(tmp_path / "buffer")
+    loaded.set_env(make_vec_env("Pendulum-v1", 1))
+    assert loaded.replay_buffer.pos == 60
+
+
+def test_load_can_change_arguments(tmp_path):
+    model = make()
+    model.save(tmp_path / "model")
+    loaded = BNDDPG.load(tmp_path / "model", env=make_vec_env("Pendulum-v1", 2), learning_rate=5e-4, batch_size=8)
+    assert loaded.lr_schedule(1.0) == 5e-4
+    loaded.learn(60)
+    assert loaded.critic.optimizer.param_groups[0]["lr"] == 5e-4
+    assert loaded.replay_buffer.n_envs == 2

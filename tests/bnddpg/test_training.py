@@ -1,0 +1,245 @@
+"""Everything that SB3's DDPG can be asked to do."""
+
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3 import HerReplayBuffer
+from stable_baselines3.common.buffers import NStepReplayBuffer
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import BitFlippingEnv, FakeImageEnv, SimpleMultiObsEnv
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
+
+from sb3_dpg import BNDDPG
+from sb3_dpg.bnddpg import BNDDPGPolicy
+from sb3_dpg.bnddpg.bnddpg import BATCH_NORM_MODES
+from sb3_dpg.bnddpg.policies import Actor
+
+NOISE = dict(type="normal", sigma=0.1)
+SMALL = dict(
+    learning_starts=20, batch_size=16, buffer_size=500, device="cpu", action_noise=NOISE, policy_kwargs=dict(net_arch=[16, 16])
+)
+
+
+def weights(model) -> th.Tensor:
+    return th.cat([p.detach().flatten() for p in model.policy.parameters()])
+
+
+def train(policy, env, n_steps=60, **kwargs) -> BNDDPG:
+    kwargs = SMALL | kwargs
+    model = BNDDPG(policy, env, seed=0, **kwargs)
+    before = weights(model).clone()
+    model.learn(n_steps)
+    assert th.isfinite(weights(model)).all()
+    assert not th.equal(weights(model), before)
+    return model
+
+
+@pytest.mark.parametrize("mode", BATCH_NORM_MODES)
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        dict(policy_delay=2, target_policy_noise=0.2, policy_kwargs=dict(net_arch=[16, 16], n_critics=2)),
+        dict(gradient_clip=0.5, policy_kwargs=dict(net_arch=[16, 16], action_layer=1)),
+        dict(policy_kwargs=dict(net_arch=dict(pi=[8], qf=[16, 8, 8]), action_layer=2, norm_after_action=False)),
+        dict(policy_kwargs=dict(net_arch=[], share_features_extractor=True)),
+    ],
+    ids=["td3", "clip", "late-action", "linear-shared"],
+)
+def test_options(mode, kwargs):
+    train("MlpPolicy", "Pendulum-v1", batch_norm_mode=mode, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "kwargs", [dict(train_freq=(1, "episode"), gradient_steps=-1), dict(train_freq=4, gradient_steps=2), dict(n_steps=3)]
+)
+def test_loop_options(kwargs):
+    n_steps = 230 if kwargs.get("train_freq") == (1, "episode") else 60
+    model = train("MlpPolicy", "Pendulum-v1", n_steps, **kwargs)
+    assert model._n_updates > 0
+    if "n_steps" in kwargs:
+        assert isinstance(model.replay_buffer, NStepReplayBuffer)
+
+
+@pytest.mark.parametrize("vec_env_cls", [None, SubprocVecEnv])
+def test_several_environments(vec_env_cls):
+    env = make_vec_env("Pendulum-v1", 3, seed=0, vec_env_cls=vec_env_cls)
+    model = train("MlpPolicy", env, 90, gradient_steps=-1)
+    assert model.replay_buffer.n_envs == 3
+    env.close()
+
+
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("channel_last", [False, True])
+def test_images(channel_last, share):
+    env = FakeImageEnv(screen_height=36, screen_width=36, n_channels=1, discrete=False, channel_first=not channel_last)
+    model = train(
+        "CnnPolicy", env, 40, policy_kwargs=dict(net_arch=[16], share_features_extractor=share), buffer_size=100, batch_size=4
+    )
+    obs = model.get_env().reset()
+    assert model.predict(obs)[0].shape == (1, *env.action_space.shape)
+
+
+def test_dictionary_observations():
+    env = SimpleMultiObsEnv(discrete_actions=False)
+    train("MultiInputPolicy", env)
+
+
+def test_hindsight_replay():
+    env = BitFlippingEnv(n_bits=4, continuous=True)
+    train("MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, replay_buffer_kwargs=dict(n_sampled_goal=2))
+
+
+def test_vec_normalize_is_applied_to_the_batches():
+    env = VecNormalize(make_vec_env("Pendulum-v1", 2, seed=0))
+    model = train("MlpPolicy", env)
+    assert model.get_vec_normalize_env() is env
+    assert env.obs_rms.count > 50
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Discrete(4), spaces.MultiDiscrete([3, 2]), spaces.MultiBinary(3), spaces.Box(-1, 1, (2, 3))]
+)
+def test_other_observation_spaces(space):
+    class RandomObservations(gym.Env):
+        observation_space = space
+        action_space = spaces.Box(-2, 3, (2,))
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self.observation_space.sample(), {}
+
+        def step(self, action):
+            return self.observation_space.sample(), float(action.sum()), self.np_random.random() < 0.1, False, {}
+
+    train("MlpPolicy", RandomObservations())
+
+
+def test_learning_rates_follow_their_schedules():
+    model = train(
+        "MlpPolicy", "Pendulum-v1", 100, learning_rate=lambda progress: 1e-3 * progress, actor_learning_rate=lambda p: 1e-4 * p**2
+    )
+    # The last training happens after step 100 of 100, with the progress after that step
+    assert model.critic.optimizer.param_groups[0]["lr"] == pytest.approx(0.0)
+    model = train("MlpPolicy", "Pendulum-v1", 100, learning_rate=1e-3, actor_learning_rate=lambda progress: 1e-4 * (1 + progress))
+    assert model.actor.optimizer.param_groups[0]["lr"] == pytest.approx(1e-4)
+    assert model.critic.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
+    assert model.logger.name_to_value["train/actor_learning_rate"] == pytest.approx(1e-4)
+
+
+def test_gradient_clip_limits_the_step():
+    """With plain gradient descent of rate 1 the step of the critic is its gradient."""
+    lengths = []
+    for clip in (None, 0.01):
+        model = BNDDPG(
+            "MlpPolicy",
+            "Pendulum-v1",
+            seed=0,
+            learning_rate=1.0,
+            gradient_clip=clip,
+            **SMALL | dict(policy_kwargs=dict(net_arch=[8], optimizer_class=th.optim.SGD)),
+        )
+        model.learn(20)
+        before = th.cat([p.detach().flatten() for p in model.critic.parameters()])
+        model.train(1, 16)
+        after = th.cat([p.detach().flatten() for p in model.critic.parameters()])
+        lengths.append((after - before).norm().item())
+    assert lengths[0] > 0.02
+    assert lengths[1] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_seeds_are_exact():
+    first, second, other = (
+        BNDDPG("MlpPolicy", "Pendulum-v1", seed=seed, **SMALL | dict(action_noise=dict(type="ornstein-uhlenbeck", sigma=0.3)))
+        for seed in (1, 1, 2)
+    )
+    for model in (first, second, other):
+        model.set_random_seed(model.seed)
+        model.learn(100)
+    assert th.equal(weights(first), weights(second))
+    assert not th.equal(weights(first), weights(other))
+
+
+def test_predict_does_not_depend_on_the_batch_or_the_mode():
+    model = train("MlpPolicy", "Pendulum-v1")
+    obs = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
+    model.policy.set_training_mode(True)
+    together = model.predict(obs)[0]
+    model.policy.set_training_mode(False)
+    one_by_one = np.stack([model.predict(o)[0] for o in obs])
+    np.testing.assert_allclose(together, one_by_one, atol=1e-5)
+
+
+@pytest.mark.parametrize("renorm", [False, True])
+def test_policy_and_actor_are_saved_alone(tmp_path, renorm):
+    model = train("MlpPolicy", "Pendulum-v1", policy_kwargs=dict(net_arch=[8], renorm=renorm, final_init=1e-3, action_layer=1))
+    obs = model.observation_space.sample()
+    for part, cls in ((model.policy, BNDDPGPolicy), (model.actor, Actor)):
+        part.save(tmp_path / "part.pt")
+        loaded = cls.load(tmp_path / "part.pt", device="cpu")
+        np.testing.assert_array_equal(loaded.predict(obs)[0], part.predict(obs)[0])
+
+
+def test_arguments_are_left_as_they_were():
+    policy_kwargs = dict(net_arch=[8], optimizer_kwargs=dict(eps=1e-7))
+    buffer_kwargs = {}
+    BNDDPG("MlpPolicy", "Pendulum-v1", n_steps=2, policy_kwargs=policy_kwargs, replay_buffer_kwargs=buffer_kwargs, buffer_size=9)
+    assert policy_kwargs == dict(net_arch=[8], optimizer_kwargs=dict(eps=1e-7))
+    assert buffer_kwargs == {}
+
+
+def test_missing_noise_is_warned_about_once():
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", **SMALL | dict(action_noise=None))
+    with pytest.warns(UserWarning, match="MountainCarContinuous"):
+        model.learn(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.learn(2)
+
+
+def test_paper_setting():
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", seed=0, device="cpu", **BNDDPG.paper_kwargs() | dict(buffer_size=100))
+    norms = [module for module in model.actor.modules() if isinstance(module, th.nn.BatchNorm1d)]
+    assert [norm.num_features for norm in norms] == [3, 400, 300]
+    q_network = model.critic.q_networks[0]
+    assert [type(m).__name__ for m in q_network.trunk] == ["BatchNorm1d", "Linear", "BatchNorm1d", "ReLU"]
+    assert [type(m).__name__ for m in q_network.head] == ["Linear", "ReLU", "Linear"]
+    assert (q_network.head[0].in_features, q_network.head[0].out_features) == (401, 300)
+    assert q_network.head[-1].weight.abs().max() <= 3e-3
+    assert 0.9 / 400**0.5 < q_network.head[0].bias.abs().max() < 1 / 400**0.5  # fan_in is 401
+    assert model.critic.optimizer.param_groups[0]["weight_decay"] == 1e-2
+    assert model.actor.optimizer.param_groups[0]["weight_decay"] == 0
+    assert (model.lr_schedule(1), model.actor_lr_schedule(1)) == (1e-3, 1e-4)
+    assert (model.tau, model.gamma, model.batch_size) == (0.001, 0.99, 64)
+    assert model.action_noise.stationary_std == pytest.approx(0.2 / (1 - np.exp(-0.3)) ** 0.5 * ((1 - np.exp(-0.3)) / 0.3) ** 0.5)
+
+
+def test_paper_setting_from_pixels():
+    env = FakeImageEnv(screen_height=64, screen_width=64, n_channels=9, discrete=False, channel_first=True)
+    kwargs = BNDDPG.paper_kwargs(pixels=True) | dict(buffer_size=40, learning_starts=5)
+    model = BNDDPG("CnnPolicy", env, seed=0, device="cpu", **kwargs)
+    convolutions = [m for m in model.actor.modules() if isinstance(m, th.nn.Conv2d)]
+    assert [c.out_channels for c in convolutions] == [32, 32, 32]
+    assert [m.out_features for m in model.actor.mu if isinstance(m, th.nn.Linear)] == [200, 200, env.action_space.shape[0]]
+    model.learn(8)
+    assert th.isfinite(weights(model)).all()
+
+
+def test_custom_extractor_in_the_policy():
+    model = train("MlpPolicy", "Pendulum-v1", policy_kwargs=dict(features_extractor_class=FlattenExtractor, net_arch=[8]))
+    assert isinstance(model.actor.features_extractor, FlattenExtractor)
+
+
+def test_sb3_noise_of_one_environment_serves_several(tmp_path):
+    """SB3's wrapper of a noise keeps the number of environments that it was made for: ours is refitted."""
+    model = train("MlpPolicy", make_vec_env("Pendulum-v1", 3), action_noise=NormalActionNoise(np.zeros(1), np.ones(1)))
+    model.save(tmp_path / "model")
+    for n_envs in (1, 2):
+        loaded = BNDDPG.load(tmp_path / "model", env=make_vec_env("Pendulum-v1", n_envs))
+        loaded.learn(40)
+        assert loaded.num_timesteps >= 40
