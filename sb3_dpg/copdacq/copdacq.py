@@ -1,7 +1,325 @@
 """COPDAC-Q: the compatible off-policy deterministic actor-critic (Silver et al. 2014)."""
 
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import torch as th
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
+from stable_baselines3.common.utils import FloatSchedule
+
+from sb3_dpg.common.checks import check_rate, check_real
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
+from sb3_dpg.common.schedules import parse_schedule
+from sb3_dpg.copdacq.buffers import LatestTransitions
+from sb3_dpg.copdacq.guard import DivergenceError, DivergenceGuard
+from sb3_dpg.copdacq.policies import CompatiblePolicy, LinearPolicy, MlpPolicy
+from sb3_dpg.copdacq.updates import StepSizes, Transitions, copdac_q, gradient_q_correction, td_error
+
+SelfCOPDACQ = TypeVar("SelfCOPDACQ", bound="COPDACQ")
+
+GRADIENT_Q = (False, True, "full")
 
 
 class COPDACQ(DeterministicOffPolicyAlgorithm):
-    """Compatible off-policy deterministic actor-critic, COPDAC-Q."""
+    """
+    Compatible Off-Policy Deterministic Actor-Critic with a Q-learning critic (COPDAC-Q), or with a gradient Q-learning critic
+    (COPDAC-GQ).
+
+    Paper: https://proceedings.mlr.press/v32/silver14.pdf (Silver et al. 2014, section 4.3)
+
+    It learns online, as in the paper: each step in the environment makes one update from that transition (from the mean over
+    the newest transitions of all environments, where there are several). With ``buffer_size`` above 1 it learns from
+    minibatches of a replay buffer instead, with all of SB3's options for that.
+
+    Step sizes are per active feature: each is divided by the number of features that are nonzero at once (``n_active`` of the
+    features: the number of tilings for tile coding), so that a ``value_learning_rate`` of 1 corrects all of a state's TD error
+    at once. Rewards need no scaling: multiplying all of them by c has the same effect as multiplying ``actor_learning_rate``
+    by c.
+
+    :param policy: The policy model to use (LinearPolicy, MlpPolicy)
+    :param env: The environment to learn from (if registered in Gym, can be str)
+    :param learning_rate: Step size of whatever has none of its own; each of the step sizes is a number, a schedule of the
+        progress remaining (from 1 to 0) or a string such as ``"lin_0.2_0.02"``
+    :param buffer_size: 1: learn online from the newest transition of each environment. Otherwise the size of the replay
+        buffer, in transitions
+    :param learning_starts: How many steps to collect by uniformly random actions before learning starts
+    :param batch_size: Minibatch size for each update from a replay buffer
+    :param gamma: The discount factor, in [0, 1]
+    :param train_freq: Update the model every ``train_freq`` steps, or a tuple of frequency and unit like ``(2, "episode")``;
+        online it is 1
+    :param gradient_steps: How many updates to do after each rollout, -1: as many as steps done in the environment
+    :param action_noise: Exploration noise: an SB3 ``ActionNoise`` or a specification such as
+        ``{"type": "ornstein-uhlenbeck", "sigma": "lin_0.5_0.05"}``
+    :param replay_buffer_class: Replay buffer class to use, None: selected automatically
+    :param replay_buffer_kwargs: Keyword arguments to pass to the replay buffer on creation
+    :param optimize_memory_usage: Enable a memory efficient variant of the replay buffer at a cost of more complexity
+    :param n_steps: When n_steps > 1, uses n-step returns (with SB3's ``NStepReplayBuffer``); needs a replay buffer
+    :param actor_learning_rate: alpha_theta, step size of the policy
+    :param advantage_learning_rate: alpha_w, step size of the advantage
+    :param value_learning_rate: alpha_v, step size of the value
+    :param gradient_q: True: COPDAC-GQ, the paper's gradient Q-learning critic. ``"full"``: gradient Q-learning with all
+        features of the critic in its correction, which stays stable under zero-mean exploration too. False: COPDAC-Q
+    :param correction_learning_rate: alpha_u, step size of gradient Q-learning's correction
+    :param natural_gradient: Whether the actor follows the natural gradient, theta += alpha_theta w
+    :param max_td_error: Training stops with a :class:`DivergenceError` where an absolute TD error exceeds this number
+    :param stats_window_size: Window size for the rollout logging, in episodes
+    :param tensorboard_log: The log location for tensorboard (if None, no logging)
+    :param policy_kwargs: Additional arguments to be passed to the policy, see :class:`LinearPolicy` and :class:`MlpPolicy`
+    :param verbose: Verbosity level: 0 for no output, 1 for info messages, 2 for debug messages
+    :param seed: Seed for the pseudo random generators
+    :param device: Device (cpu, cuda, ...) on which the code should be run; online learning is fastest on the CPU
+    :param _init_setup_model: Whether or not to build the network at the creation of the instance
+    :raises TypeError: if an argument has the wrong type
+    :raises ValueError: if an argument is out of its range, the actions are not a bounded ``Box``, or the features need bounds
+        that the observations do not have
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "LinearPolicy": LinearPolicy,
+        "MlpPolicy": MlpPolicy,
+    }
+    policy: CompatiblePolicy
+
+    def __init__(
+        self,
+        policy: str | type[CompatiblePolicy],
+        env: GymEnv | str,
+        learning_rate: float | str | Schedule = 0.2,
+        buffer_size: int = 1,
+        learning_starts: int = 0,
+        batch_size: int = 64,
+        gamma: float = 0.99,
+        train_freq: int | tuple[int, str] = 1,
+        gradient_steps: int = 1,
+        action_noise: ActionNoise | Mapping[str, Any] | None = None,
+        replay_buffer_class: type[ReplayBuffer] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        optimize_memory_usage: bool = False,
+        n_steps: int = 1,
+        *,
+        actor_learning_rate: float | str | Schedule | None = 0.01,
+        advantage_learning_rate: float | str | Schedule | None = None,
+        value_learning_rate: float | str | Schedule | None = None,
+        gradient_q: bool | str = False,
+        correction_learning_rate: float | str | Schedule | None = None,
+        natural_gradient: bool = False,
+        max_td_error: float = 1e6,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: th.device | str = "cpu",
+        _init_setup_model: bool = True,
+    ) -> None:
+        if gradient_q not in GRADIENT_Q:
+            raise ValueError(f"gradient_q={gradient_q!r} is unknown: it must be one of {', '.join(map(repr, GRADIENT_Q))}")
+        check_real("max_td_error", max_td_error, 0.0, low_open=True)
+        self._check_online(buffer_size, replay_buffer_class, train_freq, n_steps)
+        if buffer_size == 1 and replay_buffer_class is None:
+            replay_buffer_class = LatestTransitions
+        super().__init__(
+            policy,
+            env,
+            step_size("learning_rate", learning_rate),
+            buffer_size=buffer_size,
+            learning_starts=learning_starts,
+            batch_size=batch_size,
+            gamma=gamma,
+            train_freq=train_freq,
+            gradient_steps=gradient_steps,
+            action_noise=action_noise,
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs=policy_kwargs,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+        )
+        self.actor_learning_rate = step_size("actor_learning_rate", actor_learning_rate)
+        self.advantage_learning_rate = step_size("advantage_learning_rate", advantage_learning_rate)
+        self.value_learning_rate = step_size("value_learning_rate", value_learning_rate)
+        self.correction_learning_rate = step_size("correction_learning_rate", correction_learning_rate)
+        self.gradient_q = gradient_q
+        self.natural_gradient = natural_gradient
+        self.max_td_error = max_td_error
+
+        if _init_setup_model:
+            self._setup_model()
+
+    @staticmethod
+    def _check_online(
+        buffer_size: int, replay_buffer_class: type[ReplayBuffer] | None, train_freq: int | tuple[int, str], n_steps: int
+    ) -> None:
+        """
+        Refuse what needs more than the newest transition.
+
+        :param buffer_size: 1 for online learning
+        :param replay_buffer_class: As the constructor's
+        :param train_freq: As the constructor's
+        :param n_steps: As the constructor's
+        """
+        if buffer_size != 1 or replay_buffer_class is not None:
+            return
+        if train_freq not in (1, (1, "step")):
+            raise ValueError(
+                f"train_freq={train_freq!r} would throw away transitions: online learning (buffer_size=1) uses each one as it "
+                "comes, with train_freq=1; pass a larger buffer_size to replay them"
+            )
+        if n_steps != 1:
+            raise ValueError(
+                f"n_steps={n_steps!r} needs a replay buffer: online learning (buffer_size=1) knows the newest step only; "
+                "pass a larger buffer_size"
+            )
+
+    def _setup_model(self) -> None:
+        self._bound_features()
+        super()._setup_model()
+        self._schedules = [
+            self.lr_schedule if rate is None else FloatSchedule(rate)
+            for rate in (
+                self.actor_learning_rate,
+                self.advantage_learning_rate,
+                self.value_learning_rate,
+                self.correction_learning_rate,
+            )
+        ]
+        self._weights = self.policy.weights
+        self._guard = self._make_guard()
+        self._reset_statistics()
+
+    def _bound_features(self) -> None:
+        """Give features the bounds of observations that ``VecNormalize`` normalises: their space's are those before it."""
+
+    def _make_guard(self) -> DivergenceGuard:
+        return DivergenceGuard([tensor for part in self._weights for tensor in part], self.max_td_error)
+
+    def _reset_statistics(self) -> None:
+        self._n_logged = 0
+        self._td_error_sum = self._saturation_sum = th.zeros((), device=self.device)
+
+    def step_sizes(self) -> StepSizes:
+        """
+        :return: The step sizes at this time of training, not yet divided by the number of active features
+        """
+        return StepSizes(*(schedule(self._current_progress_remaining) for schedule in self._schedules))
+
+    @th.no_grad()
+    def train(self, gradient_steps: int, batch_size: int = 64) -> None:
+        """
+        Update policy and critic from the newest transitions, or from minibatches of the replay buffer.
+
+        :param gradient_steps: Number of updates
+        :param batch_size: Transitions in a minibatch; online all newest ones count
+        :raises DivergenceError: if a TD error is not finite or too large; good weights are back in place by then
+        """
+        rates = self.step_sizes()
+        per_feature = StepSizes(
+            rates.actor / self.policy.actor_n_active,
+            rates.advantage / self.policy.actor_n_active,
+            rates.value / self.policy.value_n_active,
+            rates.correction / self.policy.actor_n_active,
+        )
+        for _ in range(gradient_steps):
+            assert self.replay_buffer is not None
+            self.update(self.replay_buffer.sample(batch_size, env=self._vec_normalize_env), per_feature)
+
+    def update(self, data: ReplayBufferSamples, steps: StepSizes) -> None:
+        """
+        One update: all increments are computed before any is applied.
+
+        :param data: A batch of transitions
+        :param steps: The step sizes, as they multiply gradients
+        :raises DivergenceError: if a TD error is not finite or too large; good weights are back in place by then
+        """
+        batch, weights = self.transitions(data), self._weights
+        delta = td_error(batch, weights)
+        magnitude = delta.abs()
+        largest = magnitude.max().item()
+        if not self._guard.is_sane(largest):
+            self._diverge(largest)
+        increments = copdac_q(batch, delta, weights, steps, self.natural_gradient)
+        if self.gradient_q:
+            increments += gradient_q_correction(batch, delta, weights, steps, self.gradient_q == "full")
+        for increment in increments:
+            increment.apply()
+        self._n_updates += 1
+        self._n_logged += 1
+        self._td_error_sum = self._td_error_sum + magnitude.mean()
+
+    def transitions(self, data: ReplayBufferSamples) -> Transitions:
+        """
+        :param data: A batch from the replay buffer
+        :return: The same with mu and V linearised at its states
+        """
+        mu, value, next_value = self.policy.linearise(data.observations, data.next_observations)
+        # n-step buffers come with the discount of each return's length
+        discounts = self.gamma if data.discounts is None else data.discounts
+        return Transitions(mu, value, next_value, data.actions - mu.value, data.rewards, discounts * (1.0 - data.dones))
+
+    def _diverge(self, td_error: float) -> None:
+        """
+        :param td_error: The TD error that is too large
+        """
+        self._guard.restore()
+        rates = self.step_sizes()
+        raise DivergenceError(
+            f"training diverges: a TD error of {td_error:g} after {self._n_updates} updates (max_td_error={self.max_td_error:g}). "
+            f"The step sizes are actor_learning_rate={rates.actor:g}, advantage_learning_rate={rates.advantage:g}, "
+            f"value_learning_rate={rates.value:g}, correction_learning_rate={rates.correction:g}: lower them, or normalise "
+            "rewards. The model holds the weights of before the explosion and can be saved."
+        )
+
+    def dump_logs(self) -> None:
+        if self._n_logged > 0:
+            self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+            self.logger.record("train/td_error", self._td_error_sum.item() / self._n_logged)
+            for name, weights in self._weights._asdict().items():
+                self.logger.record(f"train/{name}_norm", th.nn.utils.get_total_norm(weights).item())
+            for name, rate in self.step_sizes()._asdict().items():
+                self.logger.record(f"train/{name}_learning_rate", rate)
+            self._reset_statistics()
+        super().dump_logs()
+
+    def learn(
+        self: SelfCOPDACQ,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "COPDACQ",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfCOPDACQ:
+        return super().learn(
+            total_timesteps=total_timesteps,
+            callback=callback,
+            log_interval=log_interval,
+            tb_log_name=tb_log_name,
+            reset_num_timesteps=reset_num_timesteps,
+            progress_bar=progress_bar,
+        )
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_weights", "_guard", "_schedules", "_td_error_sum", "_saturation_sum"]
+
+
+def step_size(name: str, value: float | str | Schedule | None) -> Any:
+    """
+    :param name: Name of the parameter, for the error
+    :param value: A number, a schedule, a string that describes one, or None
+    :return: A number, a schedule or None
+    :raises TypeError: if the value is none of these
+    :raises ValueError: if the number is negative or the string describes no schedule
+    """
+    if isinstance(value, str):
+        value = parse_schedule(value)
+    if value is not None:
+        check_rate(name, value)
+    return value

@@ -1,0 +1,123 @@
+"""Tile coding."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from numpy.typing import ArrayLike
+
+from sb3_dpg.common.checks import check_integer
+from sb3_dpg.common.features.bounded import BoundedFeatures, check_features_dim, observation_bounds
+
+
+class TileCoding(BoundedFeatures):
+    """
+    Tile coding (Sutton and Barto 2018, section 9.5.4): several grids over the observation, each shifted by a fraction of a
+    tile; in each, the one tile that holds the observation is 1 and the others are 0.
+
+    The shifts are asymmetric (Miller and Glanz 1996): tiling t is shifted by t (1, 3, 5, ...) / n_tilings of a tile, modulo
+    one tile, so that the tilings do not line up along the diagonal. ``n_tilings`` a power of two of at least 4 times the
+    number of dimensions spreads them evenly. A shifted grid covers the bounds with ``n_bins + 1`` tiles along a dimension.
+
+    :param observation_space: Observation space, a ``Box``; it is flattened
+    :param n_tilings: Number of tilings
+    :param n_bins: Number of tiles that span the bounds, one number or one per dimension
+    :param low: Lower bounds, a number or one per dimension; None: the observation space's
+    :param high: Upper bounds, a number or one per dimension; None: the observation space's
+    :param hash_size: Number of features to hash the tiles to, for observations of many dimensions, where the number of tiles
+        grows as (n_bins + 1)^dimensions; each tiling has its own ``hash_size // n_tilings``, so that two tiles that hold one
+        observation never share a weight. None: one feature a tile
+    :raises TypeError: if an argument has the wrong type
+    :raises ValueError: if an argument is out of its range, or the observation is unbounded and no bounds are given
+    """
+
+    bins: th.Tensor
+    shifts: th.Tensor
+    strides: th.Tensor
+    first: th.Tensor
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        n_tilings: int = 8,
+        n_bins: int | Sequence[int] = 8,
+        low: ArrayLike | None = None,
+        high: ArrayLike | None = None,
+        hash_size: int | None = None,
+    ) -> None:
+        check_integer("n_tilings", n_tilings, 1)
+        lower, upper = observation_bounds(observation_space, low, high)
+        bins = self._bins_per_dimension(n_bins, lower.size)
+        if hash_size is None:
+            # Python's integers do not overflow
+            tiles = int(np.prod([int(count) + 1 for count in bins], dtype=object))
+            check_features_dim("TileCoding", n_tilings * tiles, "use fewer bins or hash_size=65536")
+        else:
+            check_integer("hash_size", hash_size, n_tilings)
+            tiles = hash_size // n_tilings
+        super().__init__(observation_space, n_tilings * tiles, lower, upper)
+        self.n_tilings = n_tilings
+        self.hashed = hash_size is not None
+        self.tiles_per_tiling = tiles
+
+        dimensions = np.arange(lower.size)
+        tilings = np.arange(n_tilings)[:, None]
+        # A tile has the width 1 once observations are scaled to [0, n_bins]
+        self.inverse_range *= th.tensor(bins, dtype=th.float32)
+        self.register_buffer("bins", th.tensor(bins, dtype=th.float32))
+        self.register_buffer("shifts", th.tensor(tilings * (2 * dimensions + 1) % n_tilings / n_tilings, dtype=th.float32))
+        self.register_buffer("strides", th.tensor(self._strides(bins)))
+        self.register_buffer("first", th.tensor(tilings[:, 0] * tiles))
+
+    @staticmethod
+    def _bins_per_dimension(n_bins: int | Sequence[int], size: int) -> np.ndarray:
+        """
+        :param n_bins: One number or one per dimension
+        :param size: Number of dimensions
+        :return: Number of bins, (size,)
+        """
+        bins = np.asarray(n_bins, dtype=object).reshape(-1)
+        for count in bins:
+            check_integer("n_bins", count, 1)
+        if bins.size not in (1, size):
+            raise ValueError(f"n_bins={n_bins!r} has {bins.size} entries: the observation has {size} dimension(s)")
+        return np.broadcast_to(bins.astype(np.int64), (size,))
+
+    def _strides(self, bins: np.ndarray) -> np.ndarray:
+        """
+        :param bins: Number of bins, (observation_dim,)
+        :return: What each coordinate of a tile is multiplied by to give its number, (observation_dim,)
+        """
+        if self.hashed:
+            # Multilinear hashing: random odd multipliers, of which the upper half of the product's bits is used
+            return np.random.default_rng(0).integers(2**62, size=bins.size) * 2 + 1
+        return np.concatenate([[1], np.cumprod(bins[:-1] + 1)])
+
+    @property
+    def n_active(self) -> int:
+        return self.n_tilings
+
+    def active(self, observations: th.Tensor) -> th.Tensor:
+        """
+        The features that are 1; all others are 0.
+
+        :param observations: Observations, (batch_size, ...)
+        :return: Their indices, of which no two are equal in a row, (batch_size, n_tilings)
+        """
+        # Two steps, as torch.clamp takes no number below and tensor above
+        scaled = ((observations.flatten(1) - self.low) * self.inverse_range).clamp_min_(0.0)
+        scaled = th.minimum(scaled, self.bins)
+        # (batch_size, 1, dim) + (n_tilings, dim): rounding towards zero is the floor, as nothing is negative
+        tiles = (scaled.unsqueeze(1) + self.shifts).long().mul_(self.strides).sum(-1)
+        if self.hashed:
+            tiles = (tiles >> 32) % self.tiles_per_tiling
+        return tiles.add_(self.first)
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        """
+        :param observations: Observations, (batch_size, ...)
+        :return: Binary features, (batch_size, features_dim)
+        """
+        active = self.active(observations)
+        return self.low.new_zeros(len(active), self.features_dim).scatter_(1, active, 1.0)

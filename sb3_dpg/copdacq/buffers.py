@@ -1,0 +1,32 @@
+"""What online learning learns from."""
+
+import numpy as np
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.vec_env import VecNormalize
+
+
+class LatestTransitions(ReplayBuffer):
+    """
+    The newest transition of each environment, and no other: nothing is replayed.
+
+    An SB3 ``ReplayBuffer`` of one position, so that timeouts, ``VecNormalize`` and saving are as in SB3; only its choice of
+    samples is another.
+    """
+
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
+        """
+        :param batch_size: Ignored, there is one transition for each environment
+        :param env: Associated ``VecNormalize`` to normalise observations and rewards
+        :return: The newest transition of each environment, in the order of the environments
+        """
+        newest = (self.pos - 1) % self.buffer_size
+        data = (
+            self._normalize_obs(self.observations[newest], env),
+            self.actions[newest],
+            self._normalize_obs(self.next_observations[newest], env),
+            # An episode that ran out of time has not ended: its last state still has a value
+            (self.dones[newest] * (1 - self.timeouts[newest])).reshape(-1, 1),
+            self._normalize_reward(self.rewards[newest].reshape(-1, 1), env),
+        )
+        return ReplayBufferSamples(*(self.to_torch(np.asarray(array)) for array in data))

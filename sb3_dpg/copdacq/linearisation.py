@@ -1,0 +1,163 @@
+"""
+What the compatible update needs to know of a function f(s; weights): its value at a batch of states, and products with its
+Jacobian J(s) = df / dweights, without J itself.
+
+A direction in the space of the weights is a list of tensors of their shapes, as the weights are.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import torch as th
+from torch import nn
+
+Weights = list[th.Tensor]
+
+
+class Gradient(Protocol):
+    """A vector in the space of the weights, in whatever form it came about."""
+
+    def add_to(self, weights: Weights, step_size: float) -> None:
+        """
+        weights += step_size * self, in place.
+
+        :param weights: The weights, or any direction in their space
+        :param step_size: Factor
+        """
+
+
+class Linearisation(Protocol):
+    """A function of the state, linearised in its weights at a batch of states."""
+
+    @property
+    def value(self) -> th.Tensor:
+        """f(s), (batch_size, n_outputs)."""
+
+    def jvp(self, direction: Weights) -> th.Tensor:
+        """
+        :param direction: A direction in the space of the weights
+        :return: J(s) direction, (batch_size, n_outputs)
+        """
+
+    def vjp(self, cotangent: th.Tensor) -> Gradient:
+        """
+        :param cotangent: One vector for each state, (batch_size, n_outputs)
+        :return: The sum over the batch of J(s)^T cotangent
+        """
+
+
+class DenseGradient(NamedTuple):
+    """A gradient with an entry for each weight."""
+
+    tensors: Weights
+
+    def add_to(self, weights: Weights, step_size: float) -> None:
+        th._foreach_add_(weights, self.tensors, alpha=step_size)
+
+
+class RowsGradient(NamedTuple):
+    """A gradient of one matrix of weights that is zero except in some rows; a row that occurs twice counts twice."""
+
+    indices: th.Tensor
+    rows: th.Tensor
+
+    def add_to(self, weights: Weights, step_size: float) -> None:
+        weights[0].index_add_(0, self.indices, self.rows, alpha=step_size)
+
+
+class DenseLinear:
+    """
+    f(s) = W^T phi(s).
+
+    :param features: phi(s), (batch_size, features_dim)
+    :param weights: W, one tensor (features_dim, n_outputs)
+    """
+
+    def __init__(self, features: th.Tensor, weights: Weights) -> None:
+        self.features = features
+        self.value = self.jvp(weights)
+
+    def with_weights(self, weights: Weights) -> "DenseLinear":
+        """
+        :param weights: Other weights
+        :return: The function of the same features with these weights
+        """
+        return DenseLinear(self.features, weights)
+
+    def jvp(self, direction: Weights) -> th.Tensor:
+        return self.features @ direction[0]
+
+    def vjp(self, cotangent: th.Tensor) -> DenseGradient:
+        return DenseGradient([self.features.T @ cotangent])
+
+
+class SparseLinear:
+    """
+    f(s) = W^T phi(s) for binary features: only the weights of active features are touched.
+
+    :param active: Indices of the features that are 1, (batch_size, n_active)
+    :param weights: W, one tensor (features_dim, n_outputs)
+    """
+
+    def __init__(self, active: th.Tensor, weights: Weights) -> None:
+        self.active = active
+        self.value = self.jvp(weights)
+
+    def with_weights(self, weights: Weights) -> "SparseLinear":
+        """
+        :param weights: Other weights
+        :return: The function of the same features with these weights
+        """
+        return SparseLinear(self.active, weights)
+
+    def jvp(self, direction: Weights) -> th.Tensor:
+        return direction[0][self.active].sum(1)
+
+    def vjp(self, cotangent: th.Tensor) -> RowsGradient:
+        return RowsGradient(self.active.flatten(), cotangent.repeat_interleave(self.active.shape[1], dim=0))
+
+
+class Clipped:
+    """
+    A linearised function with its value clipped to [-1, 1], its Jacobian that of the function before clipping: where it is
+    saturated, the compatible features must not vanish, or it could never learn to come back.
+
+    :param function: The function before clipping
+    """
+
+    def __init__(self, function: Linearisation) -> None:
+        self.value = function.value.clamp(-1.0, 1.0)
+        self.jvp = function.jvp
+        self.vjp = function.vjp
+
+
+class Differentiable:
+    """
+    Any function that is a PyTorch module, by ``torch.func``.
+
+    :param module: The module; its parameters, in their order, are the weights
+    :param inputs: Its input, (batch_size, ...)
+    """
+
+    def __init__(self, module: nn.Module, inputs: th.Tensor) -> None:
+        def call(parameters: Mapping[str, th.Tensor]) -> th.Tensor:
+            return th.func.functional_call(module, dict(parameters), (inputs,))
+
+        self._call = call
+        self._parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
+        self.value, self._pullback = _vjp(call, self._parameters)
+
+    def jvp(self, direction: Weights) -> th.Tensor:
+        tangents = dict(zip(self._parameters, direction, strict=True))
+        return th.func.jvp(self._call, (self._parameters,), (tangents,))[1]
+
+    def vjp(self, cotangent: th.Tensor) -> DenseGradient:
+        (gradient,) = self._pullback(cotangent)
+        return DenseGradient(list(gradient.values()))
+
+
+def _vjp(function: Any, parameters: dict[str, th.Tensor]) -> tuple[th.Tensor, Any]:
+    """``torch.func.vjp`` whose pullback can be called under ``no_grad``, as the whole update is."""
+    with th.enable_grad():
+        value, pullback = th.func.vjp(function, parameters)
+    return value.detach(), pullback

@@ -1,0 +1,309 @@
+"""Policies of COPDACQ: what is learned, and how it depends on the state."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import get_action_dim, preprocess_obs
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor, get_actor_critic_arch
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import nn
+
+from sb3_dpg.common.checks import check_real
+from sb3_dpg.common.features import TileCoding
+from sb3_dpg.common.policies import DeterministicPolicy
+from sb3_dpg.common.torch_layers import hidden_layers, last_width, output_layer
+from sb3_dpg.copdacq.linearisation import Clipped, DenseLinear, Differentiable, Linearisation, SparseLinear, Weights
+from sb3_dpg.copdacq.updates import ActorCriticWeights, compatible
+
+# Beyond this many dimensions the tiles of a default TileCoding are hashed to HASH_SIZE features
+UNHASHED_DIMENSIONS = 4
+HASH_SIZE = 2**16
+
+
+class Linearised(NamedTuple):
+    """
+    A policy, linearised at a batch of transitions.
+
+    :param mu: The actor at s
+    :param value: V at s
+    :param next_value: V at s'
+    """
+
+    mu: Linearisation
+    value: Linearisation
+    next_value: Linearisation
+
+
+def zeros_like(weights: Iterable[th.Tensor]) -> nn.ParameterList:
+    """
+    :param weights: Tensors
+    :return: Zeros of their shapes
+    """
+    return nn.ParameterList(frozen(th.zeros_like(weight)) for weight in weights)
+
+
+def frozen(tensor: th.Tensor) -> nn.Parameter:
+    """
+    :param tensor: Initial values
+    :return: A parameter that is learned by increments, not by autograd
+    """
+    return nn.Parameter(tensor, requires_grad=False)
+
+
+class CompatiblePolicy(DeterministicPolicy):
+    """
+    Base of the policies: a deterministic actor mu, a value V and the compatible advantage A.
+
+    A subclass says how mu and V depend on the state, and which weights they have.
+
+    :param observation_space: Observation space
+    :param action_space: Action space, a bounded box
+    :param kwargs: Arguments of SB3's ``BasePolicy``
+    :raises ValueError: if observations are a dictionary
+    """
+
+    # How many weights of mu and of V one state touches: step sizes are divided by these
+    actor_n_active: int = 1
+    value_n_active: int = 1
+
+    def __init__(self, observation_space: spaces.Space, action_space: spaces.Box, **kwargs: Any) -> None:
+        if isinstance(observation_space, spaces.Dict):
+            raise ValueError(
+                f"observation_space={observation_space} is not supported by COPDACQ: "
+                "flatten it by gymnasium.wrappers.FlattenObservation"
+            )
+        super().__init__(observation_space, action_space, squash_output=True, **kwargs)
+
+    @property
+    @abstractmethod
+    def weights(self) -> ActorCriticWeights:
+        """Everything that is learned; the tensors of the policy's parameters themselves."""
+
+    @abstractmethod
+    def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised:
+        """
+        :param observations: s, (batch_size, ...)
+        :param next_observations: s', (batch_size, ...)
+        :return: mu and V at s, V at s'
+        """
+
+    def preprocess(self, observations: PyTorchObs) -> th.Tensor:
+        """
+        :param observations: Observations as the environment gives them
+        :return: Observations as features extractors take them: images in [0, 1], discrete ones one-hot
+        """
+        inputs = preprocess_obs(observations, self.observation_space, normalize_images=self.normalize_images)
+        assert isinstance(inputs, th.Tensor)  # for mypy: there are no dictionaries here
+        return inputs
+
+    @th.no_grad()
+    def q_values(self, observations: th.Tensor, actions: th.Tensor) -> th.Tensor:
+        """
+        Q(s, a) = phi(s, a)^T w + V(s) (Silver et al. 2014, section 4.3).
+
+        :param observations: s, (batch_size, ...)
+        :param actions: a, scaled to [-1, 1], (batch_size, action_dim)
+        :return: Values, (batch_size, 1)
+        """
+        mu, value, _ = self.linearise(observations, observations)
+        return compatible(mu, actions - mu.value, self.weights.w) + value.value
+
+    def forward(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
+        return self._predict(observation, deterministic=deterministic)
+
+
+def default_features(observation_space: spaces.Space) -> tuple[type[BaseFeaturesExtractor], dict[str, Any]]:
+    """
+    :param observation_space: Observation space
+    :return: Features that suit it: tile coding for a ``Box``, hashed where it has many dimensions; otherwise one-hot
+    """
+    if not isinstance(observation_space, spaces.Box):
+        return FlattenExtractor, {}
+    hashed = int(np.prod(observation_space.shape)) > UNHASHED_DIMENSIONS
+    return TileCoding, {"hash_size": HASH_SIZE} if hashed else {}
+
+
+class LinearPolicy(CompatiblePolicy):
+    """
+    mu, V and A linear in features of the state; every weight starts at 0.
+
+    mu(s) = theta^T phi(s), clipped to the action bounds, so J(s) holds the features, and phi(s, a) = phi(s) (a - mu(s))^T.
+
+    :param observation_space: Observation space
+    :param action_space: Action space, a bounded box
+    :param lr_schedule: Not used: step sizes are the algorithm's
+    :param features_extractor_class: Features of the state, e.g. of ``sb3_dpg.common.features``; they are not learned.
+        None: ``TileCoding`` for a ``Box`` (hashed to 65536 features if it has more than 4 dimensions), otherwise one-hot
+    :param features_extractor_kwargs: Keyword arguments of the features
+    :param value_features_extractor_class: Features of V, if they are to differ from those of mu; None: the same
+    :param value_features_extractor_kwargs: Keyword arguments of the features of V
+    :param normalize_images: Whether to divide images by 255
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Box,
+        lr_schedule: Schedule,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        value_features_extractor_class: type[BaseFeaturesExtractor] | None = None,
+        value_features_extractor_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool = True,
+    ) -> None:
+        kwargs = dict(features_extractor_kwargs or {})
+        if features_extractor_class is None:
+            features_extractor_class, defaults = default_features(observation_space)
+            kwargs = defaults | kwargs
+        super().__init__(
+            observation_space,
+            action_space,
+            features_extractor_class=features_extractor_class,
+            features_extractor_kwargs=kwargs,
+            normalize_images=normalize_images,
+        )
+        if value_features_extractor_class is None and value_features_extractor_kwargs:
+            value_features_extractor_class = features_extractor_class
+        self.value_features_extractor_class = value_features_extractor_class
+        self.value_features_extractor_kwargs = dict(value_features_extractor_kwargs or {})
+
+        self.features_extractor = self.make_features_extractor()
+        self.value_features_extractor = self.features_extractor
+        if value_features_extractor_class is not None:
+            self.value_features_extractor = value_features_extractor_class(
+                observation_space, **self.value_features_extractor_kwargs
+            )
+        self.requires_grad_(False)
+        self.actor_n_active = getattr(self.features_extractor, "n_active", 1)
+        self.value_n_active = getattr(self.value_features_extractor, "n_active", 1)
+
+        actor_shape = (self.features_extractor.features_dim, get_action_dim(action_space))
+        value_shape = (self.value_features_extractor.features_dim, 1)
+        self.theta, self.w, self.u = (frozen(th.zeros(actor_shape)) for _ in range(3))
+        self.v, self.u_v = (frozen(th.zeros(value_shape)) for _ in range(2))
+
+    @property
+    def weights(self) -> ActorCriticWeights:
+        return ActorCriticWeights([self.theta], [self.w], [self.v], [self.u], [self.u_v])
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | dict(
+            lr_schedule=self._dummy_schedule,
+            features_extractor_class=self.features_extractor_class,
+            features_extractor_kwargs=self.features_extractor_kwargs,
+            value_features_extractor_class=self.value_features_extractor_class,
+            value_features_extractor_kwargs=self.value_features_extractor_kwargs,
+        )
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
+        return Clipped(linear(self.features_extractor, self.preprocess(observation), [self.theta])).value
+
+    def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised:
+        inputs, next_inputs = self.preprocess(observations), self.preprocess(next_observations)
+        mu = linear(self.features_extractor, inputs, [self.theta])
+        if self.value_features_extractor is self.features_extractor:
+            value = mu.with_weights([self.v])
+        else:
+            value = linear(self.value_features_extractor, inputs, [self.v])
+        return Linearised(Clipped(mu), value, linear(self.value_features_extractor, next_inputs, [self.v]))
+
+
+def linear(extractor: BaseFeaturesExtractor, inputs: th.Tensor, weights: Weights) -> DenseLinear | SparseLinear:
+    """
+    :param extractor: The features
+    :param inputs: Preprocessed observations, (batch_size, ...)
+    :param weights: Weights of the features
+    :return: The linear function of the features, by the few features that are active where these are known
+    """
+    if isinstance(extractor, TileCoding):
+        return SparseLinear(extractor.active(inputs), weights)
+    return DenseLinear(extractor(inputs), weights)
+
+
+class MlpPolicy(CompatiblePolicy):
+    """
+    mu a neural network, V another one, and A compatible with mu by Jacobian-vector products.
+
+    A(s, a) = (a - mu(s))^T (J(s) w), where w has the shape of the actor's weights: the linear function of the action whose
+    gradient is J(s) w (Silver et al. 2014, theorem 3; the paper's octopus arm has this form).
+
+    :param observation_space: Observation space
+    :param action_space: Action space, a bounded box
+    :param lr_schedule: Not used: step sizes are the algorithm's
+    :param net_arch: Sizes of the hidden layers, a list or ``dict(pi=[...], qf=[...])``, where qf is V's
+    :param activation_fn: Activation function
+    :param features_extractor_class: Features extractor to use; actor and V have their own, learned with them
+    :param features_extractor_kwargs: Keyword arguments of the features extractor
+    :param normalize_images: Whether to divide images by 255
+    :param final_init: Half width of the uniform initialisation of the last layers, None for PyTorch's
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Box,
+        lr_schedule: Schedule,
+        net_arch: list[int] | dict[str, list[int]] | None = None,
+        activation_fn: type[nn.Module] = nn.Tanh,
+        features_extractor_class: type[BaseFeaturesExtractor] = FlattenExtractor,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool = True,
+        final_init: float | None = 3e-3,
+    ) -> None:
+        super().__init__(
+            observation_space,
+            action_space,
+            features_extractor_class=features_extractor_class,
+            features_extractor_kwargs=dict(features_extractor_kwargs or {}),
+            normalize_images=normalize_images,
+        )
+        if final_init is not None:
+            check_real("final_init", final_init, 0.0, low_open=True)
+        self.net_arch = [64, 64] if net_arch is None else net_arch
+        self.activation_fn = activation_fn
+        self.final_init = final_init
+        actor_arch, value_arch = get_actor_critic_arch(self.net_arch)
+        self.actor = nn.Sequential(*self._network(actor_arch, get_action_dim(action_space)), nn.Tanh())
+        self.value = nn.Sequential(*self._network(value_arch, 1))
+        self.requires_grad_(False)
+        self.w, self.u = zeros_like(self.actor.parameters()), zeros_like(self.actor.parameters())
+        self.u_v = zeros_like(self.value.parameters())
+
+    def _network(self, net_arch: list[int], output_dim: int) -> list[nn.Module]:
+        """
+        :param net_arch: Sizes of the hidden layers
+        :param output_dim: Size of the output
+        :return: Features extractor and layers, in order
+        """
+        extractor = self.make_features_extractor()
+        layers = hidden_layers(extractor.features_dim, net_arch, self.activation_fn, norm=None)
+        return [extractor, *layers, output_layer(last_width(extractor.features_dim, net_arch), output_dim, self.final_init)]
+
+    @property
+    def weights(self) -> ActorCriticWeights:
+        return ActorCriticWeights(
+            list(self.actor.parameters()), list(self.w), list(self.value.parameters()), list(self.u), list(self.u_v)
+        )
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | dict(
+            lr_schedule=self._dummy_schedule,
+            net_arch=self.net_arch,
+            activation_fn=self.activation_fn,
+            features_extractor_class=self.features_extractor_class,
+            features_extractor_kwargs=self.features_extractor_kwargs,
+            final_init=self.final_init,
+        )
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
+        return self.actor(self.preprocess(observation))
+
+    def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised:
+        inputs, next_inputs = self.preprocess(observations), self.preprocess(next_observations)
+        return Linearised(
+            Differentiable(self.actor, inputs), Differentiable(self.value, inputs), Differentiable(self.value, next_inputs)
+        )

@@ -1,0 +1,179 @@
+"""
+The update of COPDAC-Q and COPDAC-GQ (Silver et al. 2014, section 4.3), for one transition or the mean over a batch.
+
+Symbols are the paper's: theta the weights of the policy mu, w those of the advantage A(s, a) = phi(s, a)^T w with the
+compatible features phi(s, a) = J(s)^T (a - mu(s)), J(s) = d mu(s) / d theta, v those of the value V(s), and u those of
+gradient Q-learning's correction.
+"""
+
+from typing import NamedTuple
+
+import torch as th
+
+from sb3_dpg.copdacq.linearisation import DenseGradient, Gradient, Linearisation, Weights
+
+
+class StepSizes(NamedTuple):
+    """
+    The step sizes of one update.
+
+    :param actor: alpha_theta
+    :param advantage: alpha_w
+    :param value: alpha_v
+    :param correction: alpha_u
+    """
+
+    actor: float
+    advantage: float
+    value: float
+    correction: float
+
+
+class ActorCriticWeights(NamedTuple):
+    """
+    Everything that is learned.
+
+    :param theta: Of the policy
+    :param w: Of the advantage, in the space of theta
+    :param v: Of the value
+    :param u: Of gradient Q-learning's correction, in the space of theta
+    :param u_v: The part of the correction that the paper leaves out, in the space of v
+    """
+
+    theta: Weights
+    w: Weights
+    v: Weights
+    u: Weights
+    u_v: Weights
+
+
+class Transitions(NamedTuple):
+    """
+    A batch of transitions (s, a, r, s') as the update sees it.
+
+    :param mu: The policy, linearised at s
+    :param value: V, linearised at s
+    :param next_value: V, linearised at s'
+    :param offset: a - mu(s), (batch_size, action_dim)
+    :param rewards: r, (batch_size, 1)
+    :param discounts: gamma, and 0 where s' is terminal, (batch_size, 1)
+    """
+
+    mu: Linearisation
+    value: Linearisation
+    next_value: Linearisation
+    offset: th.Tensor
+    rewards: th.Tensor
+    discounts: th.Tensor
+
+
+class Increment(NamedTuple):
+    """
+    weights += step_size * gradient, computed but not yet applied.
+
+    :param weights: What to change
+    :param gradient: The direction
+    :param step_size: The factor
+    """
+
+    weights: Weights
+    gradient: Gradient
+    step_size: float
+
+    def apply(self) -> None:
+        """Change the weights, in place."""
+        self.gradient.add_to(self.weights, self.step_size)
+
+
+def compatible(mu: Linearisation, offset: th.Tensor, direction: Weights) -> th.Tensor:
+    """
+    phi(s, a)^T direction = (a - mu(s))^T (J(s) direction): with w for the direction, the advantage A(s, a) of theorem 3.
+
+    :param mu: The policy, linearised at s
+    :param offset: a - mu(s), (batch_size, action_dim)
+    :param direction: A direction in the space of theta
+    :return: One number a transition, (batch_size, 1)
+    """
+    return (offset * mu.jvp(direction)).sum(1, keepdim=True)
+
+
+def td_error(batch: Transitions, weights: ActorCriticWeights) -> th.Tensor:
+    """
+    delta = r + gamma Q(s', mu(s')) - Q(s, a), where Q(s', mu(s')) = V(s') because A(s', mu(s')) = 0.
+
+    :param batch: Transitions
+    :param weights: The weights
+    :return: delta, (batch_size, 1)
+    """
+    q_value = compatible(batch.mu, batch.offset, weights.w) + batch.value.value
+    return batch.rewards + batch.discounts * batch.next_value.value - q_value
+
+
+def actor_gradient(mu: Linearisation, weights: ActorCriticWeights, natural: bool) -> Gradient:
+    """
+    The direction of theta: J(s)^T (J(s) w), or, as the natural gradient in the metric E[J^T J], w itself.
+
+    :param mu: The policy, linearised at s
+    :param weights: The weights
+    :param natural: Whether to follow the natural gradient
+    :return: A direction in the space of theta, summed over the batch
+    """
+    if natural:
+        # A mean over the batch would be w as well: times the batch size, as the caller divides by it
+        return DenseGradient([len(mu.value) * w for w in weights.w])
+    ascent = mu.jvp(weights.w)
+    # J(s) w = grad_a Q(s, a). Where the action already lies on its bound, a step further out changes nothing but the way back
+    outward = (mu.value.abs() >= 1.0) & (mu.value * ascent > 0.0)
+    return mu.vjp(ascent.masked_fill(outward, 0.0))
+
+
+def copdac_q(
+    batch: Transitions, delta: th.Tensor, weights: ActorCriticWeights, steps: StepSizes, natural: bool
+) -> list[Increment]:
+    """
+    COPDAC-Q: increments of theta, w and v, none of them applied.
+
+    :param batch: Transitions
+    :param delta: Their TD errors, (batch_size, 1)
+    :param weights: The weights
+    :param steps: The step sizes
+    :param natural: Whether the actor follows the natural gradient
+    :return: The increments
+    """
+    size = len(delta)
+    return [
+        Increment(weights.theta, actor_gradient(batch.mu, weights, natural), steps.actor / size),
+        Increment(weights.w, batch.mu.vjp(delta * batch.offset), steps.advantage / size),
+        Increment(weights.v, batch.value.vjp(delta), steps.value / size),
+    ]
+
+
+def gradient_q_correction(
+    batch: Transitions, delta: th.Tensor, weights: ActorCriticWeights, steps: StepSizes, full: bool
+) -> list[Increment]:
+    """
+    What COPDAC-GQ adds to COPDAC-Q: the correction of v and the increments of u, none of them applied.
+
+    w has no correction, as phi(s', mu(s')) = 0. The paper's u estimates the TD error from phi(s, a) alone. With zero-mean
+    exploration E[phi(s, a) | s] = 0, so that the correction of v vanishes on average; ``full`` estimates it from all features
+    of the critic, phi(s, a) and phi(s), as gradient Q-learning is defined (Maei et al. 2010).
+
+    :param batch: Transitions
+    :param delta: Their TD errors, (batch_size, 1)
+    :param weights: The weights
+    :param steps: The step sizes
+    :param full: Whether u has a part for the features of V
+    :return: The increments
+    """
+    size = len(delta)
+    estimate = compatible(batch.mu, batch.offset, weights.u)
+    if full:
+        estimate = estimate + batch.value.jvp(weights.u_v)
+    residual = delta - estimate
+    increments = [
+        Increment(weights.v, batch.next_value.vjp(batch.discounts * estimate), -steps.value / size),
+        Increment(weights.u, batch.mu.vjp(residual * batch.offset), steps.correction / size),
+    ]
+    if full:
+        increments.append(Increment(weights.u_v, batch.value.vjp(residual), steps.correction / size))
+    return increments
