@@ -1,0 +1,63 @@
+"""The keys ``noise_type``, ``noise_std``, ``noise_theta`` and ``noise_dt`` of hyperparameter files."""
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from sb3_dpg.common.noise import make_noise
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.hyperparameters import NOISE_KEYS, did_you_mean
+
+NOISE_TYPES = ("normal", "ornstein-uhlenbeck")
+#: The keys by their names in a noise specification
+_SPECIFICATION_NAMES = {"noise_type": "type", "noise_std": "sigma", "noise_theta": "theta", "noise_dt": "dt"}
+
+
+def take_noise_keys(hyperparams: MutableMapping[str, Any]) -> dict[str, Any]:
+    """
+    :param hyperparams: Hyperparameters; the noise keys are removed from them
+    :return: The noise keys and their values
+    """
+    return {key: hyperparams.pop(key) for key in NOISE_KEYS if key in hyperparams}
+
+
+def noise_specification(keys: Mapping[str, Any]) -> dict[str, Any] | None:
+    """
+    :param keys: The noise keys of an entry, for instance ``{"noise_type": "normal", "noise_std": "lin_0.5_0.1"}``
+    :return: The specification that ``make_noise`` takes, None for no noise
+    """
+    if keys.get("noise_type") is None:
+        return None
+    values = {key: value.strip() if isinstance(value, str) else value for key, value in keys.items()}
+    return {_SPECIFICATION_NAMES[key]: value for key, value in values.items() if value is not None}
+
+
+def is_zoo_noise(keys: Mapping[str, Any]) -> bool:
+    """
+    :param keys: The noise keys of an entry
+    :return: Whether rl-zoo3 itself understands them: a type and one plain number
+    """
+    std = keys.get("noise_std")
+    is_number = isinstance(std, int | float) and not isinstance(std, bool)
+    return is_number and keys.get("noise_theta") is None and keys.get("noise_dt") is None
+
+
+def check_noise_keys(keys: Mapping[str, Any], source: str) -> None:
+    """
+    :param keys: The noise keys of an entry
+    :param source: File and entry, for the message
+    :raises ConfigurationError: naming the file and the key
+    """
+    noise_type = keys.get("noise_type")
+    if noise_type is None:
+        return
+    if not isinstance(noise_type, str) or noise_type.strip() not in NOISE_TYPES:
+        hint = did_you_mean(str(noise_type), NOISE_TYPES)
+        raise ConfigurationError(f"{source}: noise_type {noise_type!r} is unknown{hint or '.'} Known: {', '.join(NOISE_TYPES)}")
+    if keys.get("noise_std") is None:
+        raise ConfigurationError(f"{source}: noise_type {noise_type!r} needs the key 'noise_std'")
+    std = keys["noise_std"]
+    action_dim = len(std) if isinstance(std, list) else 1
+    try:
+        make_noise(noise_specification(keys), action_dim)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{source}: the noise keys cannot be used: {error}") from error

@@ -1,0 +1,129 @@
+"""Hyperparameter files: where they are, and whether what they say can be used."""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_dpg.zoo.errors import ConfigurationError
+
+#: Keys that rl-zoo3 takes out of an entry before it builds the algorithm
+ZOO_KEYS = frozenset(
+    {
+        "callback",
+        "env_kwargs",
+        "env_wrapper",
+        "frame_stack",
+        "monitor_kwargs",
+        "n_envs",
+        "n_timesteps",
+        "normalize",
+        "vec_env_wrapper",
+    }
+)
+#: The zoo's own two, and ours
+NOISE_KEYS = ("noise_type", "noise_std", "noise_theta", "noise_dt")
+
+
+def shipped_hyperparameters(algo: str) -> Path | None:
+    """
+    :param algo: Name of an algorithm, for instance "bnddpg"
+    :return: Our hyperparameter file for it: inside the package when installed from a wheel, ``hyperparams/`` of the clone
+        for an editable installation; None where we have none
+    """
+    package = Path(str(resources.files("sb3_dpg")))
+    for folder in (package / "hyperparams", package.parent / "hyperparams"):
+        if (folder / f"{algo}.yml").is_file():
+            return folder / f"{algo}.yml"
+    return None
+
+
+def default_config(algo: str, env_id: str) -> str | None:
+    """
+    Choose the file for an experiment that names none. For a built-in algorithm rl-zoo3's file comes first, and ours serves
+    the environments that it has no entry for.
+
+    :param algo: Name of the algorithm
+    :param env_id: Id of the environment
+    :return: Path of our file, or None for rl-zoo3's
+    """
+    import rl_zoo3
+
+    ours = shipped_hyperparameters(algo)
+    if ours is None:
+        return None
+    zoo_file = Path(rl_zoo3.__file__).parent / "hyperparams" / f"{algo}.yml"
+    if zoo_file.is_file() and (env_id in load_yaml(zoo_file) or env_id not in load_yaml(ours)):
+        return None
+    return str(ours)
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """
+    :param path: A hyperparameter file
+    :return: Its entries by environment id
+    :raises ConfigurationError: if it cannot be read or is not a table of environments
+    """
+    try:
+        entries = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise ConfigurationError(f"{path}: must hold a table of hyperparameters for each environment id")
+    return entries
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """
+    :param name: What was written
+    :param known: What is allowed
+    :return: ", did you mean ...?" with the nearest name, or an empty text
+    """
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {matches[0]!r}?" if matches else ""
+
+
+def constructor_keys(algorithm: type[BaseAlgorithm]) -> set[str]:
+    """
+    :param algorithm: Class of an algorithm
+    :return: What its constructor takes from a hyperparameter file
+    """
+    given_by_the_zoo = {"self", "env", "_init_setup_model"}
+    return set(inspect.signature(algorithm.__init__).parameters) - given_by_the_zoo
+
+
+def check_hyperparameters(hyperparams: Mapping[str, Any], algorithm: type[BaseAlgorithm], source: str) -> None:
+    """
+    Find what is wrong before an environment is made and an obscure error is raised far from the file.
+
+    :param hyperparams: An entry of a hyperparameter file
+    :param algorithm: The algorithm it is for
+    :param source: File and entry, for the message
+    :raises ConfigurationError: naming the file and the key
+    """
+    known = constructor_keys(algorithm) | ZOO_KEYS
+    if "action_noise" in known:
+        known |= set(NOISE_KEYS)
+    for key in hyperparams:
+        if key not in known:
+            raise ConfigurationError(
+                f"{source}: unknown key {key!r} for {algorithm.__name__}{did_you_mean(str(key), known)}"
+            )
+    for key in ("policy", "n_timesteps"):
+        if key not in hyperparams:
+            raise ConfigurationError(f"{source}: the key {key!r} is missing")
+    policy = hyperparams["policy"]
+    aliases = algorithm.policy_aliases
+    if not isinstance(policy, str) or ("." not in policy and policy not in aliases):
+        hint = did_you_mean(str(policy), aliases)
+        raise ConfigurationError(
+            f"{source}: policy {policy!r} is unknown for {algorithm.__name__}{hint or '.'} "
+            f"Known: {', '.join(aliases)}, or module.Class"
+        )

@@ -1,0 +1,208 @@
+"""rl-zoo3's experiment manager with our hyperparameters, noise, checkpoints, resuming and shared studies."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
+from rl_zoo3.utils import ALGOS
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
+from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_dpg.common.callbacks import ActionNoiseCallback
+from sb3_dpg.common.noise import ScheduledNoise, make_noise
+from sb3_dpg.common.schedules import parse_schedule
+from sb3_dpg.zoo.action_noise import check_noise_keys, is_zoo_noise, noise_specification, take_noise_keys
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.hyperparameters import NOISE_KEYS, check_hyperparameters, default_config, load_yaml
+from sb3_dpg.zoo.registration import OUR_ALGORITHMS
+from sb3_dpg.zoo.resume import (
+    ContinuedModel,
+    ResumableCheckpointCallback,
+    continue_evaluations,
+    mark_interruption,
+    resumed_config,
+    resumed_seed,
+    saved_timesteps,
+    write_run_config,
+)
+from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, shared_studies
+
+#: Learning rates beside SB3's own, for which rl-zoo3 has no schedule strings
+OUR_LEARNING_RATES = (
+    "actor_learning_rate",
+    "advantage_learning_rate",
+    "value_learning_rate",
+    "correction_learning_rate",
+)
+
+
+class ExperimentManager(ZooExperimentManager):
+    """
+    rl-zoo3's ``ExperimentManager``, and beyond it:
+
+    - the hyperparameters shipped with this package are the default for our algorithms and fill the gaps of rl-zoo3's files;
+    - what a hyperparameter file says is checked before anything is built;
+    - learning rates and noise take schedule strings, noise also ``noise_theta``, ``noise_dt`` and one value per action;
+    - training that continues from a saved agent (``-i``) carries its number of steps, schedules and noise on;
+    - checkpoints (``--save-freq``) are complete: agent, replay buffer, ``VecNormalize`` statistics and hyperparameters;
+    - a study in a storage survives the death of one of its processes.
+
+    Everything that rl-zoo3 already understands keeps its meaning.
+
+    :param args: The parsed command line
+    :param algo: Name of the algorithm
+    :param env_id: Id of the environment
+    :param rest: The other arguments of rl-zoo3's ``ExperimentManager``
+    :param config: Hyperparameter file, None for the default one
+    :param kwargs: Its other keyword arguments
+    """
+
+    #: Restart the number of steps, the schedules and the noise of a saved agent, as rl-zoo3 does
+    restart = False
+    #: Seconds between two signs of life of a trial
+    heartbeat = DEFAULT_HEARTBEAT
+
+    def __init__(self, args: Any, algo: str, env_id: str, *rest: Any, config: str | None = None, **kwargs: Any) -> None:
+        super().__init__(args, algo, env_id, *rest, config=config or default_config(algo, env_id), **kwargs)
+        self._noise_keys: dict[str, Any] = {}
+        self.carries_on = self.continue_training and not self.restart
+        if self.carries_on:
+            self.seed = resumed_seed(self.seed, saved_timesteps(self.trained_agent))
+            self.config = config or resumed_config(self.trained_agent) or self.config
+
+    @property
+    def _source(self) -> str:
+        return f"{self.config}: {self.env_name.gym_id}"
+
+    # Reading and checking
+
+    def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.config.endswith((".yml", ".yaml")):
+            entries = load_yaml(self.config)
+            if self.env_name.gym_id not in entries and "default" not in entries and not self._is_atari:
+                raise ConfigurationError(
+                    f"{self.config}: no entry for {self.env_name.gym_id} and no 'default'. It has: {', '.join(entries)}"
+                )
+        trial = self._read_trial()
+        self.custom_hyperparams = {**trial, **(self.custom_hyperparams or {})}
+        hyperparams, saved_hyperparams = super().read_hyperparameters()
+        if "action_noise" in trial:
+            # The trial decided about noise, be it for none: what the file says about it no longer holds
+            for key in NOISE_KEYS:
+                hyperparams.pop(key, None)
+                saved_hyperparams.pop(key, None)
+        check_hyperparameters(hyperparams, ALGOS[self.algo], self._source)
+        check_noise_keys({key: hyperparams.get(key) for key in NOISE_KEYS}, self._source)
+        return hyperparams, saved_hyperparams
+
+    def _read_trial(self) -> dict[str, Any]:
+        """
+        :return: The hyperparameters of the trial asked for. rl-zoo3 takes trial 0 for "none given"
+        """
+        trial_id, self.trial_id = self.trial_id, None
+        if trial_id is None or not self.storage or not self.study_name:
+            return {}
+        try:
+            return dict(self.load_trial(self.storage, self.study_name, trial_id))
+        except (KeyError, IndexError) as error:
+            raise ConfigurationError(
+                f"{self.storage}: no trial {trial_id} in a study {self.study_name!r} ({type(error).__name__}: {error})"
+            ) from error
+
+    @staticmethod
+    def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
+        schedules: dict[str, Schedule] = {}
+        for key in ("learning_rate", *OUR_LEARNING_RATES):
+            value = hyperparams.get(key)
+            # rl-zoo3's own form, lin_0.001, has one number
+            if isinstance(value, str) and not (key == "learning_rate" and value.startswith("lin_") and value.count("_") == 1):
+                try:
+                    schedules[key] = parse_schedule(hyperparams.pop(key))
+                except ValueError as error:
+                    raise ValueError(f"{key}: {error}") from error
+        return {**ZooExperimentManager._preprocess_schedules(hyperparams), **schedules}
+
+    # Action noise
+
+    def _preprocess_action_noise(
+        self, hyperparams: dict[str, Any], saved_hyperparams: dict[str, Any], env: VecEnv
+    ) -> dict[str, Any]:
+        keys = take_noise_keys(hyperparams)
+        specification = noise_specification(keys)
+        if specification is not None and self.algo not in OUR_ALGORITHMS and is_zoo_noise(keys):
+            hyperparams.update({key: keys[key] for key in ("noise_type", "noise_std")})
+            specification = None
+        # Also counts the actions, for the samplers
+        hyperparams = super()._preprocess_action_noise(hyperparams, saved_hyperparams, env)
+        if specification is not None:
+            print(f"Applying noise {specification}")
+            self._apply_noise(specification, hyperparams, env)
+        return hyperparams
+
+    def _apply_noise(self, specification: dict[str, Any], hyperparams: dict[str, Any], env: VecEnv) -> None:
+        """
+        :param specification: Which noise
+        :param hyperparams: Arguments for the constructor, which of our algorithms takes a specification
+        :param env: The environment
+        """
+        try:
+            noise = make_noise(specification, get_action_dim(env.action_space))
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"{self._source}: the noise keys cannot be used: {error}") from error
+        if self.algo in OUR_ALGORITHMS:
+            hyperparams["action_noise"] = specification
+        elif not self.optimize_hyperparameters:
+            # Trials of the built-in algorithms sample noise of their own
+            assert noise is not None
+            self.callbacks.append(ActionNoiseCallback(noise))
+
+    # Building the agent
+
+    def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
+        try:
+            return super().setup_experiment()
+        except ConfigurationError:
+            raise
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"{self._source}: {error}") from error
+
+    def create_callbacks(self) -> None:
+        super().create_callbacks()
+        for index, callback in enumerate(self.callbacks):
+            if type(callback) is CheckpointCallback:
+                self.callbacks[index] = ResumableCheckpointCallback(
+                    callback.save_freq, self.save_path, self.env_name, verbose=callback.verbose
+                )
+            elif isinstance(callback, EvalCallback) and self.carries_on:
+                continue_evaluations(callback, Path(self.trained_agent).parent)
+
+    def _load_pretrained_agent(self, hyperparams: dict[str, Any], env: VecEnv) -> BaseAlgorithm:
+        if not self.carries_on:
+            return super()._load_pretrained_agent(hyperparams, env)
+        # The saved agent has its own hyperparameters and noise, with their state: only the command line overrides them
+        given = set(self.custom_hyperparams or {})
+        if given.intersection(NOISE_KEYS):
+            given.add("action_noise")
+        overrides = {key: value for key, value in hyperparams.items() if key in given or key == "policy"}
+        model = super()._load_pretrained_agent(overrides, env)
+        mark_interruption(model, self.trained_agent)
+        return model
+
+    def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
+        super()._save_config(saved_hyperparams)
+        write_run_config(self.save_path, self.env_name.gym_id, {**saved_hyperparams, "n_timesteps": self.n_timesteps})
+
+    # Training
+
+    def learn(self, model: BaseAlgorithm) -> None:
+        super().learn(ContinuedModel(model) if self.carries_on else model)  # type: ignore[arg-type]
+
+    def hyperparameters_optimization(self) -> None:
+        with shared_studies(self.storage, self.objective, self.heartbeat, self.max_total_trials):
+            super().hyperparameters_optimization()

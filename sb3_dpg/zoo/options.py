@@ -1,0 +1,68 @@
+"""Options that are read before rl-zoo3's own parsers see the command line."""
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+import gymnasium as gym
+
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.hyperparameters import did_you_mean
+
+
+def own_parser(command: str) -> argparse.ArgumentParser:
+    """
+    :param command: Name of the command
+    :return: A parser for options beyond rl-zoo3's; it leaves alone what it does not know
+    """
+    # No help of its own, as rl-zoo3's parser has one; no abbreviations, as they might be meant for rl-zoo3's options
+    return argparse.ArgumentParser(f"sb3-dpg {command}", add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
+
+
+def split_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """
+    :param parser: A parser made by :func:`own_parser`
+    :param arguments: The command line
+    :return: The options beyond rl-zoo3's, and the rest of the command line; if that asks for help, ours is printed first
+    """
+    if {"-h", "--help"}.intersection(arguments):
+        print(parser.format_help().strip().replace("options:", "options of sb3-dpg:"), end="\n\noptions of rl-zoo3:\n")
+    options, rest = parser.parse_known_args(arguments)
+    return options, rest
+
+
+def look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
+    """
+    :param arguments: The command line of an rl-zoo3 script
+    :return: Algorithm, environment and log folder, None where not given
+    """
+    parser = own_parser("")
+    parser.add_argument("--algo", nargs="?")
+    parser.add_argument("--env", nargs="?")
+    parser.add_argument("-f", "--folder", "--log-folder", nargs="?", dest="folder")
+    parser.add_argument("--gym-packages", nargs="*", default=[])
+    return parser.parse_known_args(arguments)[0]
+
+
+def check_names(arguments: Sequence[str]) -> None:
+    """
+    Answer a misspelt algorithm or environment with the nearest name.
+
+    :param arguments: The command line of an rl-zoo3 script
+    :raises ConfigurationError: if a name is unknown
+    """
+    import rl_zoo3.import_envs  # noqa: F401  # registers environments
+    from rl_zoo3.utils import ALGOS
+
+    names = look_ahead(arguments)
+    if names.algo is not None and names.algo not in ALGOS:
+        raise ConfigurationError(
+            f"--algo {names.algo!r} is unknown{did_you_mean(names.algo, ALGOS) or '.'} Known: {', '.join(ALGOS)}"
+        )
+    for package in names.gym_packages:
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f"--gym-packages {package}: {error}") from error
+    if names.env is not None and names.env not in gym.registry:
+        raise ConfigurationError(f"--env {names.env!r} is not registered{did_you_mean(names.env, gym.registry)}")

@@ -1,0 +1,70 @@
+"""``sb3-dpg plot-train``, ``all-plots`` and ``plot-from-file``: rl-zoo3's plots, which can be saved without a display."""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.options import own_parser, split_options
+
+
+def _run(script: str, arguments: Sequence[str]) -> None:
+    """
+    :param script: Name of the script and of its function
+    :param arguments: Its command line
+    """
+    parser = own_parser(script.replace("_", "-"))
+    parser.add_argument("--figures", metavar="FOLDER", help="save the figures as PNG files there instead of showing them")
+    options, rest = split_options(parser, arguments)
+    sys.argv[1:] = rest
+    if options.figures is not None:
+        import matplotlib
+
+        matplotlib.use("Agg")
+    # rl_zoo3.plots imports all three, and its __init__ hides the modules behind functions of the same names
+    importlib.import_module("rl_zoo3.plots")
+    module = sys.modules[f"rl_zoo3.plots.{script}"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*non-interactive")
+        try:
+            getattr(module, script)()
+        except FileNotFoundError as error:
+            raise ConfigurationError(str(error)) from error
+    if options.figures is not None:
+        _save_figures(Path(options.figures))
+
+
+def _save_figures(folder: Path) -> None:
+    """
+    :param folder: Where to save all open figures, named by their titles
+    """
+    from matplotlib import pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for label in plt.get_figlabels():
+        path = folder / f"{label.replace(' ', '_').replace('/', '_') or 'figure'}.png"
+        plt.figure(label).savefig(path, dpi=150, bbox_inches="tight")
+        print(f"Saved {path}")
+
+
+def plot_train(arguments: Sequence[str]) -> None:
+    """
+    :param arguments: The command line after ``sb3-dpg plot-train``
+    """
+    _run("plot_train", arguments)
+
+
+def all_plots(arguments: Sequence[str]) -> None:
+    """
+    :param arguments: The command line after ``sb3-dpg all-plots``
+    """
+    _run("all_plots", arguments)
+
+
+def plot_from_file(arguments: Sequence[str]) -> None:
+    """
+    :param arguments: The command line after ``sb3-dpg plot-from-file``
+    """
+    _run("plot_from_file", arguments)

@@ -1,0 +1,73 @@
+"""Our algorithms in rl-zoo3's tables."""
+
+from typing import TYPE_CHECKING, Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+if TYPE_CHECKING:
+    from rl_zoo3.exp_manager import ExperimentManager
+
+#: Names of our algorithms in rl-zoo3
+OUR_ALGORITHMS = ("bnddpg", "copdacq")
+
+
+def algorithm_classes() -> dict[str, type[BaseAlgorithm]]:
+    """
+    :return: Our algorithms by the name they have in rl-zoo3
+    """
+    from sb3_dpg import BNDDPG, COPDACQ
+
+    return dict(zip(OUR_ALGORITHMS, (BNDDPG, COPDACQ), strict=True))
+
+
+def register_algorithms() -> None:
+    """
+    Put our algorithms, their samplers and converters into rl-zoo3's tables, which all its scripts share by reference.
+    """
+    from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+    from rl_zoo3.utils import ALGOS
+
+    from sb3_dpg.zoo.search import CONVERTERS, SAMPLERS
+
+    ALGOS.update(algorithm_classes())
+    HYPERPARAMS_SAMPLER.update(SAMPLERS)
+    HYPERPARAMS_CONVERTER.update(CONVERTERS)
+
+
+def create_experiment_manager(args: Any, algo: str, *rest: Any, **kwargs: Any) -> "ExperimentManager":
+    """
+    Ours for our algorithms, rl-zoo3's own for all others.
+
+    :param args: First argument of rl-zoo3's ``ExperimentManager``
+    :param algo: Name of the algorithm
+    :param rest: Its other arguments
+    :param kwargs: Its keyword arguments
+    :return: The experiment manager
+    """
+    from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
+
+    from sb3_dpg.zoo.manager import ExperimentManager
+
+    manager_class = ExperimentManager if algo in OUR_ALGORITHMS else ZooExperimentManager
+    return manager_class(args, algo, *rest, **kwargs)
+
+
+def register() -> None:
+    """
+    Teach rl-zoo3 our algorithms: for people who call its functions from scripts of their own.
+
+    Afterwards "bnddpg" and "copdacq" are known to all of rl-zoo3, and ``rl_zoo3.train.train()`` finds their shipped
+    hyperparameters. The built-in algorithms are handled by rl-zoo3's own code as before. Calling it again changes nothing.
+
+    Example::
+
+        import sb3_dpg.zoo
+        from rl_zoo3.train import train
+
+        sb3_dpg.zoo.register()
+        train()  # reads sys.argv, as python -m rl_zoo3.train does
+    """
+    import rl_zoo3.train
+
+    register_algorithms()
+    rl_zoo3.train.ExperimentManager = create_experiment_manager

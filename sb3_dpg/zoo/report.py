@@ -1,0 +1,114 @@
+"""
+Evaluate a trained agent beside an untrained one and plot its learning curve: ``python -m sb3_dpg.zoo.report --help``.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import yaml
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecEnv
+
+#: Untrained policies differ by their random weights: evaluate the first of one fixed seed
+UNTRAINED_SEED = 0
+
+
+def evaluate(model: BaseAlgorithm, env: VecEnv, n_episodes: int, seed: int) -> tuple[float, float]:
+    """
+    :param model: An agent
+    :param env: The environment
+    :param n_episodes: Number of episodes
+    :param seed: Seed of the initial states
+    :return: Mean and standard deviation of the return, with deterministic actions
+    """
+    env.seed(seed)
+    returns, _ = evaluate_policy(model, env, n_eval_episodes=n_episodes, return_episode_rewards=True)
+    return float(np.mean(returns)), float(np.std(returns))
+
+
+def plot_learning_curve(evaluations: Path, title: str, figure: Path) -> None:
+    """
+    :param evaluations: ``evaluations.npz`` of a run
+    :param title: Title of the plot
+    :param figure: Where to save it, a .png file
+    """
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    with np.load(evaluations) as log:
+        timesteps, returns = log["timesteps"], log["results"]
+    mean, std = returns.mean(axis=1), returns.std(axis=1)
+    plt.figure(figsize=(6.4, 4.0))
+    plt.plot(timesteps, mean, marker="o", markersize=3)
+    plt.fill_between(timesteps, mean - std, mean + std, alpha=0.25, label="std over episodes")
+    plt.xlabel("Timesteps")
+    plt.ylabel(f"Return (mean of {returns.shape[1]} episodes)")
+    plt.title(title)
+    plt.legend()
+    plt.tight_layout()
+    plt.savefig(figure, dpi=150)
+
+
+def report(algo: str, env_id: str, log_folder: str, n_episodes: int, seed: int) -> None:
+    """
+    :param algo: Name of the algorithm
+    :param env_id: Id of the environment
+    :param log_folder: Where ``sb3-dpg train`` logged its run; the latest is taken
+    :param n_episodes: Number of evaluation episodes
+    :param seed: Seed of the initial states
+    """
+    from huggingface_sb3 import EnvironmentName
+    from rl_zoo3.utils import ALGOS, create_test_env, get_model_path, get_saved_hyperparams
+
+    from sb3_dpg.zoo.registration import register_algorithms
+
+    register_algorithms()
+    env_name = EnvironmentName(env_id)
+    _, model_path, run = get_model_path(0, log_folder, algo, env_name)
+    hyperparams, stats_path = get_saved_hyperparams(str(Path(run, env_name)), test_mode=True)
+    env = create_test_env(env_id, stats_path=stats_path, seed=seed, should_render=False, hyperparams=dict(hyperparams))
+    trained = ALGOS[algo].load(model_path, device="cpu")
+    untrained = type(trained)(
+        trained.policy_class, env, policy_kwargs=trained.policy_kwargs, seed=UNTRAINED_SEED, device="cpu", buffer_size=1
+    )
+    print(f"\n{algo} on {env_id}: return over {n_episodes} episodes, the same initial states for both")
+    for name, model in (("untrained", untrained), ("trained", trained)):
+        mean, std = evaluate(model, env, n_episodes, seed)
+        print(f"  {name:<10} {mean:10.1f} +- {std:.1f}")
+    env.close()
+    _print_run(Path(run), env_name)
+    if Path(run, "evaluations.npz").is_file():
+        figure = Path(run, "learning_curve.png")
+        plot_learning_curve(Path(run, "evaluations.npz"), f"{algo} on {env_id}", figure)
+        print(f"Learning curve: {figure}")
+
+
+def _print_run(run: Path, env_name: str) -> None:
+    """
+    :param run: Folder of the run
+    :param env_name: Name of its environment
+    """
+    args = yaml.load((run / env_name / "args.yml").read_text(), Loader=yaml.UnsafeLoader)
+    print(f"Run: {run} (seed {args['seed']})")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """
+    :param arguments: The command line, None for the process's own
+    """
+    parser = argparse.ArgumentParser(prog="python -m sb3_dpg.zoo.report", description=__doc__)
+    parser.add_argument("--algo", default="bnddpg", help="algorithm")
+    parser.add_argument("--env", default="Pendulum-v1", help="environment id")
+    parser.add_argument("-f", "--folder", default="logs", help="log folder of sb3-dpg train")
+    parser.add_argument("--episodes", type=int, default=20, help="number of evaluation episodes")
+    parser.add_argument("--seed", type=int, default=1000, help="seed of the initial states")
+    options = parser.parse_args(arguments)
+    report(options.algo, options.env, options.folder, options.episodes, options.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Search spaces for Optuna, and their way back into hyperparameters."""
+
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+
+NOISE_TYPES = ("ornstein-uhlenbeck", "normal", None)
+NOISE_SCHEDULES = ("const", "lin", "exp")
+#: Where a schedule of the noise ends, as a share of its start
+FINAL_NOISE = 0.1
+NET_ARCHS = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
+
+
+def _sample_noise(trial: optuna.Trial) -> dict[str, Any]:
+    """
+    All are sampled always: TPE models them jointly only if no trial lacks one.
+
+    :param trial: The trial
+    :return: Its parameters of the exploration noise
+    """
+    return {
+        "noise_type": trial.suggest_categorical("noise_type", NOISE_TYPES),
+        "noise_std": trial.suggest_float("noise_std", 0.05, 0.8),
+        "noise_theta": trial.suggest_float("noise_theta", 0.05, 1.0, log=True),
+        "noise_schedule": trial.suggest_categorical("noise_schedule", NOISE_SCHEDULES),
+    }
+
+
+def _convert_noise(params: dict[str, Any]) -> dict[str, Any] | None:
+    """
+    :param params: Sampled parameters; those of the noise are removed
+    :return: A noise specification, or None for no noise (which is said explicitly: the file's noise must not stay)
+    """
+    noise_type, std, theta, schedule = (
+        params.pop(key) for key in ("noise_type", "noise_std", "noise_theta", "noise_schedule")
+    )
+    if noise_type is None:
+        return None
+    specification = {"type": noise_type, "sigma": std if schedule == "const" else f"{schedule}_{std}_{FINAL_NOISE * std}"}
+    return {**specification, "theta": theta} if noise_type == "ornstein-uhlenbeck" else specification
+
+
+def sample_bnddpg_params(
+    trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
+) -> dict[str, Any]:
+    """
+    Sampler for BNDDPG, from DDPG to TD3 with batch normalisation.
+
+    :param trial: The trial
+    :param n_actions: Number of action dimensions
+    :param n_envs: Number of environments
+    :param additional_args: rl-zoo3's, about hindsight experience replay
+    :return: Arguments of the constructor
+    """
+    params = {
+        "one_minus_gamma": trial.suggest_float("one_minus_gamma", 1e-4, 0.03, log=True),
+        "batch_size_pow": trial.suggest_int("batch_size_pow", 5, 9),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 5e-3, log=True),
+        "actor_learning_rate": trial.suggest_float("actor_learning_rate", 5e-5, 5e-3, log=True),
+        "tau": trial.suggest_float("tau", 1e-3, 0.05, log=True),
+        "policy_delay": trial.suggest_int("policy_delay", 1, 3),
+        "target_policy_noise": trial.suggest_categorical("target_policy_noise", [0.0, 0.2]),
+        "batch_norm_mode": trial.suggest_categorical("batch_norm_mode", ["joint", "target-batch", "none"]),
+        "batch_norm_momentum": trial.suggest_float("batch_norm_momentum", 0.005, 0.2, log=True),
+        "renorm": trial.suggest_categorical("renorm", [False, True]),
+        "n_critics": trial.suggest_int("n_critics", 1, 2),
+        "beta1": trial.suggest_categorical("beta1", [0.5, 0.9]),
+        "net_arch": trial.suggest_categorical("net_arch", list(NET_ARCHS)),
+        **_sample_noise(trial),
+    }
+    if additional_args["using_her_replay_buffer"]:
+        params["n_sampled_goal"] = trial.suggest_int("n_sampled_goal", 1, 5)
+        params["goal_selection_strategy"] = trial.suggest_categorical("goal_selection_strategy", ["final", "episode", "future"])
+    return convert_bnddpg_params(params)
+
+
+def convert_bnddpg_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
+    """
+    :param sampled_params: What :func:`sample_bnddpg_params` sampled, as Optuna stores it
+    :return: Arguments of the constructor, as a hyperparameter file could hold them
+    """
+    params = dict(sampled_params)
+    policy_kwargs = {name: params.pop(name) for name in ("batch_norm_momentum", "renorm", "n_critics")}
+    policy_kwargs["net_arch"] = list(NET_ARCHS[params.pop("net_arch")])
+    policy_kwargs["optimizer_kwargs"] = {"betas": [params.pop("beta1"), 0.999]}
+    if "n_sampled_goal" in params:
+        params["replay_buffer_kwargs"] = {name: params.pop(name) for name in ("n_sampled_goal", "goal_selection_strategy")}
+    return {
+        "gamma": 1 - params.pop("one_minus_gamma"),
+        "batch_size": 2 ** params.pop("batch_size_pow"),
+        "action_noise": _convert_noise(params),
+        "policy_kwargs": policy_kwargs,
+        **params,
+    }

@@ -1,0 +1,145 @@
+"""Optuna studies that several processes share, any of which may die."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from sb3_dpg.zoo.substitution import replaced
+
+Objective = Callable[[optuna.Trial], float]
+
+#: Seconds between two signs of life of a trial
+DEFAULT_HEARTBEAT = 60
+#: A trial without a sign of life for that many intervals belongs to a dead process
+GRACE_INTERVALS = 3
+_HEARTBEAT_KEY = "heartbeat"
+
+
+class HeartbeatJournalStorage(JournalStorage, BaseHeartbeat):
+    """
+    Optuna's journal with the heartbeat that Optuna gives to databases only: a running trial leaves a sign of life at
+    intervals; those that fell silent are failed, and queued again.
+
+    The clocks of the machines that share a journal must agree to within the grace period.
+
+    :param path: The journal file
+    :param heartbeat_interval: Seconds between two signs of life
+    """
+
+    def __init__(self, path: str, heartbeat_interval: int) -> None:
+        super().__init__(JournalFileBackend(path))
+        self._heartbeat_interval = heartbeat_interval
+        self._stale_callback = RetryHeartbeatStaleTrialCallback()
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        self.set_trial_system_attr(trial_id, _HEARTBEAT_KEY, time.time())
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        oldest = time.time() - GRACE_INTERVALS * self._heartbeat_interval
+        running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        return [trial._trial_id for trial in running if last_sign_of_life(trial) < oldest]
+
+    def get_heartbeat_interval(self) -> int:
+        return self._heartbeat_interval
+
+    def get_heartbeat_stale_trial_callback(self) -> RetryHeartbeatStaleTrialCallback:
+        return self._stale_callback
+
+
+def last_sign_of_life(trial: optuna.trial.FrozenTrial) -> float:
+    """
+    :param trial: A running trial of a journal
+    :return: Seconds since the epoch
+    """
+    assert trial.datetime_start is not None
+    # A retried trial inherits the heartbeat of the one that died
+    return max(trial.system_attrs.get(_HEARTBEAT_KEY, 0.0), trial.datetime_start.timestamp())
+
+
+def shared_storage(storage: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) -> BaseStorage:
+    """
+    :param storage: Path of a journal file (ending in .log) or URL of a database, as rl-zoo3's ``--storage``
+    :param heartbeat_interval: Seconds between two signs of life of a trial
+    :return: The storage
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        if storage.endswith(".log"):
+            return HeartbeatJournalStorage(storage, heartbeat_interval)
+        return RDBStorage(
+            storage,
+            heartbeat_interval=heartbeat_interval,
+            grace_period=GRACE_INTERVALS * heartbeat_interval,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        )
+
+
+class SharedStudy(optuna.Study):
+    """
+    A study whose optimisation ends when the trials that were running then have ended too, by themselves or, where their
+    process died, by being run again here.
+    """
+
+    def optimize(self, func: Objective, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        super().optimize(func, *args, **kwargs)
+        self.finish_lost_trials(func)
+
+    def finish_lost_trials(self, func: Objective) -> None:
+        """
+        :param func: The objective
+        """
+        pending = {trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+        if pending:
+            print(f"Waiting for trials {sorted(pending)} of other processes (Ctrl-C to leave them)")
+        while True:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                fail_stale_trials(self)
+            if self.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+                super().optimize(func, n_trials=1, gc_after_trial=True)
+                continue
+            running = {trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+            if not pending & running:
+                return
+            time.sleep(1)
+
+
+@contextmanager
+def shared_studies(
+    storage: str | None, objective: Objective, heartbeat_interval: int, max_total_trials: int | None
+) -> Iterator[None]:
+    """
+    Inside, ``optuna.create_study`` makes studies that survive the death of one of the processes that share them.
+
+    :param storage: rl-zoo3's ``--storage``, None for a study in memory
+    :param objective: The objective
+    :param heartbeat_interval: Seconds between two signs of life of a trial
+    :param max_total_trials: rl-zoo3's ``--max-total-trials``
+    """
+    create_study = optuna.create_study
+
+    def create_shared_study(**kwargs: Any) -> optuna.Study:
+        assert storage is not None
+        kwargs["storage"] = shared_storage(storage, heartbeat_interval)
+        plain = create_study(**kwargs)
+        study = SharedStudy(plain.study_name, plain._storage, sampler=plain.sampler, pruner=plain.pruner)
+        # rl-zoo3 counts a running trial as done and may not optimise at all, even if its process is dead
+        counted = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED))
+        if max_total_trials is not None and len(counted) >= max_total_trials:
+            study.finish_lost_trials(objective)
+        return study
+
+    if storage is None:
+        yield
+        return
+    with replaced(optuna, "create_study", create_shared_study):
+        yield

@@ -1,0 +1,86 @@
+"""``sb3-dpg train``: rl-zoo3's train with our experiment manager."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.options import check_names, look_ahead, own_parser, split_options
+from sb3_dpg.zoo.registration import register_algorithms
+from sb3_dpg.zoo.substitution import replaced
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """
+    :return: Parser of the options beyond rl-zoo3's
+    """
+    parser = own_parser("train")
+    parser.add_argument("-i", "--trained-agent", default="", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the latest checkpoint (--save-freq) of this algorithm on this env"
+    )
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="with -i: begin anew with the agent's weights, as rl-zoo3 does: number of steps, schedules and noise restart. "
+        "Without it they carry on, and -n counts from the agent's own beginning",
+    )
+    parser.add_argument(
+        "--heartbeat",
+        type=int,
+        default=60,
+        metavar="SECONDS",
+        help="in a shared study: a trial without a sign of life for 3 times that long is run again (default: 60)",
+    )
+    return parser
+
+
+def train(arguments: Sequence[str]) -> None:
+    """
+    :param arguments: The command line after ``sb3-dpg train``
+    :raises ConfigurationError: if it cannot be used
+    """
+    options, rest = split_options(make_parser(), arguments)
+    register_algorithms()
+    check_names(rest)
+    import rl_zoo3.train
+
+    from sb3_dpg.zoo.manager import ExperimentManager
+    from sb3_dpg.zoo.resume import resolve_trained_agent
+
+    if options.heartbeat < 1:
+        raise ConfigurationError(f"--heartbeat {options.heartbeat}: must be at least 1 second")
+    trained_agent = _find_trained_agent(options, rest)
+    if trained_agent:
+        rest += ["-i", resolve_trained_agent(trained_agent)]
+
+    class LaunchedManager(ExperimentManager):
+        restart = options.restart
+        heartbeat = options.heartbeat
+
+    sys.argv[1:] = rest
+    with replaced(rl_zoo3.train, "ExperimentManager", LaunchedManager):
+        rl_zoo3.train.train()
+
+
+def _find_trained_agent(options: argparse.Namespace, rest: Sequence[str]) -> str:
+    """
+    :param options: Ours
+    :param rest: rl-zoo3's
+    :return: The agent to continue from, "" for none
+    """
+    from huggingface_sb3 import EnvironmentName
+
+    from sb3_dpg.zoo.resume import latest_checkpoint
+
+    if options.resume:
+        if options.trained_agent:
+            raise ConfigurationError("--resume and -i: give one of them")
+        names = look_ahead(rest)
+        env_name = EnvironmentName(names.env or "CartPole-v1")
+        return str(latest_checkpoint(names.folder or "logs", names.algo or "ppo", env_name))
+    path = str(options.trained_agent)
+    if path and not (path.endswith(".zip") and Path(path).is_file()):
+        raise ConfigurationError(f"-i {path}: there is no such saved agent (a .zip file)")
+    return path
