@@ -1,0 +1,354 @@
+"""Gaussian and Ornstein-Uhlenbeck noise, drawn for all environments at once."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sb3_dpg.common.checks import check_integer, check_real
+from sb3_dpg.common.noise.base import ScheduledNoise
+from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike, is_sequence
+
+_INITIAL = ("zero", "stationary")
+
+
+class _ProcessNoise(ScheduledNoise):
+    """
+    Noise that draws from a ``numpy.random.Generator`` of its own.
+
+    :param mean: Mean, a number or one per action dimension: its length is the number of action dimensions
+    :param n_envs: Number of environments
+    :param seed: Seed of the random stream. None: the seed is drawn from NumPy's global generator at the first draw, which is
+        the one that SB3's ``seed=`` sets: two trainings with the same SB3 seed have the same noise.
+    """
+
+    def __init__(self, mean: ArrayLike, n_envs: int, seed: int | None) -> None:
+        self.mean = np.atleast_1d(np.asarray(mean, dtype=np.float64))
+        if self.mean.ndim != 1 or not len(self.mean) or not np.isfinite(self.mean).all():
+            raise ValueError(f"mean={mean!r} must be finite numbers, one per action dimension, such as numpy.zeros(2)")
+        super().__init__(len(self.mean), n_envs)
+        self.seed(seed)
+
+    def seed(self, seed: int | None) -> None:
+        """
+        Start the random stream anew.
+
+        :param seed: Seed; None takes one from NumPy's global generator at the next draw
+        :raises TypeError: if the seed is not an integer
+        :raises ValueError: if the seed is negative
+        """
+        if seed is not None:
+            check_integer("seed", seed, 0)
+        self._seeds = None if seed is None else np.random.SeedSequence(int(seed))
+        self._generator = None if self._seeds is None else np.random.default_rng(self._seeds)
+
+    def _stream(self) -> np.random.Generator:
+        """
+        :return: The random stream, which is seeded here if it is not yet
+        """
+        if self._generator is None:
+            self._seeds = np.random.SeedSequence(np.random.randint(0, 2**32, size=4, dtype=np.uint32).tolist())
+            self._generator = np.random.default_rng(self._seeds)
+        return self._generator
+
+    def _take_stream_from(self, parent: ScheduledNoise) -> None:
+        assert isinstance(parent, _ProcessNoise)
+        # An unseeded parent leaves an unseeded copy, which takes another seed at its own first draw
+        if parent._seeds is not None:
+            self._seeds = parent._seeds.spawn(1)[0]
+            self._generator = np.random.default_rng(self._seeds)
+
+    def update(self, progress_remaining: float) -> None:
+        if progress_remaining != self.progress_remaining:
+            super().update(progress_remaining)
+            if not self._constant:
+                self._set_coefficients()
+
+    @property
+    @abstractmethod
+    def _constant(self) -> bool:
+        """Whether no parameter is scheduled."""
+
+    @abstractmethod
+    def _set_coefficients(self) -> None:
+        """Compute what a draw needs from the parameters at ``self.progress_remaining``, once for many draws."""
+
+    def _resize_state(self, n_envs: int) -> None:
+        self._draw_shape: tuple[int, ...] = (self.action_dim,) if n_envs == 1 else (n_envs, self.action_dim)
+
+
+class GaussianNoise(_ProcessNoise):
+    """
+    White Gaussian noise: a = mean + sigma eps, independent in each step, environment and action dimension.
+
+    :param mean: Mean, a number or one per action dimension: its length is the number of action dimensions
+    :param sigma: Standard deviation, at least 0: a number, a schedule of the progress remaining, a schedule string such as
+        ``"lin_0.5_0.05"``, or a sequence with one of these per action dimension
+    :param n_envs: Number of environments drawn for at once
+    :param seed: Seed of the noise's own random stream. None: drawn from NumPy's global generator at the first draw, which is
+        the one that SB3's ``seed=`` sets
+    :raises TypeError: if an argument has the wrong type
+    :raises ValueError: if sigma is negative or not finite, or a length does not fit
+    """
+
+    def __init__(self, mean: ArrayLike, sigma: ParameterLike, n_envs: int = 1, seed: int | None = None) -> None:
+        super().__init__(mean, n_envs, seed)
+        self._sigma = NoiseParameter.of("sigma", sigma, self.action_dim)
+        self._set_coefficients()
+
+    def __call__(self) -> np.ndarray:
+        """
+        :return: The noise of all environments, float32 of shape (action_dim,) or (n_envs, action_dim)
+        """
+        noise = self._stream().standard_normal(self._draw_shape)
+        noise *= self.sigma
+        noise += self.mean
+        return noise.astype(np.float32)
+
+    @property
+    def std(self) -> np.ndarray:
+        """Current standard deviation per action dimension, of shape (action_dim,)."""
+        return self.sigma.copy()
+
+    @property
+    def _constant(self) -> bool:
+        return self._sigma.constant
+
+    def _set_coefficients(self) -> None:
+        self.sigma = self._sigma(self.progress_remaining)
+
+    def __repr__(self) -> str:
+        return f"GaussianNoise(mean={self.mean}, sigma={self.sigma}, n_envs={self.n_envs})"
+
+
+class OrnsteinUhlenbeckNoise(_ProcessNoise):
+    r"""
+    Ornstein-Uhlenbeck noise (Uhlenbeck and Ornstein 1930), the exploration noise of the DDPG paper (arXiv 1509.02971).
+
+    The process is dx = theta (mean - x) dt + sigma dW. A step of length dt has an exact solution (Gillespie 1996), which is
+    what is drawn here, whatever dt:
+
+        x' = mean + (x - mean) e^{-theta dt} + sigma sqrt((1 - e^{-2 theta dt}) / (2 theta)) eps,  eps ~ N(0, 1)
+
+    SB3's ``OrnsteinUhlenbeckActionNoise`` takes Euler steps of dt = 0.01 instead; here dt = 1, the paper's process. The values
+    settle at the standard deviation sigma / sqrt(2 theta) and forget their past within 1 / (theta dt) steps. The same process
+    as a low-pass filter of white noise, x' = lambda x + sigma' eps, is made by :meth:`from_autoregressive`, and by its
+    stationary standard deviation in :meth:`from_stationary`.
+
+    When sigma or theta are scheduled, x itself is left alone and moves to the new law within the correlation time.
+
+    :param mean: Mean, a number or one per action dimension: its length is the number of action dimensions
+    :param sigma: Diffusion coefficient (the sigma of sigma dW), at least 0, in action units per square root of time: a number,
+        a schedule of the progress remaining, a schedule string such as ``"lin_0.5_0.05"``, or a sequence with one of these per
+        action dimension. NOT the standard deviation of the noise
+    :param theta: Rate of the return to the mean, greater than 0, per unit of time: as sigma
+    :param dt: Time between two draws, greater than 0
+    :param n_envs: Number of environments drawn for at once
+    :param initial: The state before the first draw of an episode: ``"zero"``, as in SB3 and the paper, or ``"stationary"``, a
+        draw from the stationary law, so that the first steps of an episode explore as much as the others
+    :param seed: Seed of the noise's own random stream. None: drawn from NumPy's global generator at the first draw, which is
+        the one that SB3's ``seed=`` sets
+    :raises TypeError: if an argument has the wrong type
+    :raises ValueError: if an argument is out of its range or a length does not fit
+    """
+
+    def __init__(
+        self,
+        mean: ArrayLike,
+        sigma: ParameterLike,
+        theta: ParameterLike = 0.15,
+        dt: float = 1.0,
+        n_envs: int = 1,
+        initial: str = "zero",
+        seed: int | None = None,
+    ) -> None:
+        check_real("dt", dt, 0.0, np.inf, low_open=True, high_open=True)
+        if initial not in _INITIAL:
+            raise ValueError(f"initial={initial!r} is not known: it must be one of {_INITIAL}")
+        # x - mean, and which environments have their state drawn before their next step; `resize` makes the first ones
+        self._deviation = np.zeros(0)
+        self._starting = np.zeros(0, dtype=bool)
+        super().__init__(mean, n_envs, seed)
+        self.dt = float(dt)
+        self.initial = initial
+        self._sigma = NoiseParameter.of("sigma", sigma, self.action_dim)
+        self._theta = NoiseParameter.of("theta", theta, self.action_dim, positive=True)
+        self._set_coefficients()
+
+    @classmethod
+    def from_autoregressive(
+        cls,
+        lambda_: float | ArrayLike,
+        sigma: ParameterLike,
+        mean: ArrayLike | None = None,
+        n_envs: int = 1,
+        initial: str = "zero",
+        seed: int | None = None,
+    ) -> "OrnsteinUhlenbeckNoise":
+        """
+        The process in its autoregressive form, x' = mean + lambda (x - mean) + sigma' eps.
+
+        :param lambda_: Coefficient lambda, the correlation of two successive values, in (0, 1): a number or one per action
+            dimension. (0 is white noise: use :class:`GaussianNoise`)
+        :param sigma: Standard deviation sigma' of the white noise that enters in each step, at least 0; the noise that comes
+            out has sigma' / sqrt(1 - lambda^2). A number, a schedule, a schedule string, or a sequence of these
+        :param mean: Mean; None for 0 in as many dimensions as the longer of the two sequences has (one, if both are numbers)
+        :param n_envs: As for the constructor
+        :param initial: As for the constructor
+        :param seed: As for the constructor
+        :return: The noise, with dt = 1 and theta = -ln(lambda)
+        :raises TypeError: if an argument has the wrong type
+        :raises ValueError: if an argument is out of its range or a length does not fit
+        """
+        theta = theta_from_lambda(lambda_)
+        mean = _default_mean(lambda_, sigma) if mean is None else mean
+        input_std = NoiseParameter("sigma", sigma, np.size(mean))
+        diffusion = input_std.times(np.sqrt(2.0 * theta / -np.expm1(-2.0 * theta)))
+        return cls(mean, diffusion, theta.tolist(), 1.0, n_envs, initial, seed)
+
+    @classmethod
+    def from_stationary(
+        cls,
+        std: ParameterLike,
+        theta: ArrayLike = 0.15,
+        dt: float = 1.0,
+        mean: ArrayLike | None = None,
+        n_envs: int = 1,
+        initial: str = "zero",
+        seed: int | None = None,
+    ) -> "OrnsteinUhlenbeckNoise":
+        """
+        The process by the standard deviation that one sees, sigma = std sqrt(2 theta).
+
+        :param std: Stationary standard deviation of the noise, at least 0: a number, a schedule, a schedule string, or a
+            sequence of these
+        :param theta: As for the constructor, but not scheduled: a number or one per action dimension
+        :param dt: As for the constructor
+        :param mean: Mean; None for 0 in as many dimensions as the longer of the two sequences has (one, if both are numbers)
+        :param n_envs: As for the constructor
+        :param initial: As for the constructor
+        :param seed: As for the constructor
+        :return: The noise
+        :raises TypeError: if an argument has the wrong type
+        :raises ValueError: if an argument is out of its range or a length does not fit
+        """
+        rate = _constant_in("theta", theta, np.inf)
+        mean = _default_mean(theta, std) if mean is None else mean
+        action_dim = np.size(mean)
+        diffusion = NoiseParameter("std", std, action_dim).times(np.sqrt(2.0 * rate))
+        return cls(mean, diffusion, rate.tolist(), dt, n_envs, initial, seed)
+
+    def __call__(self) -> np.ndarray:
+        """
+        Take one step in all environments.
+
+        :return: The noise, float32 of shape (action_dim,) or (n_envs, action_dim)
+        """
+        if self._any_starting:
+            self._start()
+        deviation = self._deviation
+        deviation *= self.lambda_
+        step = self._stream().standard_normal(self._draw_shape)
+        step *= self._step_std
+        deviation += step
+        return (deviation + self.mean).astype(np.float32)
+
+    def reset(self, indices: Iterable[int] | None = None) -> None:
+        """
+        Start a new episode: the state is drawn anew, according to ``initial``, at the next call.
+
+        :param indices: The environments whose episode ended; None for all
+        """
+        self._starting[slice(None) if indices is None else list(indices)] = True
+        self._any_starting = bool(self._starting.any())
+
+    def _start(self) -> None:
+        """Put the environments whose episode is new at their initial state."""
+        rows = self._deviation.reshape(self.n_envs, self.action_dim)
+        if self.initial == "zero":
+            rows[self._starting] = -self.mean
+        else:
+            # Not at once in `reset`: the noise is built, and reset, before the algorithm sets SB3's seed
+            rows[self._starting] = self.std * self._stream().standard_normal((self._starting.sum(), self.action_dim))
+        self._starting[:] = False
+        self._any_starting = False
+
+    def _resize_state(self, n_envs: int) -> None:
+        super()._resize_state(n_envs)
+        kept = min(self.n_envs, n_envs)
+        deviation = np.zeros((n_envs, self.action_dim))
+        deviation[:kept] = self._deviation.reshape(self.n_envs, self.action_dim)[:kept]
+        self._deviation = deviation.reshape(self._draw_shape)
+        self._starting = np.concatenate([self._starting[:kept], np.ones(n_envs - kept, dtype=bool)])
+        self._any_starting = bool(self._starting.any())
+
+    @property
+    def _constant(self) -> bool:
+        return self._sigma.constant and self._theta.constant
+
+    def _set_coefficients(self) -> None:
+        self.sigma = self._sigma(self.progress_remaining)
+        self.theta = self._theta(self.progress_remaining)
+        self.lambda_ = np.exp(-self.theta * self.dt)
+        self.stationary_std = self.sigma / np.sqrt(2.0 * self.theta)
+        # sqrt(1 - lambda^2), without cancellation for small theta dt
+        self._step_std = self.stationary_std * np.sqrt(-np.expm1(-2.0 * self.theta * self.dt))
+
+    @property
+    def std(self) -> np.ndarray:
+        """Current stationary standard deviation, sigma / sqrt(2 theta), per action dimension, of shape (action_dim,)."""
+        return self.stationary_std.copy()
+
+    @property
+    def correlation_time(self) -> np.ndarray:
+        """Steps after which the autocorrelation is 1/e, 1 / (theta dt), per action dimension, of shape (action_dim,)."""
+        return 1.0 / (self.theta * self.dt)
+
+    def __repr__(self) -> str:
+        return (
+            f"OrnsteinUhlenbeckNoise(mean={self.mean}, sigma={self.sigma}, theta={self.theta}, dt={self.dt}, "
+            f"n_envs={self.n_envs}, initial={self.initial!r})"
+        )
+
+
+def theta_from_lambda(lambda_: ArrayLike) -> np.ndarray:
+    """
+    :param lambda_: Autoregressive coefficient, in (0, 1): a number or one per action dimension
+    :return: The rate theta = -ln(lambda) of the same process with dt = 1, of the same shape
+    :raises TypeError: if it is not a number or a sequence of numbers
+    :raises ValueError: if it is not in (0, 1)
+    """
+    return -np.log(_constant_in("lambda", lambda_, 1.0))
+
+
+def _constant_in(name: str, value: ArrayLike, high: float) -> np.ndarray:
+    """
+    :param name: Name of the parameter, for errors
+    :param value: A number or a sequence of numbers
+    :param high: Upper end of the open interval (0, high) that it must lie in
+    :return: The value, as an array
+    :raises TypeError: if it is not a number or a sequence of numbers
+    :raises ValueError: if it is outside the interval
+    """
+    try:
+        if callable(value):
+            raise TypeError("it is a schedule")
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name}={value!r} must be a number or one per action dimension, such as 0.9 ({error}); a scheduled theta goes "
+            "into the constructor, OrnsteinUhlenbeckNoise(mean, sigma, theta)"
+        ) from error
+    if not ((array > 0) & (array < high)).all():
+        hint = "; for lambda = 0, white noise, use GaussianNoise (type: normal)" if high == 1.0 else ""
+        raise ValueError(f"{name}={value!r} is out of range: it must lie in (0, {high:g}), such as 0.9{hint}")
+    return array
+
+
+def _default_mean(*parameters: ParameterLike | ArrayLike) -> np.ndarray:
+    """
+    :param parameters: Numbers, schedules or sequences with an entry per action dimension
+    :return: Zeros, as many as the longest sequence has entries, or one
+    """
+    return np.zeros(max(len(value) if is_sequence(value) else 1 for value in parameters))  # type: ignore[arg-type]

@@ -1,0 +1,152 @@
+"""Noise from a specification that a YAML file can hold."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from stable_baselines3.common.noise import ActionNoise
+
+from sb3_dpg.common.noise.base import ScheduledNoise
+from sb3_dpg.common.noise.processes import GaussianNoise, OrnsteinUhlenbeckNoise, theta_from_lambda
+from sb3_dpg.common.noise.scaled import ScaledNoise
+
+_EXAMPLE = "{type: ornstein-uhlenbeck, sigma: lin_0.5_0.05, theta: 0.15, dt: 1.0}"
+
+
+def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_dim: int) -> ActionNoise | None:
+    """
+    Make action noise from its specification.
+
+    - ``{type: normal, sigma: lin_0.5_0.05}`` (or ``gaussian``): :class:`GaussianNoise`;
+    - ``{type: ornstein-uhlenbeck, sigma: 0.2, theta: 0.15, dt: 1.0, initial: stationary}``: :class:`OrnsteinUhlenbeckNoise`,
+      or by its stationary standard deviation, with ``std`` in place of ``sigma``;
+    - ``{type: autoregressive, lambda: 0.95, std: 1.0}``: :meth:`OrnsteinUhlenbeckNoise.from_stationary`, or
+      :meth:`OrnsteinUhlenbeckNoise.from_autoregressive` with ``sigma`` in place of ``std``;
+    - ``{type: pink.PinkActionNoise, sigma: 0.3, seq_len: 1000, scale: lin_1_0.1}``: any SB3 ``ActionNoise`` by its full name,
+      with its arguments (``action_dim`` is filled in if it takes one), inside a :class:`ScaledNoise`.
+
+    All but the last take ``mean`` (0), ``n_envs`` (1) and ``seed`` (None) too; see the classes for what values may be.
+
+    :param spec: A specification; noise and None are returned as they are
+    :param action_dim: Number of action dimensions
+    :return: The noise
+    :raises TypeError: if the specification is not a mapping, or an argument has the wrong type
+    :raises ValueError: if the type is not known, or an argument is not known, missing or out of range
+    """
+    if spec is None or isinstance(spec, ActionNoise):
+        return spec
+    if not isinstance(spec, Mapping):
+        raise TypeError(f"noise must be an SB3 ActionNoise, None or a specification such as {_EXAMPLE}, not {spec!r}")
+    arguments = dict(spec)
+    name = arguments.pop("type", None)
+    if isinstance(name, str) and "." in name:
+        return _foreign_noise(name, arguments, action_dim)
+    if name not in _TYPES:
+        raise ValueError(
+            f"type={name!r} in the noise specification {dict(spec)} is not known: it must be one of {sorted(_TYPES)} "
+            f"or the full name of an ActionNoise class, as in {_EXAMPLE}"
+        )
+    noise_type = _TYPES[name]
+    _check_names(dict(spec), arguments, noise_type)
+    arguments["mean"] = np.broadcast_to(arguments.get("mean", 0.0), (action_dim,))
+    return noise_type.make(**arguments)
+
+
+def _gaussian(**arguments: Any) -> GaussianNoise:
+    """
+    :param arguments: Those of the constructor, or with ``std`` for ``sigma``, which is the same here
+    :return: The noise
+    """
+    if "std" in arguments:
+        arguments["sigma"] = arguments.pop("std")
+    return GaussianNoise(**arguments)
+
+
+def _ornstein_uhlenbeck(**arguments: Any) -> OrnsteinUhlenbeckNoise:
+    """
+    :param arguments: Those of the constructor, or with ``std`` in place of ``sigma``
+    :return: The noise
+    """
+    return OrnsteinUhlenbeckNoise.from_stationary(**arguments) if "std" in arguments else OrnsteinUhlenbeckNoise(**arguments)
+
+
+def _autoregressive(**arguments: Any) -> OrnsteinUhlenbeckNoise:
+    """
+    :param arguments: ``lambda``, ``sigma`` or ``std``, and those that both classmethods take
+    :return: The noise
+    """
+    lambda_ = arguments.pop("lambda")
+    if "std" in arguments:
+        return OrnsteinUhlenbeckNoise.from_stationary(theta=theta_from_lambda(lambda_), **arguments)
+    return OrnsteinUhlenbeckNoise.from_autoregressive(lambda_, **arguments)
+
+
+class _NoiseType(NamedTuple):
+    """
+    A type that a specification may name.
+
+    :param make: What makes the noise from the arguments
+    :param required: Arguments it needs besides one of ``sigma`` and ``std``
+    :param optional: Arguments it takes besides those of every type
+    :param example: A valid specification, for errors
+    """
+
+    make: Callable[..., ScheduledNoise]
+    required: frozenset[str]
+    optional: frozenset[str]
+    example: str
+
+
+_NORMAL = _NoiseType(_gaussian, frozenset(), frozenset(), "{type: normal, sigma: lin_0.5_0.05}")
+_TYPES = {
+    "normal": _NORMAL,
+    "gaussian": _NORMAL,
+    "ornstein-uhlenbeck": _NoiseType(_ornstein_uhlenbeck, frozenset(), frozenset({"theta", "dt", "initial"}), _EXAMPLE),
+    "autoregressive": _NoiseType(
+        _autoregressive, frozenset({"lambda"}), frozenset({"initial"}), "{type: autoregressive, lambda: 0.95, std: 1.0}"
+    ),
+}
+
+
+def _check_names(spec: dict[str, Any], arguments: dict[str, Any], noise_type: _NoiseType) -> None:
+    """
+    :param spec: The specification, for the error
+    :param arguments: Its entries without the type
+    :param noise_type: What the type takes
+    :raises ValueError: if an argument is missing or not known
+    """
+    unknown = set(arguments) - noise_type.required - noise_type.optional - {"sigma", "std", "mean", "n_envs", "seed"}
+    missing = noise_type.required - set(arguments)
+    if unknown or missing or ("sigma" in arguments) == ("std" in arguments):
+        raise ValueError(
+            f"the noise specification {spec} is not valid: it needs "
+            f"{', '.join([*sorted(noise_type.required), 'exactly one of sigma and std'])} and may have "
+            f"{', '.join([*sorted(noise_type.optional), 'mean', 'n_envs', 'seed'])}, as in {noise_type.example}"
+        )
+
+
+def _foreign_noise(name: str, arguments: dict[str, Any], action_dim: int) -> ScaledNoise:
+    """
+    :param name: Full name of an ``ActionNoise`` class
+    :param arguments: Its arguments, and perhaps ``scale`` and ``n_envs``
+    :param action_dim: Number of action dimensions
+    :return: The noise, one independent object per environment
+    :raises ValueError: if there is no such class
+    """
+    module_name, _, class_name = name.rpartition(".")
+    try:
+        noise_class = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"type={name!r} of the noise specification cannot be imported: {error}") from error
+    if not (isinstance(noise_class, type) and issubclass(noise_class, ActionNoise)):
+        raise ValueError(f"type={name!r} of the noise specification is not an SB3 ActionNoise class")
+    scale, n_envs = arguments.pop("scale", 1.0), arguments.pop("n_envs", 1)
+    parameters = inspect.signature(noise_class).parameters
+    if "action_dim" in parameters:
+        arguments.setdefault("action_dim", action_dim)
+    # SB3's own classes want arrays, which YAML does not have
+    arguments = {key: np.asarray(value, dtype=float) if isinstance(value, list) else value for key, value in arguments.items()}
+    return ScaledNoise(partial(noise_class, **arguments), scale, n_envs)

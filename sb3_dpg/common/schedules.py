@@ -1,0 +1,218 @@
+"""
+Schedules: values that change with the progress of training.
+
+Every schedule here is an SB3 ``Schedule``: a callable of ``progress_remaining``, which SB3 lets fall from 1 (start) to 0.
+They serve learning rates, clip ranges and action noise alike. All are picklable (a saved model keeps its schedules), print
+what they are and compare by value.
+
+``progress_remaining`` is ``1 - num_timesteps / total_timesteps``. A new ``learn()`` starts it again at 1; with
+``learn(more_steps, reset_num_timesteps=False)`` SB3 adds the new steps to the total, so the schedule goes on from the
+fraction that is done by then (after 1000 of 1000 steps, 1000 more start at 0.5) and ends with the new total.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.utils import ConstantSchedule
+
+from sb3_dpg.common.checks import check_real
+
+__all__ = [
+    "CosineAnnealing",
+    "ExponentialAnnealing",
+    "LinearAnnealing",
+    "PiecewiseLinear",
+    "constant",
+    "cosine",
+    "exponential",
+    "linear",
+    "parse_schedule",
+    "piecewise",
+]
+
+# 1 - (1 - x) is not x in floating point: a schedule has ended when it is this close to its end
+_ROUNDING = 1e-12
+
+
+def _done_fraction(progress_remaining: float, end_fraction: float) -> float:
+    """
+    :param progress_remaining: 1 at the start of training, 0 at its end
+    :param end_fraction: Fraction of training at which the schedule ends, in (0, 1]
+    :return: Fraction of the schedule that is done, in [0, 1]; exactly 1 from ``end_fraction`` on
+    """
+    done = (1.0 - progress_remaining) / end_fraction
+    return 1.0 if done >= 1.0 - _ROUNDING else max(done, 0.0)
+
+
+@dataclass(frozen=True)
+class _Annealing(ABC):
+    """
+    A value that goes from ``start`` to ``end`` while the first ``end_fraction`` of training is done, and stays there.
+
+    Both ends are met exactly, which SB3's own ``LinearSchedule`` misses by rounding (0.5 to 0.05 ends at
+    0.04999999999999999), and ``progress_remaining`` outside [0, 1] is taken as the nearest end.
+
+    :param start: Value at the start of training
+    :param end: Value from ``end_fraction`` on
+    :param end_fraction: Fraction of training at which ``end`` is reached, in (0, 1]
+    :raises TypeError: if an argument is not a number
+    :raises ValueError: if an argument is not finite or ``end_fraction`` is not in (0, 1]
+    """
+
+    start: float
+    end: float
+    end_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_real("start", self.start, low_open=True, high_open=True)
+        check_real("end", self.end, low_open=True, high_open=True)
+        check_real("end_fraction", self.end_fraction, 0.0, 1.0, low_open=True)
+
+    def __call__(self, progress_remaining: float) -> float:
+        done = _done_fraction(progress_remaining, self.end_fraction)
+        return float(self.end if done == 1.0 else self._between(done))
+
+    @abstractmethod
+    def _between(self, done: float) -> float:
+        """
+        :param done: Fraction of the schedule that is done, in [0, 1)
+        :return: The value there
+        """
+
+
+class LinearAnnealing(_Annealing):
+    """``(1 - x) start + x end``, where x is the fraction of the schedule that is done."""
+
+    def _between(self, done: float) -> float:
+        return (1.0 - done) * self.start + done * self.end
+
+
+class ExponentialAnnealing(_Annealing):
+    """
+    ``start (end / start)^x``, where x is the fraction of the schedule that is done: the same factor in every step.
+
+    :raises ValueError: also if ``start`` and ``end`` are not both positive
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start <= 0 or self.end <= 0:
+            raise ValueError(
+                f"an exponential schedule never reaches or crosses 0: start={self.start!r} and end={self.end!r} must both be "
+                "positive, as in exponential(0.5, 0.05)"
+            )
+
+    def _between(self, done: float) -> float:
+        return self.start * (self.end / self.start) ** done
+
+
+class CosineAnnealing(_Annealing):
+    """``end + (start - end) (1 + cos(pi x)) / 2``, where x is the fraction of the schedule that is done: flat at both ends."""
+
+    def _between(self, done: float) -> float:
+        # (1 - cos(pi x)) / 2, written so that it is exact at 0 and 1/2
+        weight = 0.5 * (1.0 + math.sin(math.pi * (done - 0.5)))
+        return (1.0 - weight) * self.start + weight * self.end
+
+
+@dataclass(frozen=True)
+class PiecewiseLinear:
+    """
+    Straight lines through points ``(fraction of the schedule done, value)``.
+
+    Two points of the same fraction make a jump: the second value holds from there on. Before the first point and after the
+    last one the nearest value holds.
+
+    :param points: Pairs (fraction in [0, 1], value) in the order of the fractions; at least one
+    :param end_fraction: Fraction of training at which the schedule ends, in (0, 1]: it scales the fractions of the points
+    :raises TypeError: if an entry is not a number
+    :raises ValueError: if there are no points, their fractions are not in [0, 1] or not in order, or a value is not finite
+    """
+
+    points: Sequence[tuple[float, float]]
+    end_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        valid = "[(0.0, 0.5), (0.3, 0.1), (1.0, 0.05)]"
+        try:
+            points = tuple((fraction, value) for fraction, value in self.points)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"points={self.points!r} must be pairs (fraction, value), as in {valid}") from error
+        for fraction, value in points:
+            check_real("fraction of a point", fraction, 0.0, 1.0)
+            check_real("value of a point", value, low_open=True, high_open=True)
+        fractions = [fraction for fraction, _ in points]
+        if not points or fractions != sorted(fractions):
+            raise ValueError(f"points={self.points!r} must be in the order of their fractions, at least one, as in {valid}")
+        check_real("end_fraction", self.end_fraction, 0.0, 1.0, low_open=True)
+        object.__setattr__(self, "points", points)
+
+    def __call__(self, progress_remaining: float) -> float:
+        done = _done_fraction(progress_remaining, self.end_fraction)
+        after = next((i for i, (fraction, _) in enumerate(self.points) if fraction > done + _ROUNDING), len(self.points))
+        if after in (0, len(self.points)):
+            return float(self.points[after and -1][1])
+        (left, left_value), (right, right_value) = self.points[after - 1 : after + 1]
+        weight = max(done - left, 0.0) / (right - left)
+        return float((1.0 - weight) * left_value + weight * right_value)
+
+
+def constant(value: float) -> ConstantSchedule:
+    """
+    :param value: The value at all times
+    :return: SB3's ``ConstantSchedule``
+    :raises TypeError: if the value is not a number
+    :raises ValueError: if the value is not finite
+    """
+    check_real("value", value, low_open=True, high_open=True)
+    return ConstantSchedule(float(value))
+
+
+linear = LinearAnnealing
+exponential = ExponentialAnnealing
+cosine = CosineAnnealing
+piecewise = PiecewiseLinear
+
+_ANNEALING: dict[str, type[_Annealing]] = {"lin": LinearAnnealing, "exp": ExponentialAnnealing, "cos": CosineAnnealing}
+_VALID = (
+    "valid are 'lin_0.5_0.05' (linear from 0.5 to 0.05), 'exp_0.5_0.05' (exponential), 'cos_0.5_0.05' (cosine), "
+    "'lin_0.5_0.05_0.8' (reached after the fraction 0.8 of training), 'lin_0.5' (linear to 0), 'const_0.1' and plain numbers"
+)
+
+
+def parse_schedule(value: str | float | Schedule) -> Schedule:
+    """
+    Make a schedule from what a YAML file can hold.
+
+    ``"lin_0.5_0.05"``, ``"exp_0.5_0.05"`` and ``"cos_0.5_0.05"`` go from the first number to the second; an optional third
+    number is the end fraction. With one number ``lin_`` and ``cos_`` go to 0, as SB3's zoo has it. ``"const_0.1"``, numbers,
+    and strings of numbers (YAML reads ``1e-3`` as a string) are constants; schedules are returned as they are.
+
+    :param value: A string, a number or a schedule
+    :return: A schedule of the progress remaining
+    :raises TypeError: if the value is neither of these
+    :raises ValueError: if the string is not a schedule; the message shows valid ones
+    """
+    if callable(value):
+        return value
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError(f"a schedule must be a string, a number or callable, not {value!r}: {_VALID}")
+        return constant(float(value))
+    name, *arguments = value.strip().split("_")
+    try:
+        if not arguments:
+            return constant(float(name))
+        numbers = [float(argument) for argument in arguments]
+        if name == "const":
+            return constant(*numbers)
+        if name != "exp" and len(numbers) == 1:
+            numbers.append(0.0)
+        return _ANNEALING[name](*numbers)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{name!r} is no kind of schedule" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"schedule {value!r} is not valid ({reason}): {_VALID}") from error
