@@ -124,7 +124,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         _init_setup_model: bool = True,
     ) -> None:
         if batch_norm_mode not in BATCH_NORM_MODES:
-            raise ValueError(f"batch_norm_mode={batch_norm_mode!r} is unknown: it must be one of {', '.join(BATCH_NORM_MODES)}")
+            raise ValueError(
+                f"batch_norm_mode={batch_norm_mode!r} is unknown: it must be one of {', '.join(BATCH_NORM_MODES)}"
+            )
         check_integer("policy_delay", policy_delay, 1)
         check_real("target_policy_noise", target_policy_noise, 0.0)
         check_real("target_noise_clip", target_noise_clip, 0.0)
@@ -171,8 +173,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     def _check_batch_size(self, batch_size: int) -> None:
         if self.batch_norm_mode != "none" and batch_size < 2:
             raise ValueError(
-                f"batch_size={batch_size} is too small for batch_norm_mode={self.batch_norm_mode!r}: a batch of one transition "
-                "has no variance to normalise by; use at least 2 or batch_norm_mode='none'"
+                f"batch_size={batch_size} is too small for batch_norm_mode={self.batch_norm_mode!r}: a batch of one "
+                "transition has no variance to normalise by; use at least 2 or batch_norm_mode='none'"
             )
 
     def _setup_model(self) -> None:
@@ -254,7 +256,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         :param data: A minibatch of transitions
         :return: The loss, a scalar
         """
-        observations, actions, next_observations = data.observations, data.actions, data.next_observations
+        observations: th.Tensor | TensorDict = data.observations
+        next_observations: th.Tensor | TensorDict = data.next_observations
+        actions = data.actions
         with th.no_grad(), self._target_statistics():
             next_actions = self.target_actions(next_observations)
             if self.batch_norm_mode == "joint":
@@ -297,7 +301,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         y = r + gamma (1 - terminated) min_i Q'_i(s', mu'(s')) (DDPG paper, equation 5; TD3 paper, equation 10).
 
         :param data: A minibatch of transitions
-        :param next_q_values: Values of the target critics, n_critics times (batch_size, 1) or more rows, of which the last count
+        :param next_q_values: Values of the target critics, n_critics times at least batch_size rows, the last count
         :return: The critics' targets, (batch_size, 1)
         """
         next_q = next_q_values[0] if len(next_q_values) == 1 else th.cat(next_q_values, dim=1).amin(dim=1, keepdim=True)

@@ -1,6 +1,6 @@
 """Actor, critic and policy of BNDDPG."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch as th
 from gymnasium import spaces
@@ -237,7 +237,7 @@ class BNDDPGPolicy(DeterministicPolicy):
     :param net_arch: Sizes of the hidden layers, a list or ``dict(pi=[...], qf=[...])``;
         [400, 300] by default, [256, 256] after SB3's ``NatureCNN``, as in SB3
     :param activation_fn: Activation function
-    :param features_extractor_class: Features extractor to use
+    :param features_extractor_class: Features extractor to use, None for the class's ``default_features_extractor``
     :param features_extractor_kwargs: Keyword arguments of the features extractor
     :param normalize_images: Whether to divide images by 255
     :param optimizer_class: The optimizer of both networks
@@ -259,6 +259,8 @@ class BNDDPGPolicy(DeterministicPolicy):
     :raises ValueError: if a number is out of its range
     """
 
+    default_features_extractor: ClassVar[type[BaseFeaturesExtractor]] = FlattenExtractor
+
     actor: Actor
     actor_target: Actor
     critic: Critic
@@ -271,7 +273,7 @@ class BNDDPGPolicy(DeterministicPolicy):
         lr_schedule: Schedule,
         net_arch: list[int] | dict[str, list[int]] | None = None,
         activation_fn: type[nn.Module] = nn.ReLU,
-        features_extractor_class: type[BaseFeaturesExtractor] = FlattenExtractor,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
@@ -288,6 +290,8 @@ class BNDDPGPolicy(DeterministicPolicy):
         norm_after_action: bool = True,
         final_init: float | None = None,
     ) -> None:
+        if features_extractor_class is None:
+            features_extractor_class = self.default_features_extractor
         super().__init__(
             observation_space,
             action_space,
@@ -309,7 +313,9 @@ class BNDDPGPolicy(DeterministicPolicy):
         self.actor_arch, self.critic_arch = get_actor_critic_arch(net_arch)
         check_integer("action_layer", action_layer, 0)
         if action_layer > len(self.critic_arch):
-            raise ValueError(f"action_layer={action_layer} is too large: the critic has {len(self.critic_arch)} hidden layer(s)")
+            raise ValueError(
+                f"action_layer={action_layer} is too large: the critic has {len(self.critic_arch)} hidden layer(s)"
+            )
 
         self.net_arch = net_arch
         self.activation_fn = activation_fn
@@ -317,14 +323,14 @@ class BNDDPGPolicy(DeterministicPolicy):
         self.n_critics = n_critics
         self.share_features_extractor = share_features_extractor
         self.norm = BatchNorm(batch_norm_momentum, batch_norm_eps, renorm, renorm_warmup_steps) if batch_norm else None
-        self.norm_kwargs = dict(
+        self.norm_kwargs: dict[str, Any] = dict(
             batch_norm=batch_norm,
             batch_norm_momentum=batch_norm_momentum,
             batch_norm_eps=batch_norm_eps,
             renorm=renorm,
             renorm_warmup_steps=renorm_warmup_steps,
         )
-        self.action_kwargs = dict(action_layer=action_layer, norm_after_action=norm_after_action)
+        self.action_kwargs: dict[str, Any] = dict(action_layer=action_layer, norm_after_action=norm_after_action)
         self.final_init = final_init
         self._build(lr_schedule)
 
@@ -420,46 +426,23 @@ class BNDDPGPolicy(DeterministicPolicy):
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
         return self.actor(observation)
 
-    def set_training_mode(self, mode: bool) -> None:
-        """
-        Put actor and critic in either training or evaluation mode; their targets stay in evaluation mode.
-
-        :param mode: if true, set to training mode, else set to evaluation mode
-        """
-        if mode != self.training:
-            self.actor.set_training_mode(mode)
-            self.critic.set_training_mode(mode)
-            self.training = mode
+    def online_networks(self) -> tuple[nn.Module, ...]:
+        return self.actor, self.critic
 
 
 MlpPolicy = BNDDPGPolicy
 
 
 class CnnPolicy(BNDDPGPolicy):
-    """
-    Policy of BNDDPG for images: features by SB3's ``NatureCNN`` unless told otherwise.
+    """Policy of BNDDPG for images: features by SB3's ``NatureCNN`` unless told otherwise, see :class:`BNDDPGPolicy`."""
 
-    :param args: As for :class:`BNDDPGPolicy`
-    :param features_extractor_class: Features extractor to use
-    :param kwargs: As for :class:`BNDDPGPolicy`
-    """
-
-    def __init__(
-        self, *args: Any, features_extractor_class: type[BaseFeaturesExtractor] = NatureCNN, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
+    default_features_extractor = NatureCNN
 
 
 class MultiInputPolicy(BNDDPGPolicy):
     """
-    Policy of BNDDPG for dictionary observations: features by SB3's ``CombinedExtractor`` unless told otherwise.
-
-    :param args: As for :class:`BNDDPGPolicy`
-    :param features_extractor_class: Features extractor to use
-    :param kwargs: As for :class:`BNDDPGPolicy`
+    Policy of BNDDPG for dictionary observations: features by SB3's ``CombinedExtractor`` unless told otherwise, see
+    :class:`BNDDPGPolicy`.
     """
 
-    def __init__(
-        self, *args: Any, features_extractor_class: type[BaseFeaturesExtractor] = CombinedExtractor, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, features_extractor_class=features_extractor_class, **kwargs)
+    default_features_extractor = CombinedExtractor

@@ -68,7 +68,9 @@ def check_rate(name: str, value: Any) -> None:
     """
     if not callable(value):
         if isinstance(value, str):
-            raise TypeError(f"{name} must be a number or a schedule, not {value!r}: see sb3_dpg.common.schedules.parse_schedule")
+            raise TypeError(
+                f"{name} must be a number or a schedule, not {value!r}: see sb3_dpg.common.schedules.parse_schedule"
+            )
         check_real(name, value, 0.0, math.inf, high_open=True)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gymnasium import spaces
+from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
@@ -14,10 +15,10 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.base_class import maybe_make_env
 
 from sb3_dpg.common.checks import check_action_noise, check_action_space, check_integer, check_rate, check_real
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
+
 
 class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
     """
@@ -60,7 +61,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             check_action_space(env, type(self).__name__)
         super().__init__(
             policy,
-            env,  # type: ignore[arg-type]  # SB3's own `load` passes None
+            env,
             learning_rate,
             policy_kwargs=dict(policy_kwargs or {}),
             replay_buffer_kwargs=dict(replay_buffer_kwargs or {}),

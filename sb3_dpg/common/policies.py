@@ -1,6 +1,9 @@
 """The base of our deterministic policies."""
 
+from collections.abc import Iterable
+
 from stable_baselines3.common.policies import BasePolicy
+from torch import nn
 
 
 class DeterministicPolicy(BasePolicy):
@@ -11,11 +14,19 @@ class DeterministicPolicy(BasePolicy):
     loop's time for small networks.
     """
 
+    def online_networks(self) -> Iterable[nn.Module]:
+        """
+        :return: The networks that training mode concerns: all, unless a policy has target networks
+        """
+        return self.children()
+
     def set_training_mode(self, mode: bool) -> None:
         """
-        Put the policy in either training or evaluation mode.
+        Put the policy in either training or evaluation mode; target networks stay in evaluation mode.
 
         :param mode: if true, set to training mode, else set to evaluation mode
         """
         if mode != self.training:
-            super().set_training_mode(mode)
+            for network in self.online_networks():
+                network.train(mode)
+            self.training = mode

@@ -99,7 +99,7 @@ class PaperCNN(BaseFeaturesExtractor):
     """
     The convolutions of the DDPG paper's pixel network (Lillicrap et al. 2016, section 7): three layers of 32 filters
     without pooling, batch normalisation on their input and on each of them. The paper does not state the kernels and
-    strides: 3 x 3 with strides 2, 1 and 1 are our choice. The two layers of 200 units that follow are the policy's ``net_arch``.
+    strides: 3 x 3 with strides 2, 1 and 1 are our choice. The two layers of 200 units that follow are in ``net_arch``.
 
     :param observation_space: Images, channels first, at least 9 x 9
     :param batch_norm: Whether to normalise

@@ -30,11 +30,11 @@ def weights(model) -> th.Tensor:
     return th.cat([p.detach().flatten() for p in model.policy.parameters()])
 
 
-def train(policy, env, n_steps=60, **kwargs) -> BNDDPG:
+def train(policy, env, total_timesteps=60, **kwargs) -> BNDDPG:
     kwargs = SMALL | kwargs
     model = BNDDPG(policy, env, seed=0, **kwargs)
     before = weights(model).clone()
-    model.learn(n_steps)
+    model.learn(total_timesteps)
     assert th.isfinite(weights(model)).all()
     assert not th.equal(weights(model), before)
     return model
@@ -59,8 +59,8 @@ def test_options(mode, kwargs):
     "kwargs", [dict(train_freq=(1, "episode"), gradient_steps=-1), dict(train_freq=4, gradient_steps=2), dict(n_steps=3)]
 )
 def test_loop_options(kwargs):
-    n_steps = 230 if kwargs.get("train_freq") == (1, "episode") else 60
-    model = train("MlpPolicy", "Pendulum-v1", n_steps, **kwargs)
+    total_timesteps = 230 if kwargs.get("train_freq") == (1, "episode") else 60
+    model = train("MlpPolicy", "Pendulum-v1", total_timesteps, **kwargs)
     assert model._n_updates > 0
     if "n_steps" in kwargs:
         assert isinstance(model.replay_buffer, NStepReplayBuffer)
@@ -122,11 +122,17 @@ def test_other_observation_spaces(space):
 
 def test_learning_rates_follow_their_schedules():
     model = train(
-        "MlpPolicy", "Pendulum-v1", 100, learning_rate=lambda progress: 1e-3 * progress, actor_learning_rate=lambda p: 1e-4 * p**2
+        "MlpPolicy",
+        "Pendulum-v1",
+        100,
+        learning_rate=lambda progress: 1e-3 * progress,
+        actor_learning_rate=lambda p: 1e-4 * p**2,
     )
     # The last training happens after step 100 of 100, with the progress after that step
     assert model.critic.optimizer.param_groups[0]["lr"] == pytest.approx(0.0)
-    model = train("MlpPolicy", "Pendulum-v1", 100, learning_rate=1e-3, actor_learning_rate=lambda progress: 1e-4 * (1 + progress))
+    model = train(
+        "MlpPolicy", "Pendulum-v1", 100, learning_rate=1e-3, actor_learning_rate=lambda progress: 1e-4 * (1 + progress)
+    )
     assert model.actor.optimizer.param_groups[0]["lr"] == pytest.approx(1e-4)
     assert model.critic.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
     assert model.logger.name_to_value["train/actor_learning_rate"] == pytest.approx(1e-4)
@@ -188,7 +194,9 @@ def test_policy_and_actor_are_saved_alone(tmp_path, renorm):
 def test_arguments_are_left_as_they_were():
     policy_kwargs = dict(net_arch=[8], optimizer_kwargs=dict(eps=1e-7))
     buffer_kwargs = {}
-    BNDDPG("MlpPolicy", "Pendulum-v1", n_steps=2, policy_kwargs=policy_kwargs, replay_buffer_kwargs=buffer_kwargs, buffer_size=9)
+    BNDDPG(
+        "MlpPolicy", "Pendulum-v1", n_steps=2, policy_kwargs=policy_kwargs, replay_buffer_kwargs=buffer_kwargs, buffer_size=9
+    )
     assert policy_kwargs == dict(net_arch=[8], optimizer_kwargs=dict(eps=1e-7))
     assert buffer_kwargs == {}
 
@@ -216,7 +224,9 @@ def test_paper_setting():
     assert model.actor.optimizer.param_groups[0]["weight_decay"] == 0
     assert (model.lr_schedule(1), model.actor_lr_schedule(1)) == (1e-3, 1e-4)
     assert (model.tau, model.gamma, model.batch_size) == (0.001, 0.99, 64)
-    assert model.action_noise.stationary_std == pytest.approx(0.2 / (1 - np.exp(-0.3)) ** 0.5 * ((1 - np.exp(-0.3)) / 0.3) ** 0.5)
+    assert model.action_noise.stationary_std == pytest.approx(
+        0.2 / (1 - np.exp(-0.3)) ** 0.5 * ((1 - np.exp(-0.3)) / 0.3) ** 0.5
+    )
 
 
 def test_paper_setting_from_pixels():
