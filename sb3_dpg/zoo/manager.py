@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
-from rl_zoo3.utils import ALGOS
+from rl_zoo3.utils import ALGOS, get_class_by_name
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.preprocessing import get_action_dim
@@ -24,6 +24,7 @@ from sb3_dpg.zoo.registration import OUR_ALGORITHMS
 from sb3_dpg.zoo.resume import (
     ContinuedModel,
     ResumableCheckpointCallback,
+    check_remaining,
     continue_evaluations,
     mark_interruption,
     resumed_config,
@@ -127,6 +128,18 @@ class ExperimentManager(ZooExperimentManager):
                 except ValueError as error:
                     raise ValueError(f"{key}: {error}") from error
         return {**ZooExperimentManager._preprocess_schedules(hyperparams), **schedules}
+
+    def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
+        policy_kwargs = hyperparams.get("policy_kwargs")
+        if isinstance(policy_kwargs, dict):
+            hyperparams["policy_kwargs"] = {
+                key: get_class_by_name(value) if isinstance(value, str) and "." in value else value
+                for key, value in policy_kwargs.items()
+            }
+        preprocessed = super()._preprocess_hyperparams(hyperparams)
+        if self.carries_on:
+            check_remaining(self.trained_agent, self.n_timesteps)
+        return preprocessed
 
     # Action noise
 

@@ -93,3 +93,57 @@ def convert_bnddpg_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
         "policy_kwargs": policy_kwargs,
         **params,
     }
+
+
+def sample_copdacq_params(
+    trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
+) -> dict[str, Any]:
+    """
+    Sampler for COPDACQ with a linear policy on tile coding, learning online.
+
+    :param trial: The trial
+    :param n_actions: Number of action dimensions
+    :param n_envs: Number of environments
+    :param additional_args: rl-zoo3's, about hindsight experience replay
+    :return: Arguments of the constructor
+    """
+    return convert_copdacq_params(
+        {
+            "one_minus_gamma": trial.suggest_float("one_minus_gamma", 1e-3, 0.03, log=True),
+            "actor_learning_rate": trial.suggest_float("actor_learning_rate", 1e-3, 0.5, log=True),
+            "advantage_learning_rate": trial.suggest_float("advantage_learning_rate", 1e-3, 0.5, log=True),
+            "value_learning_rate": trial.suggest_float("value_learning_rate", 1e-2, 0.5, log=True),
+            "correction_learning_rate": trial.suggest_float("correction_learning_rate", 1e-4, 0.1, log=True),
+            "gradient_q": trial.suggest_categorical("gradient_q", [False, True, "full"]),
+            "natural_gradient": trial.suggest_categorical("natural_gradient", [False, True]),
+            "n_tilings_pow": trial.suggest_int("n_tilings_pow", 2, 5),
+            "n_bins": trial.suggest_int("n_bins", 4, 10),
+            **_sample_noise(trial),
+        }
+    )
+
+
+def convert_copdacq_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
+    """
+    :param sampled_params: What :func:`sample_copdacq_params` sampled, as Optuna stores it
+    :return: Arguments of the constructor, as a hyperparameter file could hold them
+    """
+    params = dict(sampled_params)
+    features = {"n_tilings": 2 ** params.pop("n_tilings_pow"), "n_bins": params.pop("n_bins")}
+    return {
+        "gamma": 1 - params.pop("one_minus_gamma"),
+        "action_noise": _convert_noise(params),
+        "policy_kwargs": {"features_extractor_kwargs": features},
+        **params,
+    }
+
+
+#: By the names of rl-zoo3's tables
+SAMPLERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "bnddpg": sample_bnddpg_params,
+    "copdacq": sample_copdacq_params,
+}
+CONVERTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "bnddpg": convert_bnddpg_params,
+    "copdacq": convert_copdacq_params,
+}
