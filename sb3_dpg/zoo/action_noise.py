@@ -52,7 +52,9 @@ def check_noise_keys(keys: Mapping[str, Any], source: str) -> None:
         return
     if not isinstance(noise_type, str) or noise_type.strip() not in NOISE_TYPES:
         hint = did_you_mean(str(noise_type), NOISE_TYPES)
-        raise ConfigurationError(f"{source}: noise_type {noise_type!r} is unknown{hint or '.'} Known: {', '.join(NOISE_TYPES)}")
+        raise ConfigurationError(
+            f"{source}: noise_type {noise_type!r} is unknown{hint or '.'} Known: {', '.join(NOISE_TYPES)}"
+        )
     if keys.get("noise_std") is None:
         raise ConfigurationError(f"{source}: noise_type {noise_type!r} needs the key 'noise_std'")
     std = keys["noise_std"]

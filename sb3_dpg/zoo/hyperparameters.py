@@ -113,9 +113,7 @@ def check_hyperparameters(hyperparams: Mapping[str, Any], algorithm: type[BaseAl
         known |= set(NOISE_KEYS)
     for key in hyperparams:
         if key not in known:
-            raise ConfigurationError(
-                f"{source}: unknown key {key!r} for {algorithm.__name__}{did_you_mean(str(key), known)}"
-            )
+            raise ConfigurationError(f"{source}: unknown key {key!r} for {algorithm.__name__}{did_you_mean(str(key), known)}")
     for key in ("policy", "n_timesteps"):
         if key not in hyperparams:
             raise ConfigurationError(f"{source}: the key {key!r} is missing")

@@ -1,11 +1,8 @@
 """rl-zoo3's experiment manager with our hyperparameters, noise, checkpoints, resuming and shared studies."""
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
 from rl_zoo3.utils import ALGOS, get_class_by_name
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -15,7 +12,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_dpg.common.callbacks import ActionNoiseCallback
-from sb3_dpg.common.noise import ScheduledNoise, make_noise
+from sb3_dpg.common.noise import make_noise
 from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.zoo.action_noise import check_noise_keys, is_zoo_noise, noise_specification, take_noise_keys
 from sb3_dpg.zoo.errors import ConfigurationError
@@ -63,6 +60,12 @@ class ExperimentManager(ZooExperimentManager):
     :param config: Hyperparameter file, None for the default one
     :param kwargs: Its other keyword arguments
     """
+
+    # rl-zoo3's attributes that are changed here
+    config: str
+    custom_hyperparams: dict[str, Any] | None
+    seed: int
+    trial_id: int | None
 
     #: Restart the number of steps, the schedules and the noise of a saved agent, as rl-zoo3 does
     restart = False
@@ -214,7 +217,7 @@ class ExperimentManager(ZooExperimentManager):
     # Training
 
     def learn(self, model: BaseAlgorithm) -> None:
-        super().learn(ContinuedModel(model) if self.carries_on else model)  # type: ignore[arg-type]
+        super().learn(ContinuedModel(model) if self.carries_on else model)
 
     def hyperparameters_optimization(self) -> None:
         with shared_studies(self.storage, self.objective, self.heartbeat, self.max_total_trials):

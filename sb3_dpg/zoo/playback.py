@@ -23,22 +23,35 @@ from sb3_dpg.zoo.substitution import replaced
 DEFAULT_LOG_FOLDER = "logs"
 
 
-def without_replay_buffer(algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:
+class WithoutReplayBuffer:
     """
-    rl-zoo3 shrinks the replay buffer of the algorithms that it lists by name when it loads an agent to replay it.
+    Loading without memory for a replay buffer; saving keeps the size that the agent was trained with.
 
-    :param algorithm: One of our algorithms
-    :return: The same, but loading it takes no memory for a replay buffer; saving it keeps the size it was trained with
+    rl-zoo3 shrinks the replay buffer of the algorithms that it lists by name when it loads an agent to replay it: ours are
+    not in its lists.
     """
 
-    def load(cls: type[BaseAlgorithm], path: str | Path, *args: Any, **kwargs: Any) -> BaseAlgorithm:
-        model = super(playback_class, cls).load(path, *args, **{**kwargs, "buffer_size": 1, "optimize_memory_usage": False})
-        for name in ("buffer_size", "optimize_memory_usage"):
+    @classmethod
+    def load(cls, path: str | Path, *args: Any, **kwargs: Any) -> BaseAlgorithm:
+        """
+        :param path: A saved agent
+        :param args: Passed on to the algorithm's ``load``
+        :param kwargs: Passed on
+        :return: The agent
+        """
+        small = {"buffer_size": 1, "optimize_memory_usage": False}
+        model: BaseAlgorithm = super().load(path, *args, **{**kwargs, **small})  # type: ignore[misc]
+        for name in small:
             setattr(model, name, saved_attribute(path, name))
         return model
 
-    playback_class = type(algorithm.__name__, (algorithm,), {"load": classmethod(load), "__module__": algorithm.__module__})
-    return playback_class
+
+def without_replay_buffer(algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:
+    """
+    :param algorithm: One of our algorithms
+    :return: The same algorithm under the same name, loaded without a replay buffer
+    """
+    return type(algorithm.__name__, (WithoutReplayBuffer, algorithm), {"__module__": algorithm.__module__})
 
 
 def register_for_playback() -> None:

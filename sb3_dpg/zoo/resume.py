@@ -141,7 +141,13 @@ class ResumableCheckpointCallback(CheckpointCallback):
         :param partial: The folder that becomes the checkpoint
         """
         run = Path(self.save_path)
-        for name in (RUN_CONFIG, "evaluations.npz", "best_model.zip", f"{self.env_name}/config.yml", f"{self.env_name}/args.yml"):
+        for name in (
+            RUN_CONFIG,
+            "evaluations.npz",
+            "best_model.zip",
+            f"{self.env_name}/config.yml",
+            f"{self.env_name}/args.yml",
+        ):
             if (run / name).is_file():
                 shutil.copy(run / name, partial / name)
 
@@ -203,8 +209,8 @@ def mark_interruption(model: BaseAlgorithm, trained_agent: str) -> None:
         return
     if buffer.size() == 0:
         print(
-            f"Warning: no replay buffer beside {trained_agent}: training continues with an empty one, and the return may fall. "
-            "Save it with --save-replay-buffer, or resume from a checkpoint (--save-freq)."
+            f"Warning: no replay buffer beside {trained_agent}: training continues with an empty one, and the return may "
+            "fall. Save it with --save-replay-buffer, or resume from a checkpoint (--save-freq)."
         )
         return
     last = (buffer.pos - 1) % buffer.buffer_size

@@ -41,9 +41,7 @@ def _convert_noise(params: dict[str, Any]) -> dict[str, Any] | None:
     return {**specification, "theta": theta} if noise_type == "ornstein-uhlenbeck" else specification
 
 
-def sample_bnddpg_params(
-    trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
-) -> dict[str, Any]:
+def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
     """
     Sampler for BNDDPG, from DDPG to TD3 with batch normalisation.
 
@@ -71,7 +69,9 @@ def sample_bnddpg_params(
     }
     if additional_args["using_her_replay_buffer"]:
         params["n_sampled_goal"] = trial.suggest_int("n_sampled_goal", 1, 5)
-        params["goal_selection_strategy"] = trial.suggest_categorical("goal_selection_strategy", ["final", "episode", "future"])
+        params["goal_selection_strategy"] = trial.suggest_categorical(
+            "goal_selection_strategy", ["final", "episode", "future"]
+        )
     return convert_bnddpg_params(params)
 
 
@@ -95,9 +95,7 @@ def convert_bnddpg_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def sample_copdacq_params(
-    trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]
-) -> dict[str, Any]:
+def sample_copdacq_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
     """
     Sampler for COPDACQ with a linear policy on tile coding, learning online.
 
