@@ -1,5 +1,6 @@
 """``sb3-dpg push-to-hub`` and ``load-from-hub``: rl-zoo3's scripts, with a local repository between them and the network."""
 
+import importlib
 import runpy
 import sys
 from collections.abc import Sequence
@@ -8,15 +9,17 @@ from typing import Any
 
 import huggingface_hub
 import huggingface_sb3
-import huggingface_sb3.push_to_hub as hf_push
 from huggingface_hub.errors import EntryNotFoundError
 from requests.exceptions import HTTPError
 
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.options import look_ahead, own_parser, split_options
-from sb3_dpg.zoo.playback import lookup_errors_in_one_line, prepare
+from sb3_dpg.zoo.playback import ffmpeg_on_path, lookup_errors_in_one_line, prepare
 from sb3_dpg.zoo.registration import OUR_ALGORITHMS
 from sb3_dpg.zoo.substitution import replaced
+
+# Not "import huggingface_sb3.push_to_hub": the package hides the module behind a function of the same name
+hf_push = importlib.import_module("huggingface_sb3.push_to_hub")
 
 #: What the model card of rl-zoo3 tells people to type, and what works for our algorithms
 _CARD_COMMANDS = {
@@ -26,6 +29,10 @@ _CARD_COMMANDS = {
     "python -m rl_zoo3.train": "sb3-dpg train",
     "pip install rl_zoo3": "pip install sb3-dpg",
 }
+
+
+class NotUploaded(Exception):
+    """The local repository is complete, and that was all."""
 
 
 class LocalFirstApi(huggingface_hub.HfApi):
@@ -39,22 +46,21 @@ class LocalFirstApi(huggingface_hub.HfApi):
     upload = True
     ours = False
 
-    def create_repo(self, repo_id: str, **kwargs: Any) -> str:  # type: ignore[override]
+    def create_repo(self, repo_id: str, **kwargs: Any) -> str:
         self._create_kwargs = kwargs
         return f"{self.endpoint}/{repo_id}"
 
-    def snapshot_download(self, repo_id: str, local_dir: Path, **kwargs: Any) -> str:  # type: ignore[override]
+    def snapshot_download(self, repo_id: str, local_dir: Path, **kwargs: Any) -> str:
         # What the repository holds already stays there: an upload adds to it
         Path(local_dir).mkdir(parents=True, exist_ok=True)
         return str(local_dir)
 
-    def upload_folder(self, *, repo_id: str, folder_path: Path, **kwargs: Any) -> Any:  # type: ignore[override]
+    def upload_folder(self, *, repo_id: str, folder_path: Path, **kwargs: Any) -> Any:
         if self.ours:
             name_our_commands(Path(folder_path) / "README.md")
         print(f"The repository is complete: {folder_path}")
         if not self.upload:
-            print("It is not uploaded (--no-upload)")
-            return None
+            raise NotUploaded
         try:
             super().create_repo(repo_id, **self._create_kwargs)
             return super().upload_folder(repo_id=repo_id, folder_path=folder_path, **kwargs)
@@ -103,8 +109,11 @@ def push_to_hub(arguments: Sequence[str]) -> None:
         upload = not options.no_upload
         ours = look_ahead(rest).algo in OUR_ALGORITHMS
 
-    with replaced(huggingface_hub, "HfApi", Api), lookup_errors_in_one_line():
-        runpy.run_module("rl_zoo3.push_to_hub", run_name="__main__")
+    with replaced(huggingface_hub, "HfApi", Api), lookup_errors_in_one_line(), ffmpeg_on_path():
+        try:
+            runpy.run_module("rl_zoo3.push_to_hub", run_name="__main__")
+        except NotUploaded:
+            print("It is not uploaded (--no-upload)")
 
 
 def load_from_hub(arguments: Sequence[str]) -> None:
