@@ -1,0 +1,298 @@
+"""How far the critic's estimates are from the returns that are really obtained."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+
+import gymnasium as gym
+import numpy as np
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization, unwrap_vec_normalize
+
+from sb3_dpg.common.checks import check_integer, check_real
+
+Observation = np.ndarray | dict[str, np.ndarray]
+
+
+@runtime_checkable
+class CompatibleValues(Protocol):
+    """A policy that knows the values of actions itself, as the compatible ones of COPDACQ do: there is no ``critic`` then."""
+
+    def preprocess(self, observations: PyTorchObs) -> th.Tensor:
+        """
+        :param observations: Observations as the environment gives them
+        :return: What ``q_values`` takes
+        """
+
+    def q_values(self, observations: th.Tensor, actions: th.Tensor) -> th.Tensor:
+        """
+        :param observations: s, preprocessed
+        :param actions: Scaled actions a, of shape (batch_size, action_dim)
+        :return: Q(s, a), of shape (batch_size, 1)
+        """
+
+
+@dataclass
+class _Episode:
+    """Observations s_t, actions a_t (scaled to [-1, 1]) and rewards r_t of an episode, for t = 0, ..., T - 1."""
+
+    observations: list[Observation] = field(default_factory=list)
+    actions: list[np.ndarray] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+
+    def add(self, observation: Observation, action: np.ndarray, reward: float) -> None:
+        """
+        :param observation: Observation s_t
+        :param action: Scaled action a_t
+        :param reward: Reward r_t, not normalised
+        """
+        self.observations.append(observation)
+        self.actions.append(action)
+        self.rewards.append(float(reward))
+
+
+class _Comparison(NamedTuple):
+    """
+    Estimates and returns at the states of one episode, each of shape (n_states,).
+
+    :param estimates: Q(s_t, a_t) of the critic
+    :param returns: Discounted returns from t on
+    :param bootstrap_weights: gamma^(T - t) if the episode was truncated, where the rest of the return is an estimate too
+    """
+
+    estimates: np.ndarray
+    returns: np.ndarray
+    bootstrap_weights: np.ndarray
+
+
+class ValueEstimateCallback(BaseCallback):
+    r"""
+    Compare the critic's estimates with the discounted returns that are really obtained (Fujimoto et al. 2018, section 4.1, who
+    found DDPG's estimates far too high).
+
+    At the end of an episode, Q(s_t, a_t) of all its states is computed by the critic as it is then, and the discounted return
+    sum_k gamma^k r_{t+k} from there on by the rewards of the episode. Logged, as means over the states:
+
+    - ``value/estimate``: Q(s_t, a_t), the smallest over the critics where there are several (the one that TD3, SAC and CrossQ
+      learn from), the mean over atoms and critics for TQC;
+    - ``value/return``: the discounted return;
+    - ``value/overestimation``: their difference; positive for overestimation;
+    - ``value/bootstrap_weight``: see below.
+
+    With ``eval_env`` the episodes are those of the deterministic policy there, a_t = mu(s_t), every ``eval_freq`` calls: the
+    measurement of the paper. Without it they are those of training: no extra environment steps, but the returns are then
+    those of the policy with its exploration noise, and of the policy as it was during the episode.
+
+    *Truncation.* The return of an episode that a time limit cut off is not complete. The critic itself stands in for the
+    missing rest, with weight gamma^(T - t), and so hides that fraction of its own error: states where it exceeds
+    ``max_bootstrap_weight`` are left out, and the mean weight of the others is logged. It is 0 if all episodes end by
+    termination.
+
+    *Units.* All is in the rewards that the critic learns from: with a ``VecNormalize`` around the training environment that
+    normalises rewards, those of its present statistics. SAC, TQC and CrossQ estimate a return that includes an entropy
+    bonus, which these returns do not: there the difference is not the error alone.
+
+    :param eval_env: Environment to evaluate the deterministic policy in; None for the episodes of training
+    :param eval_freq: With ``eval_env``: evaluate every so many calls of the callback (``eval_freq * n_envs`` steps)
+    :param n_episodes: Number of episodes: of an evaluation, or the last ones of training
+    :param max_bootstrap_weight: Largest weight of the critic's own estimate in a return, in [0, 1]
+    :param verbose: Verbosity level
+    :raises TypeError: if an argument has the wrong type, or, when training starts, the algorithm has no critic of states and
+        actions
+    :raises ValueError: if an argument is out of range, or one of the environments only is wrapped in ``VecNormalize``
+    """
+
+    def __init__(
+        self,
+        eval_env: gym.Env | VecEnv | None = None,
+        eval_freq: int = 10_000,
+        n_episodes: int = 10,
+        max_bootstrap_weight: float = 0.5,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(verbose)
+        check_integer("eval_freq", eval_freq, 1)
+        check_integer("n_episodes", n_episodes, 1)
+        check_real("max_bootstrap_weight", max_bootstrap_weight, 0.0, 1.0)
+        if isinstance(eval_env, gym.Env):
+            env = eval_env
+            eval_env = DummyVecEnv([lambda: env])
+        self.eval_env = eval_env
+        self.eval_freq = eval_freq
+        self.n_episodes = n_episodes
+        self.max_bootstrap_weight = max_bootstrap_weight
+        self._comparisons: deque[_Comparison] = deque(maxlen=n_episodes)
+        self._episodes: list[_Episode] = []
+
+    def _init_callback(self) -> None:
+        if not isinstance(self.model, OffPolicyAlgorithm) or self._critic() is None:
+            raise TypeError(
+                f"{type(self.model).__name__} has no critic(observations, actions) whose estimates could be compared: "
+                "ValueEstimateCallback needs an off-policy actor-critic algorithm, such as DDPG, TD3 or SAC"
+            )
+        is_normalized = self.model.get_vec_normalize_env() is not None
+        if self.eval_env is not None and is_normalized != (unwrap_vec_normalize(self.eval_env) is not None):
+            raise ValueError("either both or none of the training environment and eval_env must be wrapped in VecNormalize")
+
+    def _critic(self) -> Callable[..., Any] | None:
+        """
+        :return: The function of observations and scaled actions that gives the estimates, None if there is none
+        """
+        policy = self.model.policy
+        if isinstance(policy, CompatibleValues):
+            return lambda observations, actions: policy.q_values(policy.preprocess(observations), actions)
+        critic = getattr(self.model, "critic", None)
+        return critic if callable(critic) else None
+
+    def _on_training_start(self) -> None:
+        # A new training, or another environment: what is left of the last one does not belong to it
+        self._comparisons.clear()
+        self._episodes = [_Episode() for _ in range(self.training_env.num_envs)]
+
+    def _on_step(self) -> bool:
+        if self.eval_env is None:
+            self._follow_training()
+        elif self.n_calls % self.eval_freq == 0:
+            self._evaluate()
+        return True
+
+    def _follow_training(self) -> None:
+        """Take the step of training that was just made."""
+        # SB3 replaces `_last_obs` after the callbacks: here it is still s_t
+        observations, actions = cast(Observation, self.model._last_obs), self.locals["buffer_actions"]
+        rewards = _original_rewards(self.training_env, self.locals["rewards"])
+        for i, episode in enumerate(self._episodes):
+            episode.add(_row(observations, i), actions[i], rewards[i])
+            if self.locals["dones"][i]:
+                self._finish(episode, self.locals["infos"][i])
+                self._episodes[i] = _Episode()
+
+    def _evaluate(self) -> None:
+        """Run the deterministic policy in the evaluation environment."""
+        env = self.eval_env
+        assert env is not None
+        if self.model.get_vec_normalize_env() is not None:
+            sync_envs_normalization(self.training_env, env)
+        self._comparisons.clear()
+        episodes = [_Episode() for _ in range(env.num_envs)]
+
+        def add_step(locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
+            i = locals_["i"]
+            action = self.model.policy.scale_action(locals_["actions"][i])
+            reward = _original_rewards(env, locals_["rewards"])[i]
+            episodes[i].add(_row(locals_["observations"], i), action, reward)
+            if locals_["done"]:
+                self._finish(episodes[i], locals_["info"])
+                episodes[i] = _Episode()
+
+        evaluate_policy(self.model, env, self.n_episodes, deterministic=True, callback=add_step, warn=False)
+
+    def _finish(self, episode: _Episode, info: dict[str, Any]) -> None:
+        """
+        Compare the estimates of an episode with its returns, and log the mean over the last episodes.
+
+        :param episode: The episode
+        :param info: Information on its last step
+        """
+        gamma = cast(OffPolicyAlgorithm, self.model).gamma
+        rewards = np.array(episode.rewards)
+        normalization = self.model.get_vec_normalize_env()
+        if normalization is not None:
+            rewards = normalization.normalize_reward(rewards)
+        last_value = 0.0
+        is_truncated = info.get("TimeLimit.truncated", False)
+        if is_truncated:
+            last_value = self._value(info["terminal_observation"])
+        returns = discounted_returns(rewards, gamma, last_value)
+        weights = is_truncated * gamma ** np.arange(len(rewards), 0, -1)
+        known = weights <= self.max_bootstrap_weight
+        if known.any():
+            estimates = self._estimates(_stack(episode.observations), np.stack(episode.actions))
+            self._comparisons.append(_Comparison(estimates[known], returns[known], weights[known]))
+            self._log()
+
+    def _log(self) -> None:
+        """Log the mean over the states of the last episodes."""
+        estimates, returns, weights = (np.concatenate(parts) for parts in zip(*self._comparisons, strict=True))
+        self.logger.record("value/estimate", float(estimates.mean()))
+        self.logger.record("value/return", float(returns.mean()))
+        self.logger.record("value/overestimation", float((estimates - returns).mean()))
+        self.logger.record("value/bootstrap_weight", float(weights.mean()))
+
+    def _value(self, observation: Observation) -> float:
+        """
+        :param observation: One observation s
+        :return: The estimate of its value, Q(s, mu(s))
+        """
+        action, _ = self.model.predict(observation, deterministic=True)
+        return float(self._estimates(_stack([observation]), self.model.policy.scale_action(action)[None])[0])
+
+    def _estimates(self, observations: Observation, actions: np.ndarray) -> np.ndarray:
+        """
+        :param observations: Observations, as the policy sees them
+        :param actions: Scaled actions, of shape (n_states, action_dim)
+        :return: The critic's estimates, of shape (n_states,)
+        """
+        critic, policy = self._critic(), self.model.policy
+        assert critic is not None
+        policy.set_training_mode(False)
+        with th.no_grad():
+            observation_tensor, _ = policy.obs_to_tensor(observations)
+            action_tensor = th.as_tensor(actions, device=self.model.device, dtype=th.float32)
+            values = critic(observation_tensor, action_tensor)
+        if isinstance(values, tuple):
+            return th.cat(values, dim=1).min(dim=1).values.cpu().numpy()
+        # (n_states, n_critics, n_quantiles) for TQC
+        return values.flatten(start_dim=1).mean(dim=1).cpu().numpy()
+
+
+def discounted_returns(rewards: np.ndarray, gamma: float, last_value: float = 0.0) -> np.ndarray:
+    """
+    :param rewards: Rewards r_0, ..., r_{T-1}
+    :param gamma: Discount factor
+    :param last_value: Value of the state after the last step, 0 if it is terminal
+    :return: Discounted returns r_t + gamma r_{t+1} + ... + gamma^(T-t) last_value for each t, of shape (T,)
+    """
+    returns = np.empty(len(rewards))
+    following = last_value
+    for t in range(len(rewards) - 1, -1, -1):
+        following = rewards[t] + gamma * following
+        returns[t] = following
+    return returns
+
+
+def _original_rewards(env: VecEnv, rewards: np.ndarray) -> np.ndarray:
+    """
+    :param env: An environment
+    :param rewards: The rewards of its last step
+    :return: These rewards before any ``VecNormalize``
+    """
+    normalization = unwrap_vec_normalize(env)
+    return rewards if normalization is None else normalization.get_original_reward()
+
+
+def _row(observations: Observation, index: int) -> Observation:
+    """
+    :param observations: Observations of several environments
+    :param index: Index of an environment
+    :return: A copy of its observation
+    """
+    if isinstance(observations, dict):
+        return {key: value[index].copy() for key, value in observations.items()}
+    return observations[index].copy()
+
+
+def _stack(observations: list[Observation]) -> Observation:
+    """
+    :param observations: Observations of one environment
+    :return: The same as one batch
+    """
+    first = observations[0]
+    if isinstance(first, dict):
+        return {key: np.stack([observation[key] for observation in observations]) for key in first}
+    return np.stack(observations)  # type: ignore[arg-type]
