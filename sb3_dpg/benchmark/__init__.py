@@ -1,0 +1,1 @@
+"""Studies over algorithms, environments and seeds: plan, run, analyse, report."""

@@ -1,0 +1,134 @@
+"""Processes of this machine."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+
+from sb3_dpg.benchmark.configuration import Run
+from sb3_dpg.benchmark.engines.base import Ended, Started, attempt
+
+#: Seconds that a worker has to tidy up when it is told to stop
+GRACE_PERIOD = 10.0
+
+
+class LocalEngine:
+    """
+    Execute each run in a process of its own, one thread each.
+
+    A worker that dies, be it by a signal, takes just its run with it; when the directing process dies, by SIGKILL even, its
+    workers follow.
+
+    :param jobs: Processes at a time
+    """
+
+    def __init__(self, jobs: int = 1) -> None:
+        self.jobs = jobs
+        methods = multiprocessing.get_all_start_methods()
+        # Forked from a server that has imported everything once: a worker starts in milliseconds in place of seconds
+        self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if self._context.get_start_method() == "forkserver":
+            self._context.set_forkserver_preload(["sb3_dpg.benchmark.training"])
+        # Read by numerical libraries when they are loaded, which workers inherit
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+    def execute(self, runs: Sequence[Run]) -> Iterator[Started | Ended]:
+        """
+        :param runs: What to execute, in this order
+        :return: What happens, when it happens
+        """
+        waiting = deque(runs)
+        workers: dict[Connection, _Worker] = {}
+        try:
+            while waiting or workers:
+                while waiting and len(workers) < self.jobs:
+                    worker = _Worker(waiting.popleft(), self._context)
+                    workers[worker.connection] = worker
+                    yield Started(worker.run)
+                for connection in wait(list(workers)):
+                    assert isinstance(connection, Connection)
+                    ended = workers[connection].result()
+                    del workers[connection]
+                    yield ended
+        finally:
+            for worker in workers.values():
+                worker.process.terminate()
+            for worker in workers.values():
+                worker.stop()
+
+
+class _Worker:
+    """
+    A process that executes one run.
+
+    :param run: The run
+    :param context: How processes are started
+    """
+
+    def __init__(self, run: Run, context: multiprocessing.context.BaseContext) -> None:
+        self.run = run
+        self.connection, other_end = context.Pipe(duplex=False)
+        self.process = context.Process(target=_work, args=(run, other_end), name=str(run))  # type: ignore[attr-defined]
+        self.process.start()
+        # Were it open here too, the death of the worker would not end the connection
+        other_end.close()
+
+    def result(self) -> Ended:
+        """
+        :return: How the run ended; waits for it
+        """
+        try:
+            ended: Ended = self.connection.recv()
+        except EOFError:
+            self.process.join()
+            ended = Ended(self.run, error=_cause_of_death(self.process.exitcode))
+        self.stop()
+        return ended
+
+    def stop(self) -> None:
+        """End the process, by force if it does not end by itself."""
+        self.process.join(GRACE_PERIOD)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.process.close()
+        self.connection.close()
+
+
+def _cause_of_death(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        hint = " (the system sends it when memory runs out)" if name == "SIGKILL" else ""
+        return f"the worker process was killed by {name}{hint}"
+    return f"the worker process ended with exit code {exit_code} and without a result"
+
+
+def _work(run: Run, connection: Connection) -> None:
+    """
+    What a worker process does.
+
+    :param run: The run to execute
+    :param connection: Where to send the result
+    """
+    # Ctrl-C reaches all processes of a terminal: which runs are stopped is for the directing process to say. rl-zoo3 would
+    # take it for the wish to end training early, and the run for complete
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _exit)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    connection.send(attempt(run))
+
+
+def _exit(signum: int, frame: object) -> None:
+    """An exception, other than the signal's own effect, lets temporary files be removed."""
+    raise SystemExit(128 + signum)
+
+
+def _follow_parent() -> None:
+    """Stop when the directing process is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

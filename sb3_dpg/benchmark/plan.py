@@ -1,0 +1,198 @@
+"""Plans: which algorithms, environments and seeds a study has."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
+from sb3_dpg.benchmark.fields import Fields
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.hyperparameters import did_you_mean
+
+
+@dataclass(frozen=True)
+class Environment:
+    """
+    An environment of a plan.
+
+    :param id: Its id
+    :param steps: Environment steps of training
+    :param threshold: Return that counts as solved, for the steps and seconds to reach it; None for none
+    """
+
+    id: str
+    steps: int
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    A study.
+
+    :param name: Short name, for folders
+    :param description: What it is to show, for the report
+    :param environments: Where
+    :param seeds: Which seeds each configuration is trained with
+    :param configurations: What is trained
+    """
+
+    name: str
+    description: str
+    environments: tuple[Environment, ...]
+    seeds: tuple[int, ...]
+    configurations: tuple[Configuration, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs: first one seed of everything, then the next, so that a study cut short is balanced."""
+        return [Run(configuration, seed) for seed in self.seeds for configuration in self.configurations]
+
+
+def find_plan(path_or_name: str) -> Path:
+    """
+    :param path_or_name: Path of a plan, or the name of one that comes with the package
+    :return: Its path
+    :raises ConfigurationError: if there is none
+    """
+    shipped = Path(str(resources.files("sb3_dpg.benchmark"))) / "plans"
+    for path in (Path(path_or_name), shipped / f"{path_or_name}.yml"):
+        if path.is_file():
+            return path
+    names = sorted(plan.stem for plan in shipped.glob("*.yml"))
+    raise ConfigurationError(
+        f"no plan {path_or_name!r}{did_you_mean(path_or_name, names)}: neither a file nor one of {', '.join(names)}"
+    )
+
+
+def load_plan(path: Path) -> Plan:
+    """
+    :param path: A plan, a YAML file
+    :return: The plan, with the hyperparameters of each configuration read from their files
+    :raises ConfigurationError: naming the plan and the key, if it cannot be used
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    fields = Fields(content, str(path))
+    environments = tuple(_environment(name, entry) for name, entry in fields.sections("environments"))
+    evaluation = _evaluation_protocol(fields.section("evaluation"), environments)
+    configurations = tuple(
+        configuration
+        for label, entry in fields.sections("algorithms")
+        for configuration in _configurations(label, entry, environments, evaluation, path.parent)
+    )
+    plan = Plan(
+        name=fields.text("name", default=path.stem),
+        description=fields.text("description", default=""),
+        environments=environments,
+        seeds=_seeds(fields),
+        configurations=configurations,
+    )
+    fields.finish()
+    _check_distinct(configurations, str(path))
+    return plan
+
+
+def _environment(name: str, fields: Fields) -> Environment:
+    environment = Environment(name, fields.integer("steps", minimum=1), fields.number("threshold", default=None))
+    fields.finish()
+    return environment
+
+
+def _evaluation_protocol(fields: Fields, environments: Iterable[Environment]) -> EvaluationProtocol:
+    protocol = EvaluationProtocol(
+        points=fields.integer("points", minimum=1),
+        episodes=fields.integer("episodes", minimum=1),
+        deterministic=fields.boolean("deterministic", default=True),
+    )
+    fields.finish()
+    for environment in environments:
+        if protocol.points > environment.steps:
+            raise ConfigurationError(
+                f"{fields.source}: points={protocol.points} is more than the {environment.steps} steps of {environment.id}"
+            )
+    return protocol
+
+
+def _seeds(fields: Fields) -> tuple[int, ...]:
+    seeds = fields.take("seeds")
+    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds >= 1:
+        return tuple(range(seeds))
+    if isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds):
+        if len(set(seeds)) == len(seeds):
+            return tuple(seeds)
+    raise ConfigurationError(f"{fields.source}: seeds={seeds!r} must be a number of seeds or a list of different seeds >= 0")
+
+
+def _configurations(
+    label: str, fields: Fields, environments: Iterable[Environment], evaluation: EvaluationProtocol, folder: Path
+) -> list[Configuration]:
+    """
+    :param label: The plan's name for the algorithm
+    :param fields: What the plan says about it
+    :param environments: Those of the plan
+    :param evaluation: How agents are evaluated
+    :param folder: Where hyperparameter files are looked for
+    :return: A configuration for each environment
+    """
+    from sb3_dpg.benchmark.training import resolve_hyperparameters
+
+    algo = fields.text("algo", default=label)
+    file = fields.text("file", default=None)
+    if file is not None and file != "none":
+        file = str(folder / file)
+    overrides = fields.mapping("hyperparameters")
+    own = _own_environments(fields, {environment.id for environment in environments})
+    fields.finish()
+    return [
+        Configuration(
+            label,
+            algo,
+            environment.id,
+            environment.steps,
+            evaluation,
+            resolve_hyperparameters(
+                algo, environment.id, file, {**overrides, **own[environment.id], "n_timesteps": environment.steps}
+            ),
+        )
+        for environment in environments
+        if environment.id in own
+    ]
+
+
+def _own_environments(fields: Fields, known: set[str]) -> dict[str, Mapping[str, Any]]:
+    """
+    :param fields: What the plan says about an algorithm
+    :param known: Environments of the plan
+    :return: The environments of this algorithm, with its further hyperparameters there
+    """
+    chosen = fields.take("environments", default=None)
+    if chosen is None:
+        return {name: {} for name in known}
+    if isinstance(chosen, list):
+        chosen = dict.fromkeys(chosen)
+    if not isinstance(chosen, dict) or not all(entry is None or isinstance(entry, dict) for entry in chosen.values()):
+        raise ConfigurationError(f"{fields.source}: environments must be a list of ids, or hyperparameters for each id")
+    for name in chosen:
+        if name not in known:
+            raise ConfigurationError(
+                f"{fields.source}: {name!r} is none of the plan's environments{did_you_mean(name, known)}"
+            )
+    return {name: entry or {} for name, entry in chosen.items()}
+
+
+def _check_distinct(configurations: Iterable[Configuration], source: str) -> None:
+    """One result must not appear under two names, as if it were two."""
+    seen: dict[str, Configuration] = {}
+    for configuration in configurations:
+        other = seen.setdefault(configuration.key, configuration)
+        if other is not configuration:
+            raise ConfigurationError(
+                f"{source}: {other.algorithm!r} and {configuration.algorithm!r} are the same on {configuration.environment}"
+            )

@@ -1,0 +1,124 @@
+"""How far a study is, on the console."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sb3_dpg.benchmark.configuration import Run
+from sb3_dpg.benchmark.engines.base import Ended
+from sb3_dpg.benchmark.estimate import Estimator
+from sb3_dpg.benchmark.plan import Plan
+from sb3_dpg.benchmark.results import Results
+
+
+class StudyProgress:
+    """
+    Runs done, running and left and the time to go; a line for each run that ended.
+
+    :param plan: The plan
+    :param missing: Its runs that are to be executed
+    :param results: Its results, for the estimates of time
+    :param jobs: Runs executed at a time
+    :param console: Where to show it
+    """
+
+    def __init__(self, plan: Plan, missing: Sequence[Run], results: Results, jobs: int, console: Console) -> None:
+        self._results = results
+        self._jobs = jobs
+        self._unfinished = {run.id: run for run in missing}
+        self._running: dict[str, float] = {}
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f} of {task.total:.0f} done, {task.fields[state]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        n_runs = len(plan.runs)
+        self._task = self._progress.add_task(plan.name, total=n_runs, completed=n_runs - len(missing), state="")
+
+    def __enter__(self) -> "StudyProgress":
+        self._progress.start()
+        self._update()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def started(self, run: Run) -> None:
+        """
+        :param run: A run that was started
+        """
+        self._running[run.id] = time.monotonic()
+        self._update()
+
+    def ended(self, event: Ended) -> None:
+        """
+        :param event: How a run ended
+        """
+        del self._unfinished[event.run.id]
+        elapsed = duration(time.monotonic() - self._running.pop(event.run.id))
+        if event.records is None:
+            reason = escape(event.error.strip().splitlines()[-1])
+            self._progress.console.print(f"[red]failed[/] {escape(str(event.run))}: {reason}")
+        else:
+            last = event.records[-1]["returns"]
+            self._progress.console.print(f"done {escape(str(event.run))}: return {sum(last) / len(last):.1f} ({elapsed})")
+            self._progress.advance(self._task)
+        self._update()
+
+    def _update(self) -> None:
+        estimate = Estimator(self._results.evaluations)
+        now = time.monotonic()
+        seconds = 0.0
+        for run_id, run in self._unfinished.items():
+            elapsed = now - self._running[run_id] if run_id in self._running else 0.0
+            seconds += max(estimate(run.configuration).seconds - elapsed, 0.0)
+        left = len(self._unfinished) - len(self._running)
+        to_go = duration(seconds / min(self._jobs, max(len(self._unfinished), 1)))
+        self._progress.update(self._task, state=f"{len(self._running)} running, {left} left, about {to_go} to go")
+
+
+def table_of_runs(plan: Plan, results: Results, jobs: int) -> Table:
+    """
+    :param plan: A plan
+    :param results: Its results so far
+    :param jobs: Runs executed at a time
+    :return: Its runs by configuration, with an estimate of the time that the missing ones take
+    """
+    estimate = Estimator(results.evaluations)
+    completed = results.completed
+    total = 0.0
+    table = Table("algorithm", "environment", "steps", "seeds missing", "done", "a run takes", "estimated from")
+    for configuration in plan.configurations:
+        missing = [seed for seed in plan.seeds if Run(configuration, seed).id not in completed]
+        seconds, basis = estimate(configuration)
+        total += seconds * len(missing)
+        table.add_row(
+            escape(configuration.algorithm),
+            configuration.environment,
+            f"{configuration.steps:,}",
+            " ".join(map(str, missing)) or "none",
+            f"{len(plan.seeds) - len(missing)} of {len(plan.seeds)}",
+            duration(seconds),
+            basis,
+        )
+    table.caption = (
+        f"{len(plan.runs)} runs, {len(results.missing(plan))} missing; "
+        f"about {duration(total)} on one core, {duration(total / jobs)} with --jobs {jobs}"
+    )
+    return table
+
+
+def duration(seconds: float) -> str:
+    """
+    :param seconds: A number of seconds
+    :return: Hours, minutes and seconds
+    """
+    return str(timedelta(seconds=round(seconds)))

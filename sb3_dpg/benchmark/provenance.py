@@ -1,0 +1,62 @@
+"""Where a result comes from: versions, commit, machine."""
+
+import functools
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+#: Packages whose version can change a result
+PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "mujoco", "torch", "numpy")
+
+
+@functools.cache
+def provenance() -> dict[str, str]:
+    """
+    :return: ``versions``, ``git_commit`` ("+" behind it: with changes not committed; empty outside a clone) and ``machine``
+    """
+    return {"versions": _versions(), "git_commit": _git_commit(), "machine": _machine()}
+
+
+def _versions() -> str:
+    import sb3_dpg
+
+    versions = [f"python {platform.python_version()}", f"sb3-dpg {sb3_dpg.__version__}"]
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return "; ".join(versions)
+
+
+def _git_commit() -> str:
+    package = Path(__file__).parents[1]
+    commands = (
+        # Fails for an installed package, which may well lie inside a clone of something else
+        "git ls-files --error-unmatch __init__.py",
+        "git rev-parse --short=12 HEAD",
+        "git status --porcelain --untracked-files=no -- .",
+    )
+    try:
+        _, commit, changes = (
+            subprocess.run(command.split(), cwd=package, capture_output=True, text=True, check=True).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{commit}+" if changes else commit
+
+
+def _machine() -> str:
+    return f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

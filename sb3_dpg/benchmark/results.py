@@ -1,0 +1,215 @@
+"""The results of a study on disk: one folder of text files, whole at any moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
+from sb3_dpg.benchmark.files import write_atomically
+from sb3_dpg.benchmark.plan import Environment, Plan
+from sb3_dpg.zoo.errors import ConfigurationError
+
+STUDY_FILE = "study.yml"
+EVALUATIONS_FILE = "evaluations.csv"
+FAILURES_FILE = "failures.csv"
+
+#: One row for each evaluation
+EVALUATION_COLUMNS = (
+    "run_id",
+    "algorithm",
+    "algo",
+    "environment",
+    "seed",
+    "step",
+    "mean_return",
+    "returns",
+    "lengths",
+    "wall_time",
+    "cpu_time",
+    "evaluation_time",
+    "steps_per_second",
+    "versions",
+    "git_commit",
+    "machine",
+)
+FAILURE_COLUMNS = ("run_id", "algorithm", "algo", "environment", "seed", "error", "traceback")
+#: Columns of several values, in the file separated by spaces
+_LISTS = {"returns": float, "lengths": int}
+#: Digits behind the point of what is measured by a clock
+_TIME_DIGITS = {"wall_time": 3, "cpu_time": 3, "evaluation_time": 3, "steps_per_second": 2}
+
+
+class Results:
+    """
+    The results folder of a study: ``evaluations.csv``, ``failures.csv`` and the plan with all hyperparameters, ``study.yml``.
+
+    Only the process that directs a study writes here; a run is added when it is complete, all its evaluations at once.
+    Runs of earlier versions of a plan stay in the files, but not in what :meth:`of_plan` returns.
+
+    :param folder: The folder, made when the first file is written
+    :raises ConfigurationError: if a file in it cannot be read
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.evaluations = read_evaluations(folder / EVALUATIONS_FILE)
+        self.failures = _read_table(folder / FAILURES_FILE, FAILURE_COLUMNS)
+
+    @property
+    def completed(self) -> set[str]:
+        """Ids of the runs that are complete."""
+        return set(self.evaluations["run_id"])
+
+    def missing(self, plan: Plan) -> list[Run]:
+        """
+        :param plan: A plan
+        :return: Its runs that are not complete
+        """
+        completed = self.completed
+        return [run for run in plan.runs if run.id not in completed]
+
+    def add(self, run: Run, records: Sequence[Mapping[str, Any]]) -> None:
+        """
+        Keep a run that is complete.
+
+        :param run: The run
+        :param records: Its evaluations
+        """
+        assert run.id not in self.completed, f"{run} is there already"
+        rows = [{**_identity(run), **record, "mean_return": _mean(record["returns"])} for record in records]
+        table = pd.DataFrame(rows, columns=list(EVALUATION_COLUMNS)).round(_TIME_DIGITS)
+        self.evaluations = pd.concat([self.evaluations, table], ignore_index=True) if len(self.evaluations) else table
+        self.evaluations = _ordered(self.evaluations)
+        self._write_evaluations()
+        self._forget_failure(run)
+
+    def fail(self, run: Run, error: str) -> None:
+        """
+        Keep the error of a run that failed.
+
+        :param run: The run
+        :param error: A traceback or a message
+        """
+        self._forget_failure(run)
+        row = {**_identity(run), "error": error.strip().splitlines()[-1], "traceback": error.strip()}
+        table = pd.DataFrame([row], columns=list(FAILURE_COLUMNS))
+        self.failures = pd.concat([self.failures, table], ignore_index=True) if len(self.failures) else table
+        self._write(FAILURES_FILE, self.failures)
+
+    def _forget_failure(self, run: Run) -> None:
+        if run.id in set(self.failures["run_id"]):
+            self.failures = self.failures[self.failures["run_id"] != run.id]
+            self._write(FAILURES_FILE, self.failures)
+
+    def write_study(self, plan: Plan) -> None:
+        """
+        :param plan: The plan that is run, kept with all its hyperparameters
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / STUDY_FILE, study_to_yaml(plan))
+
+    def _write_evaluations(self) -> None:
+        table = self.evaluations.copy()
+        for column in _LISTS:
+            table[column] = [" ".join(map(repr, values)) for values in table[column]]
+        self._write(EVALUATIONS_FILE, table)
+
+    def _write(self, name: str, table: pd.DataFrame) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / name, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    configuration = run.configuration
+    return {
+        "run_id": run.id,
+        "algorithm": configuration.algorithm,
+        "algo": configuration.algo,
+        "environment": configuration.environment,
+        "seed": run.seed,
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(sum(values) / len(values))
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """The same file whatever the order in which runs were completed: differences between two versions stay readable."""
+    return table.sort_values(["environment", "algorithm", "run_id", "step"], kind="stable", ignore_index=True)
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """
+    :param path: A CSV file
+    :param columns: The columns it must have
+    :return: Its content, an empty table if there is no such file
+    """
+    if not path.is_file():
+        return pd.DataFrame(columns=list(columns))
+    try:
+        table = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ConfigurationError(f"{path}: no table of results: the columns {', '.join(missing)} are missing")
+    return table
+
+
+def read_evaluations(path: Path) -> pd.DataFrame:
+    """
+    :param path: A file of evaluations
+    :return: Its content, ``returns`` and ``lengths`` as lists; an empty table if there is no such file
+    :raises ConfigurationError: if it cannot be read, or holds an evaluation twice
+    """
+    table = _read_table(path, EVALUATION_COLUMNS)
+    for column, kind in _LISTS.items():
+        table[column] = [[kind(value) for value in str(values).split()] for values in table[column]]
+    if table.duplicated(["run_id", "step"]).any():
+        raise ConfigurationError(f"{path}: holds evaluations of a run twice")
+    return table
+
+
+def study_to_yaml(plan: Plan) -> str:
+    """
+    :param plan: A plan
+    :return: Its text form, with the hyperparameters of each configuration
+    """
+    content = {
+        "name": plan.name,
+        "description": plan.description,
+        "seeds": list(plan.seeds),
+        "environments": [asdict(environment) for environment in plan.environments],
+        "configurations": [asdict(configuration) for configuration in plan.configurations],
+    }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+
+def read_study(folder: Path) -> Plan:
+    """
+    :param folder: A results folder
+    :return: The plan that was run
+    :raises ConfigurationError: if there is none
+    """
+    path = folder / STUDY_FILE
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Plan(
+            name=content["name"],
+            description=content["description"],
+            environments=tuple(Environment(**entry) for entry in content["environments"]),
+            seeds=tuple(content["seeds"]),
+            configurations=tuple(
+                Configuration(**{**entry, "evaluation": EvaluationProtocol(**entry["evaluation"])})
+                for entry in content["configurations"]
+            ),
+        )
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: no results of a benchmark ({STUDY_FILE}: {error.strerror})") from error
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path}: not written by a benchmark ({type(error).__name__}: {error})") from error

@@ -1,0 +1,76 @@
+"""Running what is missing of a study."""
+
+import contextlib
+from dataclasses import dataclass
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from sb3_dpg.benchmark.engines.base import Ended, Engine, Started
+from sb3_dpg.benchmark.plan import Plan
+from sb3_dpg.benchmark.progress import StudyProgress
+from sb3_dpg.benchmark.results import Results
+from sb3_dpg.zoo.errors import ConfigurationError
+
+LOCK_FILE = ".lock"
+
+
+@dataclass
+class Summary:
+    """
+    :param before: Runs that were complete before
+    :param completed: Runs that were completed
+    :param failed: Runs that failed
+    :param left: Runs that are not complete and did not fail: those of an interrupted study
+    """
+
+    before: int
+    completed: int = 0
+    failed: int = 0
+    left: int = 0
+
+
+def run_study(plan: Plan, results: Results, engine: Engine, console: Console) -> Summary:
+    """
+    Execute the runs of a plan that are not complete. May be interrupted at any moment and called again.
+
+    :param plan: The plan
+    :param results: Its results folder
+    :param engine: What executes runs
+    :param console: Where to show progress
+    :return: How many runs there are of which sort
+    :raises ConfigurationError: if another process runs a study with the same results folder
+    """
+    results.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(results.folder / LOCK_FILE)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ConfigurationError(f"{results.folder}: another process is running a study with these results") from error
+    with lock:
+        results.write_study(plan)
+        return _run_missing(plan, results, engine, console)
+
+
+def _run_missing(plan: Plan, results: Results, engine: Engine, console: Console) -> Summary:
+    missing = results.missing(plan)
+    summary = Summary(before=len(plan.runs) - len(missing), left=len(missing))
+    with (
+        StudyProgress(plan, missing, results, engine.jobs, console) as progress,
+        contextlib.closing(engine.execute(missing)) as events,  # type: ignore[type-var]
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        for event in events:
+            match event:
+                case Started(run):
+                    progress.started(run)
+                case Ended(run, records, error):
+                    summary.left -= 1
+                    if records is None:
+                        summary.failed += 1
+                        results.fail(run, error)
+                    else:
+                        summary.completed += 1
+                        results.add(run, records)
+                    progress.ended(event)
+    return summary

@@ -1,0 +1,100 @@
+"""One run: training through rl-zoo3's experiment manager, evaluated on the way."""
+
+import argparse
+import contextlib
+import io
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch as th
+import yaml
+from stable_baselines3.common.utils import set_random_seed
+
+from sb3_dpg.benchmark.configuration import Run
+from sb3_dpg.benchmark.evaluation import EvaluationCallback
+from sb3_dpg.benchmark.provenance import provenance
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.hyperparameters import did_you_mean
+from sb3_dpg.zoo.manager import ExperimentManager
+from sb3_dpg.zoo.registration import register_algorithms
+
+
+def resolve_hyperparameters(algo: str, environment: str, file: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    :param algo: rl-zoo3's name of an algorithm
+    :param environment: Id of an environment
+    :param file: Hyperparameter file, "none" to start from an empty entry, None for the default file
+    :param overrides: Hyperparameters that replace those of the file
+    :return: The hyperparameters with which the experiment manager trains
+    :raises ConfigurationError: if algorithm, environment or file are unknown or a hyperparameter cannot be used
+    """
+    import gymnasium as gym
+    from rl_zoo3.utils import ALGOS
+
+    register_algorithms()
+    if algo not in ALGOS:
+        raise ConfigurationError(f"unknown algorithm {algo!r}{did_you_mean(algo, ALGOS)}. Known: {', '.join(sorted(ALGOS))}")
+    try:
+        gym.spec(environment)
+    except gym.error.Error as error:
+        raise ConfigurationError(f"environment {environment!r}: {error}") from error
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        if file == "none":
+            file = _write_hyperparameters(folder, environment, {})
+        manager = _make_manager(algo, environment, folder, config=file, hyperparams=dict(overrides))
+        return dict(manager.read_hyperparameters()[1])
+
+
+def train(run: Run) -> list[dict[str, Any]]:
+    """
+    Train and evaluate. The result depends on the run alone, not on where or beside what it is trained, except for the times.
+
+    :param run: What to train
+    :return: A record of each evaluation, by column of the table of results
+    :raises RuntimeError: if training ended before its last evaluation
+    """
+    th.set_num_threads(1)
+    register_algorithms()
+    configuration = run.configuration
+    protocol = configuration.evaluation
+    with tempfile.TemporaryDirectory(prefix="sb3-dpg-benchmark-") as folder, contextlib.redirect_stdout(io.StringIO()):
+        config = _write_hyperparameters(folder, configuration.environment, configuration.hyperparameters)
+        manager = _make_manager(
+            configuration.algo,
+            configuration.environment,
+            folder,
+            config=config,
+            n_timesteps=configuration.steps,
+            eval_freq=-1,
+            log_interval=-2,  # nobody reads the log
+            seed=run.seed,
+            verbose=0,
+            device="cpu",
+        )
+        set_random_seed(run.seed)
+        experiment = manager.setup_experiment()
+        assert experiment is not None, "a hyperparameter search has no model"
+        model = experiment[0]
+
+        evaluation_env = manager.create_envs(1, eval_env=True, no_log=True)
+        callback = EvaluationCallback(evaluation_env, protocol, configuration.steps, run.seed)
+        manager.callbacks.append(callback)
+        manager.learn(model)
+        evaluation_env.close()
+    if len(callback.records) != protocol.points:
+        raise RuntimeError(f"training ended after {model.num_timesteps} of {configuration.steps} steps")
+    constants = provenance()
+    return [{**record, **constants} for record in callback.records]
+
+
+def _make_manager(algo: str, environment: str, folder: str, **kwargs: Any) -> ExperimentManager:
+    arguments = argparse.Namespace(algo=algo, env=environment)
+    return ExperimentManager(arguments, algo, environment, folder, **kwargs)
+
+
+def _write_hyperparameters(folder: str, environment: str, hyperparameters: Mapping[str, Any]) -> str:
+    path = Path(folder) / "hyperparameters.yml"
+    path.write_text(yaml.safe_dump({environment: dict(hyperparameters)}))
+    return str(path)
