@@ -103,7 +103,7 @@ def push_to_hub(arguments: Sequence[str]) -> None:
     options, rest = split_options(parser, arguments)
     sys.argv[1:] = prepare(rest)
     if not hasattr(hf_push, "generate_metadata"):
-        hf_push.generate_metadata = generate_metadata
+        hf_push.generate_metadata = generate_metadata  # type: ignore[attr-defined]
 
     class Api(LocalFirstApi):
         upload = not options.no_upload

@@ -168,15 +168,15 @@ class ExperimentManager(ZooExperimentManager):
         :param env: The environment
         """
         try:
-            noise = make_noise(specification, get_action_dim(env.action_space))
+            make_noise(specification, get_action_dim(env.action_space))
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"{self._source}: the noise keys cannot be used: {error}") from error
         if self.algo in OUR_ALGORITHMS:
             hyperparams["action_noise"] = specification
         elif not self.optimize_hyperparameters:
-            # Trials of the built-in algorithms sample noise of their own
-            assert noise is not None
-            self.callbacks.append(ActionNoiseCallback(noise))
+            # Trials of the built-in algorithms sample noise of their own. A saved agent goes on with the noise that it has
+            keeps_noise = self.carries_on and not set(self.custom_hyperparams or {}).intersection(NOISE_KEYS)
+            self.callbacks.append(ActionNoiseCallback(None if keeps_noise else specification))
 
     # Building the agent
 

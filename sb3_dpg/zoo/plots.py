@@ -34,7 +34,9 @@ def _run(script: str, arguments: Sequence[str]) -> None:
             raise ConfigurationError(str(error)) from error
         except ValueError as error:
             if script == "plot_from_file" and "empty" in str(error):
-                raise ConfigurationError("plot-from-file needs two or more evaluated runs (seeds) of each algorithm") from error
+                raise ConfigurationError(
+                    "plot-from-file needs two or more evaluated runs (seeds) of each algorithm"
+                ) from error
             raise
     if options.figures is not None:
         _save_figures(Path(options.figures))
