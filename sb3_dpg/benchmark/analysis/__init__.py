@@ -1,0 +1,1 @@
+"""What results say: scores, intervals and tests by rliable, stability, thresholds."""

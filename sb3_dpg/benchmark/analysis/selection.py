@@ -1,0 +1,112 @@
+"""From the table of results to what is compared with what: a comparison needs the same seeds, steps and evaluations."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from sb3_dpg.benchmark.configuration import Configuration, Run
+from sb3_dpg.benchmark.plan import Plan
+from sb3_dpg.zoo.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Selection:
+    """
+    The complete runs of a plan.
+
+    :param plan: The plan
+    :param runs: Evaluations of each complete run, by environment, algorithm (the plan's name for it) and seed;
+        in the order of the plan
+    :param marks: What a reader must know about them before comparing
+    """
+
+    plan: Plan
+    runs: Mapping[str, Mapping[str, Mapping[int, pd.DataFrame]]]
+    marks: list[str] = field(default_factory=list)
+
+    def mean_returns(self, environment: str, algorithm: str) -> pd.DataFrame:
+        """
+        :param environment: Id of an environment
+        :param algorithm: An algorithm
+        :return: Mean return of each evaluation: a row for each seed, a column for each step
+        """
+        runs = self.runs[environment][algorithm]
+        return pd.DataFrame({seed: run["mean_return"] for seed, run in runs.items()}).T
+
+
+def select(plan: Plan, evaluations: pd.DataFrame) -> Selection:
+    """
+    :param plan: The plan
+    :param evaluations: Table of results, of this plan and perhaps of others
+    :return: The complete runs of the plan
+    :raises ConfigurationError: if it would compare figures that are not comparable
+    """
+    check_comparable(plan.configurations)
+    by_id = {str(run_id): run.set_index("step").sort_index() for run_id, run in evaluations.groupby("run_id")}
+    runs: dict[str, dict[str, dict[int, pd.DataFrame]]] = {environment.id: {} for environment in plan.environments}
+    for configuration in plan.configurations:
+        found = {seed: by_id[Run(configuration, seed).id] for seed in plan.seeds if Run(configuration, seed).id in by_id}
+        for seed, run in found.items():
+            _check_complete(run, configuration, seed)
+        if found:
+            runs[configuration.environment][configuration.algorithm] = found
+    wanted = {run.id for run in plan.runs}
+    used = evaluations[evaluations["run_id"].isin(wanted)]
+    return Selection(plan, runs, [*_missing_runs(plan, runs), *_mixed_provenance(used), *_unused(evaluations, used)])
+
+
+def check_comparable(configurations: Iterable[Configuration]) -> None:
+    """
+    :param configurations: What is to be compared
+    :raises ConfigurationError: if steps or evaluation differ on an environment, or one name means two things
+    """
+    first: dict[str, Configuration] = {}
+    named: dict[tuple[str, str], Configuration] = {}
+    for configuration in configurations:
+        other = first.setdefault(configuration.environment, configuration)
+        where = f"{configuration.environment}: {other.algorithm!r} and {configuration.algorithm!r} cannot be compared"
+        if configuration.steps != other.steps:
+            raise ConfigurationError(f"{where}: {other.steps} and {configuration.steps} steps of training")
+        if configuration.evaluation != other.evaluation:
+            raise ConfigurationError(f"{where}: {other.evaluation} and {configuration.evaluation}")
+        same_name = named.setdefault((configuration.environment, configuration.algorithm), configuration)
+        if same_name is not configuration:
+            raise ConfigurationError(
+                f"{configuration.environment}: two configurations have the name {configuration.algorithm!r}"
+            )
+
+
+def _check_complete(run: pd.DataFrame, configuration: Configuration, seed: int) -> None:
+    steps = configuration.evaluation.steps(configuration.steps)
+    if list(run.index) != steps or any(len(returns) != configuration.evaluation.episodes for returns in run["returns"]):
+        raise ConfigurationError(
+            f"the results of {Run(configuration, seed)} are not those of {configuration.evaluation} over {configuration.steps} steps"
+        )
+
+
+def _missing_runs(plan: Plan, runs: Mapping[str, Mapping[str, Mapping[int, pd.DataFrame]]]) -> list[str]:
+    marks = []
+    for configuration in plan.configurations:
+        found = runs[configuration.environment].get(configuration.algorithm, {})
+        missing = [str(seed) for seed in plan.seeds if seed not in found]
+        if missing:
+            marks.append(f"{configuration.algorithm} on {configuration.environment}: no result for seed {', '.join(missing)}.")
+    return marks
+
+
+def _mixed_provenance(used: pd.DataFrame) -> list[str]:
+    names = {"versions": "versions", "git_commit": "commits of this repository", "machine": "machines"}
+    marks = []
+    for column, name in names.items():
+        values = sorted(set(used[column].astype(str)))
+        if len(values) > 1:
+            marks.append(f"The runs come from {len(values)} different {name}: {' | '.join(values)}.")
+    if any(str(commit).endswith("+") for commit in used["git_commit"]):
+        marks.append('A "+" behind a commit: there were changes that were not committed.')
+    return marks
+
+
+def _unused(evaluations: pd.DataFrame, used: pd.DataFrame) -> list[str]:
+    count = evaluations["run_id"].nunique() - used["run_id"].nunique()
+    return [f"{count} run(s) in the results are not of this plan (an earlier version of it?) and left out."] if count else []

@@ -1,0 +1,118 @@
+"""Aggregates and intervals by rliable (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264), reproducibly."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+from rliable import library, metrics
+
+#: Resampled data sets
+REPETITIONS = 10_000
+#: The same for figures and for tables of single environments; rliable's own default for performance profiles
+FEWER_REPETITIONS = 2_000
+BOOTSTRAP_SEED = 0
+
+Estimates = dict[str, np.ndarray]
+#: Names of what :func:`aggregates` returns, in its order
+AGGREGATES = ("IQM", "median", "mean", "optimality gap")
+
+
+@contextmanager
+def bootstrap_seed(seed: int = BOOTSTRAP_SEED) -> Iterator[None]:
+    """
+    Fix the resampling. rliable draws from NumPy's global generator, whatever its argument ``random_state`` says.
+
+    :param seed: Seed
+    """
+    state = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
+
+
+def interval_estimates(
+    scores: Mapping[str, np.ndarray], aggregate: Callable[[np.ndarray], np.ndarray], repetitions: int
+) -> tuple[Estimates, Estimates]:
+    """
+    Point estimates with 95 % stratified bootstrap intervals.
+
+    :param scores: Scores of each algorithm, (n_seeds, n_environments, ...)
+    :param aggregate: From scores to one or more figures, (n,)
+    :param repetitions: Resampled data sets
+    :return: For each algorithm the figures, (n,), and their intervals, (2, n)
+    """
+    points: Estimates = {}
+    intervals: Estimates = {}
+    for algorithm, values in scores.items():
+        # Each from the same seed: the figures of one do not depend on which others there are
+        with bootstrap_seed():
+            point, interval = library.get_interval_estimates({algorithm: values}, aggregate, reps=repetitions)
+        points |= point
+        intervals |= interval
+    return points, intervals
+
+
+def aggregates(scores: np.ndarray) -> np.ndarray:
+    """
+    :param scores: Normalised scores, (n_seeds, n_environments)
+    :return: Interquartile mean, median over environments of the mean, mean, and optimality gap, (4,)
+    """
+    return np.array(
+        [
+            metrics.aggregate_iqm(scores),
+            metrics.aggregate_median(scores),
+            metrics.aggregate_mean(scores),
+            metrics.aggregate_optimality_gap(scores),
+        ]
+    )
+
+
+def iqm(scores: np.ndarray) -> np.ndarray:
+    """
+    :param scores: Scores, (n_seeds, n_environments)
+    :return: Interquartile mean, (1,)
+    """
+    return np.array([metrics.aggregate_iqm(scores)])
+
+
+def iqm_curve(scores: np.ndarray) -> np.ndarray:
+    """
+    :param scores: Scores at several points of the training, (n_seeds, n_environments, n_points)
+    :return: Interquartile mean at each point, (n_points,)
+    """
+    return np.array([metrics.aggregate_iqm(scores[..., point]) for point in range(scores.shape[-1])])
+
+
+def performance_profiles(scores: Mapping[str, np.ndarray], thresholds: np.ndarray) -> tuple[Estimates, Estimates]:
+    """
+    :param scores: Normalised scores of each algorithm, (n_seeds, n_environments)
+    :param thresholds: Scores, (n_thresholds,)
+    :return: For each algorithm the share of runs with a score above each threshold, (n_thresholds,), and its interval
+    """
+
+    def profile(values: np.ndarray) -> np.ndarray:
+        return np.asarray(library.score_distributions(values, thresholds))
+
+    return interval_estimates(scores, profile, FEWER_REPETITIONS)
+
+
+def probabilities_of_improvement(scores: Mapping[str, np.ndarray], first: str) -> tuple[Estimates, Estimates]:
+    """
+    :param scores: Scores of each algorithm, (n_seeds, n_environments)
+    :param first: One of the algorithms
+    :return: For each other algorithm, as "first,other", the probability that a run of the first has a higher score than one
+        of the other on a random environment, (1,), and its interval, (2, 1)
+    """
+    points: Estimates = {}
+    intervals: Estimates = {}
+    for other in scores:
+        if other == first:
+            continue
+        pair = {f"{first},{other}": (scores[first], scores[other])}
+        with bootstrap_seed():
+            point, interval = library.get_interval_estimates(pair, metrics.probability_of_improvement, reps=FEWER_REPETITIONS)
+        points |= point
+        intervals |= interval
+    return points, intervals

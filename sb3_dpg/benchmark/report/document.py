@@ -1,0 +1,90 @@
+"""The report: a Markdown file."""
+
+import os
+from pathlib import Path
+
+from sb3_dpg.benchmark.analysis.references import load_references
+from sb3_dpg.benchmark.analysis.selection import Selection, select
+from sb3_dpg.benchmark.analysis.suite import Suite, make_suite
+from sb3_dpg.benchmark.files import write_atomically
+from sb3_dpg.benchmark.report.aggregate import aggregate_table, final_aggregates, headline, improvement_table
+from sb3_dpg.benchmark.report.environments import environment_section, explanation
+from sb3_dpg.benchmark.report.figures import draw_all
+from sb3_dpg.benchmark.report.markdown import items
+from sb3_dpg.benchmark.report.protocol import hyperparameter_section, protocol_section
+from sb3_dpg.benchmark.results import Results, read_study
+from sb3_dpg.zoo.errors import ConfigurationError
+
+
+def write_report(folder: Path, output: Path | None = None) -> Path:
+    """
+    Write the tables and figures of a study. The same results give the same files, byte for byte, with the same versions of
+    Matplotlib and rliable.
+
+    :param folder: A results folder
+    :param output: The report, ``benchmark.md`` in the results folder by default; figures go into ``figures`` in that folder
+    :return: The report
+    :raises ConfigurationError: if there are no results, or they are not comparable
+    """
+    plan = read_study(folder)
+    results = Results(folder)
+    selection = select(plan, results.evaluations)
+    if not any(selection.runs.values()):
+        raise ConfigurationError(f"{folder}: no run of the plan {plan.name!r} is complete")
+    references = {name: scale for name, scale in load_references().items() if name in selection.runs}
+    suite = make_suite(selection, references)
+    output = output or folder / "benchmark.md"
+    parts = [
+        f"# {plan.name}\n",
+        "<!-- Written by `sb3-dpg benchmark report`; do not edit. -->\n",
+        f"{plan.description}\n",
+        _marks(selection, suite, results),
+        *_overall(selection, suite, folder / "figures", output.parent),
+        "## Environments\n",
+        explanation(references),
+        *(environment_section(selection, entry, references.get(entry.id)) for entry in plan.environments),
+        "## Protocol\n",
+        protocol_section(selection),
+        "## Hyperparameters\n",
+        hyperparameter_section(plan),
+    ]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output, "\n".join(part for part in parts if part))
+    return output
+
+
+def _marks(selection: Selection, suite: Suite, results: Results) -> str:
+    """What a reader must know before comparing."""
+    wanted = {run.id for run in selection.plan.runs} - results.completed
+    failures = results.failures[results.failures["run_id"].isin(wanted)]
+    failed = [
+        f"{row['algorithm']} on {row['environment']}, seed {row['seed']}, failed: `{row['error']}`"
+        for _, row in failures.iterrows()
+    ]
+    marks = [*selection.marks, *suite.marks, *failed]
+    return f"**Mind when comparing:**\n\n{items(marks)}" if marks else ""
+
+
+def _overall(selection: Selection, suite: Suite, figures: Path, base: Path) -> list[str]:
+    """
+    :param selection: Complete runs
+    :param suite: What can be aggregated
+    :param figures: Folder for the figures
+    :param base: Folder that links in the report are relative to
+    :return: What is said about all environments together, and the figures
+    """
+    final = final_aggregates(suite) if suite.algorithms else None
+    captions = draw_all(selection, suite, final, figures)
+    parts = []
+    if final is not None:
+        shape = f"{len(suite.seeds)} seeds x {len(suite.environments)} environments ({', '.join(suite.environments)})"
+        parts = [
+            "## All environments together\n",
+            f"Normalised scores of the last evaluation, {shape}, with 95 % stratified bootstrap intervals.\n",
+            items(headline(suite.algorithms, *final)),
+            aggregate_table(suite, *final),
+        ]
+        if len(suite.algorithms) > 1:
+            parts.append(improvement_table(suite))
+    relative = Path(os.path.relpath(figures, base)).as_posix()
+    return [*parts, *(f"![{caption}]({relative}/{name})\n" for name, caption in captions.items())]

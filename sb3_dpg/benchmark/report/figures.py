@@ -1,0 +1,211 @@
+"""The figures, in colours that the colour-blind can tell apart, and with different marks and lines besides."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rliable import plot_utils
+
+from sb3_dpg.benchmark.analysis.selection import Selection
+from sb3_dpg.benchmark.analysis.statistics import (
+    AGGREGATES,
+    FEWER_REPETITIONS,
+    Estimates,
+    interval_estimates,
+    iqm_curve,
+    performance_profiles,
+    probabilities_of_improvement,
+)
+from sb3_dpg.benchmark.analysis.suite import Suite
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINE_STYLES = ("solid", "dashed", "dashdot", "dotted")
+DOTS_PER_INCH = 100
+CURVES_PER_ROW = 3
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """The same pictures whatever the user's settings, backend and fonts are."""
+    backend = matplotlib.get_backend()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        plt.switch_backend("agg")
+        yield
+        plt.close("all")
+    plt.switch_backend(backend)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """
+    :param figure: A figure
+    :param path: Where to write it as PNG; without date and program version, so that the same figure is the same file
+    """
+    figure.savefig(path, dpi=DOTS_PER_INCH, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+
+
+class Style:
+    """
+    Colour, mark and line of each algorithm, the same in all figures.
+
+    :param algorithms: Names
+    """
+
+    def __init__(self, algorithms: Sequence[str]) -> None:
+        palette = sns.color_palette("colorblind", n_colors=len(algorithms))
+        self.colors = dict(zip(algorithms, palette, strict=True))
+        self.lines = {name: LINE_STYLES[index % len(LINE_STYLES)] for index, name in enumerate(algorithms)}
+        self.markers = {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(algorithms)}
+
+    def curve(self, axes: Axes, algorithm: str, x: np.ndarray, y: np.ndarray, interval: np.ndarray) -> None:
+        """
+        :param axes: Where to draw
+        :param algorithm: Whose curve it is
+        :param x: Horizontal values, (n,)
+        :param y: Vertical values, (n,)
+        :param interval: Their interval, (2, n)
+        """
+        color = self.colors[algorithm]
+        axes.plot(
+            x, y, color=color, linestyle=self.lines[algorithm], marker=self.markers[algorithm], markersize=4, label=algorithm
+        )
+        axes.fill_between(x, *interval, color=color, alpha=0.15, linewidth=0)
+
+
+def learning_curves(selection: Selection, style: Style) -> Figure:
+    """
+    :param selection: Complete runs
+    :param style: Style of each algorithm
+    :return: Return against steps, a panel for each environment
+    """
+    environments = [name for name, runs in selection.runs.items() if runs]
+    n_columns = min(len(environments), CURVES_PER_ROW)
+    n_rows = -(-len(environments) // n_columns)
+    figure, grid = plt.subplots(n_rows, n_columns, figsize=(5 * n_columns, 3.6 * n_rows), squeeze=False)
+    for axes in grid.flat[len(environments) :]:
+        axes.set_visible(False)
+    for axes, environment in zip(grid.flat, environments, strict=False):
+        for algorithm in selection.runs[environment]:
+            returns = selection.mean_returns(environment, algorithm)
+            points, intervals = interval_estimates({algorithm: returns.to_numpy()[:, None, :]}, iqm_curve, FEWER_REPETITIONS)
+            style.curve(axes, algorithm, returns.columns.to_numpy(), points[algorithm], intervals[algorithm])
+        axes.set_title(environment)
+        axes.set_xlabel("steps")
+        axes.set_ylabel("return: IQM over seeds, 95 % CI")
+        axes.grid(alpha=0.2)
+    handles = {label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
+    figure.tight_layout()
+    return figure
+
+
+def sample_efficiency(suite: Suite, style: Style) -> Figure:
+    """
+    :param suite: What is aggregated
+    :param style: Style of each algorithm
+    :return: Interquartile mean of the normalised score against the share of the training steps
+    """
+    points, intervals = interval_estimates(suite.curves, iqm_curve, FEWER_REPETITIONS)
+    figure, axes = plt.subplots(figsize=(7, 4.5))
+    for algorithm in suite.algorithms:
+        n_points = len(points[algorithm])
+        share = 100 * np.arange(1, n_points + 1) / n_points
+        style.curve(axes, algorithm, share, points[algorithm], intervals[algorithm])
+    axes.set_xlabel("% of the training steps")
+    axes.set_ylabel("normalised score: IQM, 95 % CI")
+    axes.grid(alpha=0.2)
+    axes.legend()
+    return figure
+
+
+def aggregate_figure(suite: Suite, points: Estimates, intervals: Estimates, style: Style) -> Figure:
+    """
+    :param suite: What is aggregated
+    :param points: Aggregates of each algorithm
+    :param intervals: Their intervals
+    :param style: Style of each algorithm
+    :return: The aggregates with their intervals
+    """
+    figure, _ = plot_utils.plot_interval_estimates(
+        points,
+        intervals,
+        metric_names=AGGREGATES,
+        algorithms=suite.algorithms[::-1],
+        colors=style.colors,
+        xlabel="normalised score",
+        xlabel_y_coordinate=-0.6 / len(suite.algorithms),
+    )
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def profile_figure(suite: Suite, style: Style) -> Figure:
+    """
+    :param suite: What is compared
+    :param style: Style of each algorithm
+    :return: Share of runs above each score
+    """
+    highest = max(1.0, *(float(scores.max()) for scores in suite.final.values()))
+    thresholds = np.linspace(0.0, highest, 81)
+    profiles, intervals = performance_profiles(suite.final, thresholds)
+    figure, axes = plt.subplots(figsize=(7, 4.5))
+    plot_utils.plot_performance_profiles(
+        profiles,
+        thresholds,
+        performance_profile_cis=intervals,
+        colors=style.colors,
+        linestyles=style.lines,
+        xlabel=r"normalised score $\tau$",
+        ylabel=r"share of runs with score $> \tau$",
+        labelsize="medium",
+        ticklabelsize="medium",
+        legend=True,
+        legendsize="medium",
+        ax=axes,
+    )
+    return figure
+
+
+def improvement_figure(suite: Suite) -> Figure:
+    """
+    :param suite: What is compared
+    :return: Probabilities that a run of the first algorithm is better than one of each other
+    """
+    points, intervals = probabilities_of_improvement(suite.final, suite.algorithms[0])
+    figure, axes = plt.subplots(figsize=(5, 0.6 + 0.5 * len(points)))
+    plot_utils.plot_probability_of_improvement(points, intervals, ax=axes, color_palette="colorblind")
+    axes.axvline(0.5, color="black", linestyle="dotted")
+    return figure
+
+
+def draw_all(selection: Selection, suite: Suite, final: tuple[Estimates, Estimates] | None, folder: Path) -> Mapping[str, str]:
+    """
+    :param selection: Complete runs
+    :param suite: What can be aggregated
+    :param final: Aggregates of the last evaluations, None if there are none
+    :param folder: Where to write the figures
+    :return: Their file names, and what they show
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    style = Style(list(dict.fromkeys(configuration.algorithm for configuration in selection.plan.configurations)))
+    figures: dict[str, tuple[Any, ...]] = {"learning_curves.png": ("Learning curves", learning_curves, selection, style)}
+    if final is not None:
+        figures |= {
+            "aggregates.png": ("Aggregates of the last evaluations", aggregate_figure, suite, *final, style),
+            "sample_efficiency.png": ("Sample efficiency", sample_efficiency, suite, style),
+            "performance_profile.png": ("Performance profile", profile_figure, suite, style),
+        }
+        if len(suite.algorithms) > 1:
+            figures["probability_of_improvement.png"] = ("Probability of improvement", improvement_figure, suite)
+    for name, (_, draw, *arguments) in figures.items():
+        with drawing():
+            save(draw(*arguments), folder / name)
+    return {name: caption for name, (caption, *_) in figures.items()}
