@@ -11,16 +11,19 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayB
 from stable_baselines3.common.utils import FloatSchedule
 
 from sb3_dpg.common.checks import check_rate, check_real
+from sb3_dpg.common.features import BoundedFeatures
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.guard import DivergenceError, DivergenceGuard
-from sb3_dpg.copdacq.policies import CompatiblePolicy, LinearPolicy, MlpPolicy
+from sb3_dpg.copdacq.policies import CompatiblePolicy, LinearPolicy, MlpPolicy, default_features, features_class
 from sb3_dpg.copdacq.updates import StepSizes, Transitions, copdac_q, gradient_q_correction, td_error
 
 SelfCOPDACQ = TypeVar("SelfCOPDACQ", bound="COPDACQ")
 
 GRADIENT_Q = (False, True, "full")
+# Observations that VecNormalize normalises are taken to lie within so many standard deviations
+NORMALIZED_BOUND = 3.0
 
 
 class COPDACQ(DeterministicOffPolicyAlgorithm):
@@ -196,7 +199,21 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._reset_statistics()
 
     def _bound_features(self) -> None:
-        """Give features the bounds of observations that ``VecNormalize`` normalises: their space's are those before it."""
+        """
+        Give features of mu and V bounds for observations that ``VecNormalize`` normalises: the space still has those of the
+        observations before normalisation. Bounds that the user gives come first.
+        """
+        normalize = self._vec_normalize_env
+        if normalize is None or not normalize.norm_obs or not issubclass(self.policy_class, LinearPolicy):
+            return
+        bound = min(NORMALIZED_BOUND, normalize.clip_obs)
+        for prefix in ("", "value_"):
+            extractor = self.policy_kwargs.get(f"{prefix}features_extractor_class")
+            name = f"{prefix}features_extractor_kwargs"
+            if prefix == "" and extractor is None:
+                extractor, _ = default_features(self.observation_space)
+            if extractor is not None and issubclass(features_class(name, extractor), BoundedFeatures):
+                self.policy_kwargs[name] = {"low": -bound, "high": bound} | (self.policy_kwargs.get(name) or {})
 
     def _make_guard(self) -> DivergenceGuard:
         return DivergenceGuard([tensor for part in self._weights for tensor in part], self.max_td_error)

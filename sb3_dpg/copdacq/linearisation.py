@@ -6,7 +6,7 @@ A direction in the space of the weights is a list of tensors of their shapes, as
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch as th
 from torch import nn
@@ -77,13 +77,6 @@ class DenseLinear:
         self.features = features
         self.value = self.jvp(weights)
 
-    def with_weights(self, weights: Weights) -> "DenseLinear":
-        """
-        :param weights: Other weights
-        :return: The function of the same features with these weights
-        """
-        return DenseLinear(self.features, weights)
-
     def jvp(self, direction: Weights) -> th.Tensor:
         return self.features @ direction[0]
 
@@ -103,18 +96,13 @@ class SparseLinear:
         self.active = active
         self.value = self.jvp(weights)
 
-    def with_weights(self, weights: Weights) -> "SparseLinear":
-        """
-        :param weights: Other weights
-        :return: The function of the same features with these weights
-        """
-        return SparseLinear(self.active, weights)
-
     def jvp(self, direction: Weights) -> th.Tensor:
         return direction[0][self.active].sum(1)
 
     def vjp(self, cotangent: th.Tensor) -> RowsGradient:
-        return RowsGradient(self.active.flatten(), cotangent.repeat_interleave(self.active.shape[1], dim=0))
+        batch_size, n_active = self.active.shape
+        rows = cotangent.unsqueeze(1).expand(batch_size, n_active, cotangent.shape[1])
+        return RowsGradient(self.active.flatten(), rows.flatten(0, 1))
 
 
 class Clipped:
@@ -145,7 +133,7 @@ class Differentiable:
 
         self._call = call
         self._parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
-        self.value, self._pullback = _vjp(call, self._parameters)
+        self.value, self._pullback = th.func.vjp(call, self._parameters)
 
     def jvp(self, direction: Weights) -> th.Tensor:
         tangents = dict(zip(self._parameters, direction, strict=True))
@@ -154,10 +142,3 @@ class Differentiable:
     def vjp(self, cotangent: th.Tensor) -> DenseGradient:
         (gradient,) = self._pullback(cotangent)
         return DenseGradient(list(gradient.values()))
-
-
-def _vjp(function: Any, parameters: dict[str, th.Tensor]) -> tuple[th.Tensor, Any]:
-    """``torch.func.vjp`` whose pullback can be called under ``no_grad``, as the whole update is."""
-    with th.enable_grad():
-        value, pullback = th.func.vjp(function, parameters)
-    return value.detach(), pullback
