@@ -230,6 +230,9 @@ def continue_evaluations(callback: EvalCallback, source: Path) -> None:
     if callback.log_path is None or not (source / "evaluations.npz").is_file():
         return
     with np.load(source / "evaluations.npz") as log:
+        if log["results"].shape[1] != callback.n_eval_episodes:
+            print(f"Evaluations begin anew: {source} has {log['results'].shape[1]} episodes in each")
+            return
         callback.evaluations_timesteps = log["timesteps"].tolist()
         callback.evaluations_results = log["results"].tolist()
         callback.evaluations_length = log["ep_lengths"].tolist()

@@ -1,0 +1,119 @@
+"""The command line: names, helps and errors of one line."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import sb3_dpg
+from sb3_dpg.zoo.cli import COMMANDS, DEBUG_VARIABLE, main, missing_extra
+from tests.zoo.entries import tiny_entry
+
+Capture = pytest.CaptureFixture[str]
+# After an error rl-zoo3 leaves its environments open: the process ends
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+
+
+def error_line(capsys: Capture, *arguments: str) -> str:
+    """Run a command that must fail with one line, return it."""
+    assert main(arguments) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_version(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(["--version"])
+    assert exit_info.value.code == 0
+    assert capsys.readouterr().out == f"sb3-dpg {sb3_dpg.__version__}\n"
+
+
+def test_help_names_every_command(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    output = capsys.readouterr().out
+    assert all(name in output for name in COMMANDS)
+
+
+def test_unknown_command_gets_the_nearest(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(["trian"])
+    assert exit_info.value.code == 2
+    assert "unknown command 'trian', did you mean 'train'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("train", "--algo", "bndpg", "--env", "Pendulum-v1"), "--algo 'bndpg' is unknown, did you mean 'bnddpg'?"),
+        (("train", "--algo", "bnddpg", "--env", "Pendulm-v1"), "--env 'Pendulm-v1' is not registered, did you mean 'Pendulum-v1'?"),
+        (("enjoy", "--algo", "bnddpg", "--env", "Pendulum-v1"), "The logs/bnddpg folder was not found"),
+        (("enjoy", "--algo", "coptacq", "--env", "Pendulum-v1"), "did you mean 'copdacq'?"),
+        (("train", "--algo", "td3", "--env", "Pendulum-v1", "-i", "no.zip"), "-i no.zip: there is no such saved agent"),
+        (("train", "--algo", "td3", "--env", "Pendulum-v1", "--resume"), "--resume: no checkpoint of td3 on Pendulum-v1"),
+        (("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--heartbeat", "0"), "--heartbeat 0"),
+        (("train", "--algo", "td3", "--env", "Pendulum-v1", "-conf", "no.yml"), "no.yml: cannot be read"),
+        (("plot-from-file", "-i", "no.pkl"), "no.pkl"),
+        (("load-from-hub", "--algo", "td3", "--env", "Pendulum-v1", "-f", "x", "--repository", "no"), "no td3-Pendulum-v1.zip"),
+    ],
+)  # fmt: skip
+def test_mistakes_get_one_line(capsys: Capture, arguments: tuple[str, ...], expected: str) -> None:
+    assert expected in error_line(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"batchsize": 8}, "unknown key 'batchsize' for BNDDPG, did you mean 'batch_size'?"),
+        ({"noise_type": "ornstein-uhlenbek"}, "noise_type 'ornstein-uhlenbek' is unknown, did you mean 'ornstein-uhlenbeck'?"),
+        ({"noise_std": "lin_a_b"}, "lin_a_b"),
+        ({"noise_std": None}, "needs the key 'noise_std'"),
+        ({"noise_std": -0.1}, "-0.1"),
+        ({"noise_std": [0.1, 0.2]}, "noise"),
+        ({"policy": "MlpPolcy"}, "policy 'MlpPolcy' is unknown for BNDDPG, did you mean 'MlpPolicy'?"),
+        ({"learning_rate": "lin_x_0.1"}, "learning_rate: "),
+        ({"tau": 2.0}, "tau"),
+        ({"batch_norm_mode": "both"}, "batch_norm_mode='both'"),
+        ({"policy_kwargs": {"net_arhc": [8]}}, "net_arhc"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_gets_one_line_with_file_and_key(
+    capsys: Capture, write_config: Callable[..., Path], change: dict[str, Any], expected: str
+) -> None:
+    config = write_config(tiny_entry("bnddpg", **change))
+    line = error_line(capsys, "train", "--algo", "bnddpg", "--env", "Pendulum-v1", "-conf", str(config))
+    assert line.startswith(f"sb3-dpg train: error: {config}: Pendulum-v1: ")
+    assert expected in line
+
+
+def test_missing_keys_and_entries(capsys: Capture, write_config: Callable[..., Path]) -> None:
+    train = ("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "-conf")
+    config = write_config({"policy": "MlpPolicy"})
+    assert "Pendulum-v1: the key 'n_timesteps' is missing" in error_line(capsys, *train, str(config))
+    config = write_config(tiny_entry("bnddpg"), env_id="Walker2d-v5")
+    assert f"{config}: no entry for Pendulum-v1 and no 'default'" in error_line(capsys, *train, str(config))
+    config.write_text("Pendulum-v1: [unclosed")
+    assert f"{config}: not valid YAML" in error_line(capsys, *train, str(config))
+    config.write_text(yaml.safe_dump(["a list"]))
+    assert f"{config}: must hold a table" in error_line(capsys, *train, str(config))
+
+
+def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DEBUG_VARIABLE, "1")
+    with pytest.raises(ValueError, match="bndpg"):
+        main(["train", "--algo", "bndpg"])
+
+
+def test_a_missing_module_names_the_extra() -> None:
+    assert 'pip install "sb3-dpg[plots]"' in str(missing_extra(ModuleNotFoundError("No module named 'seaborn'", name="seaborn")))
+    assert "[mujoco]" in str(missing_extra(ImportError("MuJoCo is not installed, run `pip install gymnasium[mujoco]`")))
+    assert missing_extra(ModuleNotFoundError("No module named 'foo'", name="foo")) is None
