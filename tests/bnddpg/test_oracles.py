@@ -1,0 +1,182 @@
+"""The updates against problems whose answer is known."""
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium.wrappers import TimeLimit
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+
+from sb3_dpg import BNDDPG
+from sb3_dpg.common.updates import polyak_update
+from sb3_dpg.envs import LQR, ContinuousBandit
+
+
+def make_model(env="Pendulum-v1", **kwargs) -> BNDDPG:
+    policy_kwargs = dict(net_arch=[32, 32]) | kwargs.pop("policy_kwargs", {})
+    model = BNDDPG("MlpPolicy", env, seed=0, device="cpu", buffer_size=5000, policy_kwargs=policy_kwargs, **kwargs)
+    model.set_logger(configure(None, []))
+    return model
+
+
+def values(model: BNDDPG, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    model.policy.set_training_mode(False)
+    with th.no_grad():
+        return model.critic(th.as_tensor(observations), th.as_tensor(actions))[0].numpy().flatten()
+
+
+def value_errors(mode: str, n_critics: int) -> dict[str, float]:
+    """
+    Relative errors of a critic on three kinds of states. Reward 1 for ever is worth 1 / (1 - gamma) = 5; "terminal" states
+    end the episode and are worth 1; "transient" ones go to a terminal state for certain and are worth 1 + gamma = 1.8.
+    """
+    model = make_model(
+        batch_norm_mode=mode,
+        gamma=0.8,
+        tau=0.05,
+        learning_rate=lambda progress: 3e-3 * progress,
+        policy_kwargs=dict(n_critics=n_critics),
+    )
+    rng = np.random.default_rng(0)
+    terminal, transient, endless = (np.array(corner, np.float32) for corner in ([1, -1, 0], [-1, 1, 0], [-1, -1, 0]))
+    for i in range(3000):
+        kind = i % 3
+        obs = (terminal, transient, endless)[kind] + rng.normal(0, 0.1, (1, 3)).astype(np.float32)
+        next_obs = (terminal, terminal, endless)[kind] + rng.normal(0, 0.1, (1, 3)).astype(np.float32)
+        action = rng.uniform(-1, 1, (1, 1)).astype(np.float32)
+        model.replay_buffer.add(obs, next_obs, action, np.ones(1), np.array([kind == 0]), [{}])
+    for progress in np.linspace(1, 0, 40, endpoint=False):
+        model._current_progress_remaining = progress
+        model.train(20, batch_size=64)
+    actions = rng.uniform(-1, 1, (50, 1)).astype(np.float32)
+    states = dict(terminal=(terminal, 1.0), transient=(transient, 1.8), endless=(endless, 5.0))
+    return {
+        name: abs(values(model, np.tile(state, (50, 1)), actions).mean() / expected - 1)
+        for name, (state, expected) in states.items()
+    }
+
+
+@pytest.mark.parametrize("mode", ["joint", "running", "none"])
+@pytest.mark.parametrize("n_critics", [1, 2])
+def test_critic_finds_known_values(mode, n_critics):
+    assert max(value_errors(mode, n_critics).values()) < 0.1
+
+
+def test_targets_normalised_by_their_own_batch_are_biased():
+    """
+    Why the joint pass is needed: no transition leads to a transient state, so that s and s' are distributed differently, and
+    a target network normalised by the batch of s' takes terminal states for something else than the critic does.
+    """
+    errors = value_errors("target-batch", 1)
+    assert errors["terminal"] < 0.1  # nothing is bootstrapped there
+    assert errors["transient"] > 0.15
+
+
+class QuadraticCritic(th.nn.Module):
+    """Q(s, a) = -|a - W s|^2, of which the best action is known."""
+
+    def __init__(self, weight: th.Tensor) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def q1_forward(self, obs: th.Tensor, actions: th.Tensor) -> th.Tensor:
+        return -((actions - obs @ self.weight) ** 2).sum(dim=1, keepdim=True)
+
+
+def samples(observations: th.Tensor, action_dim: int) -> ReplayBufferSamples:
+    zeros = th.zeros(len(observations), 1)
+    return ReplayBufferSamples(observations, th.zeros(len(observations), action_dim), observations, zeros, zeros)
+
+
+@pytest.mark.parametrize("batch_norm_mode", ["joint", "none"])
+def test_actor_finds_the_best_action_of_a_quadratic_critic(batch_norm_mode):
+    model = make_model(ContinuousBandit(action_dim=3), batch_norm_mode=batch_norm_mode)
+    generator = th.Generator().manual_seed(0)
+    weight = 0.4 * th.tensor([[1.0, -1.0, 0.5]])
+    model.critic = QuadraticCritic(weight)
+    for progress in np.linspace(1, 0, 1500, endpoint=False):
+        model.actor.optimizer.param_groups[0]["lr"] = 3e-3 * progress
+        loss = model.actor_loss(samples(th.rand(64, 1, generator=generator) * 2 - 1, 3))
+        model.actor.optimizer.zero_grad()
+        loss.backward()
+        model.actor.optimizer.step()
+    model.actor.set_training_mode(False)
+    observations = th.linspace(-0.9, 0.9, 19)[:, None]
+    with th.no_grad():
+        error = (model.actor(observations) - observations @ weight).abs().max().item()
+    assert error < 0.05
+
+
+def test_actor_gradient_is_the_chain_rule():
+    """grad_theta mu(s) grad_a Q(s, a) at a = mu(s) (Silver et al. 2014, theorem 1), each factor by itself."""
+    model = make_model(batch_norm_mode="none")
+    observations = th.randn(8, 3, generator=th.Generator().manual_seed(0))
+    parameters = list(model.actor.parameters())
+    gradient = th.autograd.grad(model.actor_loss(samples(observations, 1)), parameters)
+
+    expected = [th.zeros_like(p) for p in parameters]
+    for state in observations:
+        action = model.actor(state[None])
+        probe = action.detach().clone().requires_grad_()
+        (grad_action,) = th.autograd.grad(model.critic.q1_forward(state[None], probe), probe)
+        for i, jacobian in enumerate(th.autograd.grad(action[0, 0], parameters)):
+            expected[i] -= jacobian * grad_action[0, 0] / len(observations)
+    for ours, theirs in zip(gradient, expected, strict=True):
+        assert th.allclose(ours, theirs, atol=1e-6)
+    assert max(g.abs().max() for g in expected) > 1e-4
+
+
+def test_target_values_by_hand():
+    model = make_model(gamma=0.5)
+    data = ReplayBufferSamples(
+        *(th.zeros(2, 1) for _ in range(3)), dones=th.tensor([[0.0], [1.0]]), rewards=th.tensor([[1.0], [2.0]])
+    )
+    first, second = th.tensor([[9.0], [9.0], [4.0], [7.0]]), th.tensor([[0.0], [0.0], [6.0], [3.0]])
+    # The last two rows are those of the next pairs, the smaller critic counts, and the second transition is terminal
+    assert model.target_values(data, (first, second)).tolist() == [[3.0], [2.0]]
+    n_step = data._replace(discounts=th.tensor([[0.125], [0.125]]))
+    assert model.target_values(n_step, (first,)).tolist() == [[1.5], [2.0]]
+
+
+def test_target_smoothing_is_clipped_noise():
+    model = make_model(target_policy_noise=0.2, target_noise_clip=0.3)
+    observations = th.zeros(20_000, 3)
+    with th.no_grad():
+        noise = (model.target_actions(observations) - model.actor_target(observations)).flatten()
+    assert noise.abs().max() == pytest.approx(0.3, abs=1e-6)
+    # The share of a normal variable beyond 1.5 standard deviations is 0.1336: +-4 standard errors
+    assert (noise.abs() > 0.3 - 1e-6).float().mean().item() == pytest.approx(0.1336, abs=4 * (0.1336 * 0.8664 / 20_000) ** 0.5)
+    assert th.equal(make_model().target_actions(observations[:5]), make_model().actor_target(observations[:5]))
+
+
+def test_polyak_update_by_hand():
+    online, target = [th.nn.Parameter(th.tensor([4.0]))], [th.nn.Parameter(th.tensor([2.0]))]
+    polyak_update(online, target, 0.25)
+    assert (online[0].item(), target[0].item()) == (4.0, 2.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_norm_mode", ["joint", "none"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_lqr_gain(batch_norm_mode, seed):
+    """On a scalar linear-quadratic regulator the policy comes near -K x, K by the Riccati equation."""
+    env = TimeLimit(LQR(A=[[1.0]], B=[[0.5]], R=[[0.5]], max_state=2.0, max_action=2.0), 25)
+    model = BNDDPG(
+        "MlpPolicy",
+        env,
+        seed=seed,
+        device="cpu",
+        gamma=0.9,
+        batch_size=64,
+        buffer_size=10_000,
+        tau=0.02,
+        learning_rate=lambda progress: 2e-3 * progress,
+        batch_norm_mode=batch_norm_mode,
+        action_noise=dict(type="normal", sigma=0.3),
+        policy_kwargs=dict(net_arch=[32, 32]),
+    )
+    model.learn(5000)
+    observations = np.linspace(-1, 1, 41, dtype=np.float32)[:, None]
+    actions = model.predict(observations)[0]
+    gain = -np.linalg.lstsq(observations, actions, rcond=None)[0].item()
+    assert gain == pytest.approx(env.unwrapped.optimal_gain(0.9).item(), rel=0.15)
