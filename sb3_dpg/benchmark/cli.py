@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     plan = load_plan(find_plan(options.plan))
     results = Results(options.results or Path("logs", "benchmark", plan.name))
     if options.dry_run:
-        console.print(table_of_runs(plan, results, options.jobs))
+        console.print(table_of_runs(plan, results, options.jobs or os.cpu_count() or 1))
         return 0
     summary = run_study(plan, results, make_engine(options), console)
     console.print(
@@ -77,6 +77,8 @@ def make_engine(options: argparse.Namespace) -> Engine:
         return RayEngine(address=options.address, jobs=options.jobs)
     from sb3_dpg.benchmark.engines.local import LocalEngine
 
+    if options.address is not None:
+        raise ConfigurationError("--address is for --engine ray")
     return LocalEngine(options.jobs)
 
 
@@ -109,8 +111,7 @@ def make_run_parser() -> argparse.ArgumentParser:
         "-j",
         "--jobs",
         type=positive_integer,
-        default=os.cpu_count() or 1,
-        help="runs at a time (default: %(default)s, the cores)",
+        help="runs at a time (default: the number of cores, of the whole cluster with --engine ray)",
     )
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="local processes or Ray (default: local)")
     parser.add_argument("--address", help="address of a Ray cluster (default: a cluster on this machine)")
@@ -124,7 +125,9 @@ def make_report_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sb3-dpg benchmark report", description="Write the tables and figures of a study from its results folder."
     )
-    parser.add_argument("results", type=Path, metavar="RESULTS", help="results folder")
+    parser.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULTS", help="results folder; several are compared as one study"
+    )
     parser.add_argument(
         "--output",
         type=Path,

@@ -82,7 +82,7 @@ def load_plan(path: Path) -> Plan:
     fields = Fields(content, str(path))
     environments = tuple(_environment(name, entry) for name, entry in fields.sections("environments"))
     evaluation = _evaluation_protocol(fields.section("evaluation"), environments)
-    configurations = tuple(
+    configurations = check_distinct(
         configuration
         for label, entry in fields.sections("algorithms")
         for configuration in _configurations(label, entry, environments, evaluation, path.parent)
@@ -95,7 +95,6 @@ def load_plan(path: Path) -> Plan:
         configurations=configurations,
     )
     fields.finish()
-    _check_distinct(configurations, str(path))
     return plan
 
 
@@ -187,12 +186,18 @@ def _own_environments(fields: Fields, known: set[str]) -> dict[str, Mapping[str,
     return {name: entry or {} for name, entry in chosen.items()}
 
 
-def _check_distinct(configurations: Iterable[Configuration], source: str) -> None:
-    """One result must not appear under two names, as if it were two."""
+def check_distinct(configurations: Iterable[Configuration]) -> tuple[Configuration, ...]:
+    """
+    One result must not appear under two names, as if it were two.
+
+    :param configurations: What is trained
+    :return: The same
+    :raises ConfigurationError: if two are the same but for their names
+    """
     seen: dict[str, Configuration] = {}
     for configuration in configurations:
-        other = seen.setdefault(configuration.key, configuration)
-        if other is not configuration:
-            raise ConfigurationError(
-                f"{source}: {other.algorithm!r} and {configuration.algorithm!r} are the same on {configuration.environment}"
-            )
+        if configuration.key in seen:
+            names = f"{seen[configuration.key].algorithm!r} and {configuration.algorithm!r}"
+            raise ConfigurationError(f"{names} are the same on {configuration.environment}")
+        seen[configuration.key] = configuration
+    return tuple(seen.values())

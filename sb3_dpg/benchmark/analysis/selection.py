@@ -81,7 +81,7 @@ def _check_complete(run: pd.DataFrame, configuration: Configuration, seed: int) 
     steps = configuration.evaluation.steps(configuration.steps)
     if list(run.index) != steps or any(len(returns) != configuration.evaluation.episodes for returns in run["returns"]):
         raise ConfigurationError(
-            f"the results of {Run(configuration, seed)} are not those of {configuration.evaluation} over {configuration.steps} steps"
+            f"the results of {Run(configuration, seed)} do not fit {configuration.evaluation} over {configuration.steps} steps"
         )
 
 

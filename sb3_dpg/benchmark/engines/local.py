@@ -22,11 +22,11 @@ class LocalEngine:
     A worker that dies, be it by a signal, takes just its run with it; when the directing process dies, by SIGKILL even, its
     workers follow.
 
-    :param jobs: Processes at a time
+    :param jobs: Processes at a time; None for one on each core
     """
 
-    def __init__(self, jobs: int = 1) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: int | None = None) -> None:
+        self.jobs = jobs or os.cpu_count() or 1
         methods = multiprocessing.get_all_start_methods()
         # Forked from a server that has imported everything once: a worker starts in milliseconds in place of seconds
         self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")

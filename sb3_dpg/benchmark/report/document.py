@@ -1,7 +1,10 @@
 """The report: a Markdown file."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from sb3_dpg.benchmark.analysis.references import load_references
 from sb3_dpg.benchmark.analysis.selection import Selection, select
@@ -12,23 +15,24 @@ from sb3_dpg.benchmark.report.environments import environment_section, explanati
 from sb3_dpg.benchmark.report.figures import draw_all
 from sb3_dpg.benchmark.report.markdown import items
 from sb3_dpg.benchmark.report.protocol import hyperparameter_section, protocol_section
-from sb3_dpg.benchmark.results import Results, read_study
+from sb3_dpg.benchmark.studies import read_studies
 from sb3_dpg.zoo.errors import ConfigurationError
 
 
-def write_report(folder: Path, output: Path | None = None) -> Path:
+def write_report(folders: Sequence[Path], output: Path | None = None) -> Path:
     """
     Write the tables and figures of a study. The same results give the same files, byte for byte, with the same versions of
     Matplotlib and rliable.
 
-    :param folder: A results folder
-    :param output: The report, ``benchmark.md`` in the results folder by default; figures go into ``figures`` in that folder
+    :param folders: Results folders; several are compared as one study
+    :param output: The report, by default ``benchmark.md`` in the first of the folders; its subfolder ``figures`` is for them
     :return: The report
     :raises ConfigurationError: if there are no results, or they are not comparable
     """
-    plan = read_study(folder)
-    results = Results(folder)
-    selection = select(plan, results.evaluations)
+    folder = folders[0]
+    study = read_studies(folders)
+    plan = study.plan
+    selection = select(plan, study.evaluations)
     if not any(selection.runs.values()):
         raise ConfigurationError(f"{folder}: no run of the plan {plan.name!r} is complete")
     references = {name: scale for name, scale in load_references().items() if name in selection.runs}
@@ -38,7 +42,7 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
         f"# {plan.name}\n",
         "<!-- Written by `sb3-dpg benchmark report`; do not edit. -->\n",
         f"{plan.description}\n",
-        _marks(selection, suite, results),
+        _marks(selection, suite, study.failures),
         *_overall(selection, suite, folder / "figures", output.parent),
         "## Environments\n",
         explanation(references),
@@ -53,13 +57,12 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     return output
 
 
-def _marks(selection: Selection, suite: Suite, results: Results) -> str:
+def _marks(selection: Selection, suite: Suite, failures: pd.DataFrame) -> str:
     """What a reader must know before comparing."""
-    wanted = {run.id for run in selection.plan.runs} - results.completed
-    failures = results.failures[results.failures["run_id"].isin(wanted)]
+    wanted = {run.id for run in selection.plan.runs}
     failed = [
         f"{row['algorithm']} on {row['environment']}, seed {row['seed']}, failed: `{row['error']}`"
-        for _, row in failures.iterrows()
+        for _, row in failures[failures["run_id"].isin(wanted)].iterrows()
     ]
     marks = [*selection.marks, *suite.marks, *failed]
     return f"**Mind when comparing:**\n\n{items(marks)}" if marks else ""

@@ -101,7 +101,7 @@ def explanation(references: Mapping[str, Reference]) -> str:
     ]
     return (
         "Each run is one seed. *Last return* is that of the last evaluation; IQM: interquartile mean over the seeds, with its "
-        "95 % bootstrap interval. *Best*: the mean over the seeds of each one's best evaluation; *drop*: from there to the last. "
+        "95 % bootstrap interval. *Best*: mean over the seeds of each one's best evaluation; *drop*: from there to the last. "
         "*Lost > 20 %*: seeds whose last normalised score is more than a fifth below their best one. Times to a return are "
         "medians over the seeds, counting those that never reach it as infinitely slow ('-'); training time only, without "
         "evaluations. CPU seconds are the comparable ones where a machine was shared.\n\n"

@@ -141,7 +141,7 @@ def aggregate_figure(suite: Suite, points: Estimates, intervals: Estimates, styl
         algorithms=suite.algorithms[::-1],
         colors=style.colors,
         xlabel="normalised score",
-        xlabel_y_coordinate=-0.6 / len(suite.algorithms),
+        xlabel_y_coordinate=-1.6 / len(suite.algorithms),
     )
     assert isinstance(figure, Figure)
     return figure
