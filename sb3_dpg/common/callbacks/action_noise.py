@@ -25,7 +25,8 @@ class ActionNoiseCallback(BaseCallback):
     progress of training, and its standard deviation (mean over the action dimensions) is logged as ``rollout/noise_std``.
 
     Schedules are functions of SB3's progress remaining: a new ``learn()`` starts them again, and
-    ``learn(..., reset_num_timesteps=False)`` goes on with the fraction that is done of the new total.
+    ``learn(..., reset_num_timesteps=False)`` goes on with the fraction that is done of the new total; noise that is given again
+    then takes over the random stream of the noise that the model has.
 
     In a zoo YAML::
 
@@ -108,6 +109,8 @@ class ActionNoiseCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         assert self.scheduled_noise is not None
+        if self.model.num_timesteps > 0:
+            self.scheduled_noise.continue_stream_of(self.model.action_noise)
         self.scheduled_noise.resize(self.training_env.num_envs)
         self.scheduled_noise.reset()
         self.model.action_noise = self.scheduled_noise

@@ -68,6 +68,14 @@ class ScheduledNoise(ActionNoise):
         :param indices: The environments whose episode ended; None for all
         """
 
+    def continue_stream_of(self, other: ActionNoise | None) -> None:
+        """
+        Go on with the random stream of the noise that this one replaces, if it is of the same kind: training that is resumed
+        shall not repeat the draws of its first part, although SB3 sets NumPy's seed again when it loads a model.
+
+        :param other: The noise that is replaced
+        """
+
     def resize(self, n_envs: int) -> None:
         """
         Change the number of environments. Those that remain keep their state, new ones start an episode.
@@ -111,6 +119,13 @@ class ScheduledNoise(ActionNoise):
         """
         :param parent: The noise that this one is a deep copy of; its own path must not change
         """
+
+
+def numpys_seeds() -> np.random.SeedSequence:
+    """
+    :return: Seeds that are drawn from NumPy's global generator, the one that SB3's ``seed=`` sets
+    """
+    return np.random.SeedSequence(np.random.randint(0, 2**32, size=4, dtype=np.uint32).tolist())
 
 
 def _single_class(noise_class: type[ScheduledNoise]) -> type[ScheduledNoise]:

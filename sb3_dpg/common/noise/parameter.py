@@ -2,10 +2,12 @@
 
 import copy
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, TypeAlias, Union
 
 import numpy as np
 from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.utils import ConstantSchedule
 
 from sb3_dpg.common.schedules import parse_schedule
 
@@ -78,6 +80,8 @@ class NoiseParameter:
         :param entry: A number, a schedule or a schedule string
         :return: The schedule
         """
+        if isinstance(entry, Real) and not isinstance(entry, bool):
+            return ConstantSchedule(float(entry))
         try:
             return parse_schedule(entry)
         except (TypeError, ValueError) as error:

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
+from stable_baselines3.common.noise import ActionNoise
 
 from sb3_dpg.common.checks import check_integer, check_real
-from sb3_dpg.common.noise.base import ScheduledNoise
+from sb3_dpg.common.noise.base import ScheduledNoise, numpys_seeds
 from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike, is_sequence
 
 _INITIAL = ("zero", "stationary")
@@ -48,7 +49,7 @@ class _ProcessNoise(ScheduledNoise):
         :return: The random stream, which is seeded here if it is not yet
         """
         if self._generator is None:
-            self._seeds = np.random.SeedSequence(np.random.randint(0, 2**32, size=4, dtype=np.uint32).tolist())
+            self._seeds = numpys_seeds()
             self._generator = np.random.default_rng(self._seeds)
         return self._generator
 
@@ -58,6 +59,10 @@ class _ProcessNoise(ScheduledNoise):
         if parent._seeds is not None:
             self._seeds = parent._seeds.spawn(1)[0]
             self._generator = np.random.default_rng(self._seeds)
+
+    def continue_stream_of(self, other: ActionNoise | None) -> None:
+        if isinstance(other, _ProcessNoise):
+            self._seeds, self._generator = other._seeds, other._generator
 
     def update(self, progress_remaining: float) -> None:
         if progress_remaining != self.progress_remaining:
@@ -163,7 +168,10 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         initial: str = "zero",
         seed: int | None = None,
     ) -> None:
-        check_real("dt", dt, 0.0, np.inf, low_open=True, high_open=True)
+        try:
+            check_real("dt", dt, 0.0, np.inf, low_open=True, high_open=True)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{error}, such as 1.0") from error
         if initial not in _INITIAL:
             raise ValueError(f"initial={initial!r} is not known: it must be one of {_INITIAL}")
         # x - mean, and which environments have their state drawn before their next step; `resize` makes the first ones

@@ -13,7 +13,7 @@ from stable_baselines3.common.noise import (
     VectorizedActionNoise,
 )
 
-from sb3_dpg.common.noise.base import ScheduledNoise
+from sb3_dpg.common.noise.base import ScheduledNoise, numpys_seeds
 from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike
 
 
@@ -41,6 +41,7 @@ class ScaledNoise(ScheduledNoise):
         self._make = None if isinstance(noise, ActionNoise) else noise
         first = noise if isinstance(noise, ActionNoise) else self._made()
         self.noises: list[ActionNoise] = [first]
+        self._seeds: np.random.SeedSequence | None = None
         action_dim = _action_dim(first)
         self._scale = NoiseParameter.of("scale", scale, action_dim)
         self.scale = self._scale(1.0)
@@ -61,7 +62,7 @@ class ScaledNoise(ScheduledNoise):
     def _resize_state(self, n_envs: int) -> None:
         noises = self.noises[:n_envs]
         while len(noises) < n_envs:
-            noises.append(_independent_copy(noises[0]) if self._make is None else self._made())
+            noises.append(self._copy(noises[0]) if self._make is None else self._made())
             noises[-1].reset()
         if len(noises) > max(self.n_envs, 1):
             _warn_if_alike(noises[0], noises[-1])
@@ -104,13 +105,24 @@ class ScaledNoise(ScheduledNoise):
 
         :param seed: Seed; None takes one from NumPy's global generator
         """
-        entropy = np.random.randint(0, 2**32, size=4, dtype=np.uint32).tolist() if seed is None else seed
-        children = np.random.SeedSequence(entropy).spawn(self.n_envs)
-        self.noises = [_copy_with_stream(noise, child) for noise, child in zip(self.noises, children, strict=True)]
+        self._seeds = numpys_seeds() if seed is None else np.random.SeedSequence(seed)
+        self.noises = [self._copy(noise) for noise in self.noises]
+
+    def _copy(self, noise: ActionNoise) -> ActionNoise:
+        """
+        :param noise: Noise of one environment
+        :return: A copy with random streams of its own
+        """
+        if self._seeds is None:
+            self._seeds = numpys_seeds()
+        # Kept and spawned from, not drawn again: SB3 sets NumPy's seed again when it loads a model
+        return _copy_with_stream(noise, self._seeds.spawn(1)[0])
 
     def _take_stream_from(self, parent: ScheduledNoise) -> None:
         assert isinstance(parent, ScaledNoise)
-        self.noises = [_independent_copy(noise) for noise in parent.noises]
+        self.noises = [parent._copy(noise) for noise in parent.noises]
+        assert parent._seeds is not None
+        self._seeds = parent._seeds.spawn(1)[0]
 
     def __repr__(self) -> str:
         return f"ScaledNoise(noise={self.noises[0]!r}, scale={self.scale}, n_envs={self.n_envs})"
@@ -166,14 +178,6 @@ def _copy_with_stream(noise: ActionNoise, seeds: np.random.SeedSequence) -> Acti
         if part is not duplicate and callable(getattr(part, "reset", None)) and not isinstance(part, type):
             part.reset()
     return duplicate
-
-
-def _independent_copy(noise: ActionNoise) -> ActionNoise:
-    """
-    :param noise: Noise of one environment
-    :return: A copy with random streams of its own, seeded from NumPy's global generator
-    """
-    return _copy_with_stream(noise, np.random.SeedSequence(np.random.randint(0, 2**32, size=4, dtype=np.uint32).tolist()))
 
 
 def _warn_if_alike(first: ActionNoise, other: ActionNoise) -> None:

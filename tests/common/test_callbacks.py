@@ -1,0 +1,484 @@
+"""Scheduled noise in algorithms that know none, and the critic's estimates where the returns are known."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
+from rl_zoo3.utils import get_callback_list
+from sb3_contrib import TQC, CrossQ
+from stable_baselines3 import DDPG, DQN, PPO, SAC, TD3
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from sb3_dpg import BNDDPG
+from sb3_dpg.common.callbacks import ActionNoiseCallback, ValueEstimateCallback
+from sb3_dpg.common.callbacks.value_estimate import discounted_returns
+from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScaledNoise
+from sb3_dpg.common.schedules import parse_schedule
+
+
+def settings(**changes):
+    """New dictionaries each time: SB3 writes into those it is given."""
+    small = dict(learning_starts=20, batch_size=4, buffer_size=1000, device="cpu", policy_kwargs=dict(net_arch=[4]), seed=0)
+    return small | changes
+
+
+class MemoryWriter(KVWriter):
+    """Keeps all that is logged: (step, values)."""
+
+    def __init__(self):
+        self.records = []
+
+    def write(self, key_values, key_excluded, step=0):
+        self.records.append((step, dict(key_values)))
+
+    def close(self):
+        pass
+
+    def values(self, key):
+        return {step: values[key] for step, values in self.records if key in values}
+
+    def last(self, key):
+        return list(self.values(key).values())[-1]
+
+
+def remember_logs(model) -> MemoryWriter:
+    writer = MemoryWriter()
+    model.set_logger(Logger(folder=None, output_formats=[writer]))
+    return writer
+
+
+def short_pendulum(n_envs: int):
+    return make_vec_env("Pendulum-v1", n_envs, env_kwargs=dict(max_episode_steps=10))
+
+
+def draws(model, n: int = 200) -> np.ndarray:
+    """:return: Shape (n, n_envs * action_dim)"""
+    return np.stack([model.action_noise().ravel() for _ in range(n)])
+
+
+def assert_independent_columns(sample: np.ndarray) -> None:
+    """No environment repeats another, at the same time or later; correlated in time, so compare the increments."""
+    steps = np.diff(sample, axis=0)
+    for i in range(sample.shape[1]):
+        for j in range(i):
+            # A repeated stretch of white noise has exactly equal values; two independent ones hardly any (float32)
+            assert len(np.intersect1d(sample[:, i], sample[:, j])) <= 2
+            assert abs(np.corrcoef(steps[:, i], steps[:, j])[0, 1]) < 5 / np.sqrt(len(steps) / 2)
+
+
+@pytest.mark.parametrize("n_envs", [1, 4])
+@pytest.mark.parametrize("algorithm", [DDPG, TD3, SAC, TQC, CrossQ])
+def test_logged_std_follows_the_schedule(algorithm, n_envs):
+    schedule, total = parse_schedule("lin_0.5_0.05_0.8"), 200
+    model = algorithm("MlpPolicy", short_pendulum(n_envs), **settings())
+    writer = remember_logs(model)
+    noise = OrnsteinUhlenbeckNoise([0.0], schedule, theta=0.15)
+    model.learn(total, callback=ActionNoiseCallback(noise), log_interval=1)
+    logged = writer.values("rollout/noise_std")
+    assert len(logged) == total // 10 / n_envs
+    for step, std in logged.items():
+        assert std == pytest.approx(schedule(1 - step / total) / np.sqrt(0.3), rel=1e-14)
+    assert model.action_noise is noise
+    assert noise.n_envs == n_envs
+    # What is drawn has the last level, and each environment its own
+    np.testing.assert_allclose(noise.std, 0.05 / np.sqrt(0.3))
+    assert_independent_columns(draws(model))
+
+
+@pytest.mark.parametrize("algorithm", [TD3, SAC])
+@pytest.mark.parametrize(("n_saved", "n_loaded"), [(1, 4), (4, 1), (4, 2), (2, 4)])
+@pytest.mark.parametrize("given", ["again", "none"])
+def test_save_and_load_with_another_number_of_environments(tmp_path, algorithm, n_saved, n_loaded, given):
+    spec = {"type": "normal", "sigma": "lin_0.5_0.1", "seed": 3}
+    model = algorithm("MlpPolicy", short_pendulum(n_saved), **settings())
+    model.learn(80, callback=ActionNoiseCallback(spec))
+    model.save(tmp_path / "model")
+    loaded = algorithm.load(tmp_path / "model", env=short_pendulum(n_loaded), device="cpu")
+    writer = remember_logs(loaded)
+    callback = ActionNoiseCallback(spec if given == "again" else None)
+    loaded.learn(80, callback=callback, reset_num_timesteps=False, log_interval=1)
+    assert loaded.num_timesteps == 160
+    logged = writer.values("rollout/noise_std")
+    assert logged
+    for step, std in logged.items():
+        # 80 of now 160 steps were done: the schedule goes on from the middle
+        assert step > 80
+        assert std == pytest.approx(0.5 - 0.4 * step / 160, rel=1e-14)
+    assert draws(loaded).shape == (200, n_loaded)
+
+
+@pytest.mark.parametrize("seed", [3, None])
+@pytest.mark.parametrize("given", ["again", "none"])
+def test_resumed_noise_goes_on_with_its_stream(tmp_path, seed, given):
+    spec = {"type": "normal", "sigma": 0.3, "seed": seed}
+    model = TD3("MlpPolicy", short_pendulum(1), **settings())
+    model.learn(40, callback=ActionNoiseCallback(spec))
+    model.save(tmp_path / "model")
+    loaded = TD3.load(tmp_path / "model", env=short_pendulum(1), device="cpu")
+    loaded.learn(40, callback=ActionNoiseCallback(spec if given == "again" else None), reset_num_timesteps=False)
+    for _ in range(40):
+        model.action_noise()
+    np.testing.assert_array_equal(draws(loaded), draws(model))
+
+
+def test_new_learn_restarts_the_schedule():
+    model = TD3("MlpPolicy", short_pendulum(1), **settings())
+    writer = remember_logs(model)
+    callback = ActionNoiseCallback({"type": "normal", "sigma": "lin_0.5_0.1"})
+    for _ in range(2):
+        writer.records.clear()
+        model.learn(40, callback=callback, log_interval=1)
+        assert writer.values("rollout/noise_std") == pytest.approx({10: 0.4, 20: 0.3, 30: 0.2, 40: 0.1}, rel=1e-14)
+
+
+def test_first_draw_of_a_resumed_training_has_the_scheduled_level():
+    model = TD3("MlpPolicy", short_pendulum(1), **settings())
+    seen = []
+
+    class Recorder(GaussianNoise):
+        def __call__(self):
+            seen.append(float(self.std[0]))
+            return super().__call__()
+
+    callback = ActionNoiseCallback(Recorder([0.0], "lin_1_0"))
+    model.learn(50, callback=callback)
+    model.learn(50, callback=callback, reset_num_timesteps=False)
+    expected = [1 - n / 50 for n in range(50)] + [1 - n / 100 for n in range(50, 100)]
+    assert seen == pytest.approx(expected, rel=1e-12)
+
+
+def test_same_seed_same_training():
+    def weights():
+        model = TD3("MlpPolicy", short_pendulum(2), **settings())
+        model.learn(100, callback=ActionNoiseCallback({"type": "ornstein-uhlenbeck", "sigma": "lin_0.5_0.05"}))
+        return th.cat([parameter.flatten() for parameter in model.policy.parameters()])
+
+    assert th.equal(weights(), weights())
+
+
+class BufferedNoise(ActionNoise):
+    """Like the noise of pink-noise-rl: the process inside has drawn in advance, by its own generator if it got one."""
+
+    class Process:
+        def __init__(self, sigma, rng):
+            self.sigma, self.rng = sigma, rng
+            self.reset()
+
+        def reset(self):
+            self.buffer = list((self.rng or np.random.default_rng()).normal(0.0, self.sigma, size=(100, 1)))
+
+        def sample(self):
+            if not self.buffer:
+                self.reset()
+            return self.buffer.pop()
+
+    def __init__(self, sigma, rng=None):
+        super().__init__()
+        self.sigma = np.array([sigma])
+        self.gen = self.Process(sigma, rng)
+
+    def __call__(self):
+        return self.gen.sample()
+
+
+def pink_noise(sigma, rng=None):
+    return pytest.importorskip("pink").PinkActionNoise(sigma, seq_len=50, action_dim=1, rng=rng)
+
+
+# Noise, or a function that is called once per environment
+FOREIGN = {
+    "sb3 normal": lambda: NormalActionNoise(np.zeros(1), 0.4 * np.ones(1)),
+    "buffered": lambda: BufferedNoise(0.4),
+    "buffered, seeded": lambda: BufferedNoise(0.4, np.random.default_rng(0)),
+    "buffered, by a function": lambda: lambda: BufferedNoise(0.4),
+    "pink": lambda: pink_noise(0.4),
+    "pink, seeded": lambda: pink_noise(0.4, np.random.default_rng(0)),
+    "pink, by a function": lambda: lambda: pink_noise(0.4),
+    "pink, by its name": lambda: {"type": "pink.PinkActionNoise", "sigma": 0.4, "seq_len": 50, "scale": "lin_1_0.5"},
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_any_noise_inside(name, n_envs):
+    if name.startswith("pink"):
+        pytest.importorskip("pink")
+    noise = FOREIGN[name]()
+    model = SAC("MlpPolicy", short_pendulum(n_envs), **settings())
+    writer = remember_logs(model)
+    callback = ActionNoiseCallback(noise, scale=None if isinstance(noise, dict) else "lin_1_0.5")
+    model.learn(60, callback=callback, log_interval=1)
+    logged = writer.values("rollout/noise_std")
+    assert logged
+    assert logged == pytest.approx({step: 0.4 * (1 - 0.5 * step / 60) for step in logged}, rel=1e-14)
+    sample = draws(model, 400)
+    assert_independent_columns(sample)
+
+
+def test_standard_deviation_of_sb3s_ornstein_uhlenbeck_noise():
+    np.random.seed(0)
+    n = 20_000
+    inside = OrnsteinUhlenbeckActionNoise(np.zeros(n), 0.2 * np.ones(n), theta=0.5, dt=0.5)
+    noise = ScaledNoise(inside, 2.0)
+    for _ in range(40):
+        draw = noise()
+    # Of its Euler steps, not of the process: 0.2 / sqrt(2 * 0.5) would be 6 % too small
+    assert abs(draw.std() / noise.std[0] - 1) < 4 / np.sqrt(2 * n)
+
+
+class UnknownNoise(ActionNoise):
+    def __call__(self):
+        return np.random.choice([-0.3, 0.3], size=2)
+
+
+def test_standard_deviation_of_an_unknown_class_is_that_of_the_draws():
+    noise = ScaledNoise(UnknownNoise(), "lin_1_0.5", n_envs=2)
+    assert np.isnan(noise.std).all()
+    noise()
+    np.testing.assert_allclose(noise.std, 0.3)
+    noise.update(0.0)
+    np.testing.assert_allclose(noise.std, 0.15)
+
+
+class ClockNoise(ActionNoise):
+    """Every copy gives the same."""
+
+    time = 0.0
+
+    def __call__(self):
+        self.time += 1.0
+        return np.array([self.time])
+
+
+def test_copies_that_explore_alike_are_warned_about():
+    model = TD3("MlpPolicy", short_pendulum(2), **settings())
+    with pytest.warns(UserWarning, match="the same noise: pass a function"):
+        model.learn(2, callback=ActionNoiseCallback(ClockNoise()))
+
+
+def test_scaled_noise_survives_saving(tmp_path):
+    model = TD3("MlpPolicy", short_pendulum(2), **settings())
+    model.learn(40, callback=ActionNoiseCallback(BufferedNoise(0.4, np.random.default_rng(0)), scale="lin_1_0.5"))
+    model.save(tmp_path / "model")
+    loaded = TD3.load(tmp_path / "model", env=short_pendulum(3), device="cpu")
+    np.testing.assert_array_equal(draws(loaded, 5), draws(model, 5))
+    loaded.learn(40, callback=ActionNoiseCallback(), reset_num_timesteps=False)
+    sample = draws(loaded, 300)
+    assert sample.shape == (300, 3)
+    assert_independent_columns(sample)
+
+
+def test_noise_that_the_algorithm_was_given_is_scheduled_without_copies():
+    noise = OrnsteinUhlenbeckNoise([0.0], "lin_1_0.1", seed=0)
+    model = TD3("MlpPolicy", short_pendulum(4), action_noise=noise, **settings())
+    model.learn(40, callback=ActionNoiseCallback())
+    assert model.action_noise is noise
+    np.testing.assert_allclose(noise.std, 0.1 / np.sqrt(0.3))
+
+
+def test_zoo_yaml_entry():
+    spec = {"type": "ornstein-uhlenbeck", "sigma": "lin_0.5_0.05"}
+    entry = {"sb3_dpg.common.callbacks.ActionNoiseCallback": {"noise": spec}}
+    callbacks = get_callback_list({"callback": [entry, "sb3_dpg.common.callbacks.ValueEstimateCallback"]})
+    model = TD3("MlpPolicy", short_pendulum(2), **settings())
+    model.learn(40, callback=callbacks)
+    assert isinstance(model.action_noise, OrnsteinUhlenbeckNoise)
+    np.testing.assert_allclose(model.action_noise.std, 0.05 / np.sqrt(0.3))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: ActionNoiseCallback("normal"), TypeError, "noise='normal' must be .* a specification"),
+        (lambda: ActionNoiseCallback(GaussianNoise(0.0, 0.1), scale=0.5), ValueError, r"scale=0\.5 does not go with"),
+        (lambda: ActionNoiseCallback({"type": "normal", "sigma": 1}, scale="lin_1_0"), ValueError, "scale='lin_1_0'"),
+        (lambda: ValueEstimateCallback(eval_freq=0), ValueError, "eval_freq=0"),
+        (lambda: ValueEstimateCallback(n_episodes=0), ValueError, "n_episodes=0"),
+        (lambda: ValueEstimateCallback(max_bootstrap_weight=1.5), ValueError, r"max_bootstrap_weight=1\.5"),
+    ],
+)
+def test_bad_arguments(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def td3(n_envs=1):
+    return TD3("MlpPolicy", short_pendulum(n_envs), **settings())
+
+
+@pytest.mark.parametrize(
+    ("make_model", "callback", "error", "message"),
+    [
+        (td3, ActionNoiseCallback(), ValueError, "action_noise is None"),
+        (td3, ActionNoiseCallback({"type": "brown"}), ValueError, "type='brown'"),
+        (
+            td3,
+            ActionNoiseCallback(GaussianNoise(np.zeros(2), 0.1)),
+            ValueError,
+            r"2 action dimension\(s\), the environment has 1",
+        ),
+        (td3, ActionNoiseCallback(lambda: 3), TypeError, "not 3"),
+        (lambda: DQN("MlpPolicy", "CartPole-v1"), ActionNoiseCallback({}), TypeError, "DQN with action space Discrete"),
+        (lambda: PPO("MlpPolicy", "Pendulum-v1"), ActionNoiseCallback({}), TypeError, "PPO .* takes no action noise"),
+        (lambda: PPO("MlpPolicy", "Pendulum-v1"), ValueEstimateCallback(), TypeError, "PPO has no critic"),
+        (lambda: DQN("MlpPolicy", "CartPole-v1"), ValueEstimateCallback(), TypeError, "DQN has no critic"),
+        (td3, ValueEstimateCallback(VecNormalize(short_pendulum(1))), ValueError, "VecNormalize"),
+    ],
+)
+def test_callback_does_not_fit_the_algorithm(make_model, callback, error, message):
+    with pytest.raises(error, match=message):
+        make_model().learn(10, callback=callback)
+
+
+class Countdown(gym.Env):
+    """Reward 1 in each of ``length`` steps, the state is the time; ends by termination or never."""
+
+    observation_space = spaces.Box(0.0, 100.0, (1,), np.float32)
+    action_space = spaces.Box(-2.0, 2.0, (1,), np.float32)
+
+    def __init__(self, length, terminates=True):
+        self.length, self.terminates = length, terminates
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.time += 1
+        observation = np.array([self.time], np.float32)
+        return observation, 1.0, self.terminates and self.time == self.length, False, {}
+
+
+GAMMA, LENGTH = 0.9, 12
+
+
+def countdown(n_envs, terminates=True):
+    return DummyVecEnv([lambda: TimeLimit(Countdown(LENGTH, terminates), LENGTH + terminates) for _ in range(n_envs)])
+
+
+def model_with_critic(env, critic):
+    """A TD3 that does not train, with a critic of our choice."""
+    model = TD3("MlpPolicy", env, **settings(gamma=GAMMA, learning_starts=100_000))
+    model.critic = critic
+    return model
+
+
+def exact_critic(observations, actions):
+    """The value of a Countdown that terminates, and a second critic that claims more."""
+    values = (1 - GAMMA ** (LENGTH - observations)) / (1 - GAMMA)
+    return values, values + 1.0
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+@pytest.mark.parametrize("evaluates", [False, True])
+@pytest.mark.parametrize("error", [0.0, 0.7])
+def test_overestimation_where_returns_are_known(n_envs, evaluates, error):
+    model = model_with_critic(countdown(n_envs), lambda s, a: tuple(q + error for q in exact_critic(s, a)))
+    writer = remember_logs(model)
+    callback = ValueEstimateCallback(countdown(2), eval_freq=LENGTH, n_episodes=3) if evaluates else ValueEstimateCallback()
+    model.learn(2 * LENGTH * n_envs, callback=callback, log_interval=1)
+    mean_return = np.mean((1 - GAMMA ** np.arange(1, LENGTH + 1)) / (1 - GAMMA))
+    assert writer.last("value/return") == pytest.approx(mean_return, rel=1e-6)
+    assert writer.last("value/estimate") == pytest.approx(mean_return + error, rel=1e-6)
+    assert writer.last("value/overestimation") == pytest.approx(error, abs=1e-5)
+    assert writer.last("value/bootstrap_weight") == 0.0
+
+
+def test_actions_reach_the_critic_scaled():
+    """In training the action that was taken, in evaluation the deterministic one; both in [-1, 1]."""
+    seen = []
+
+    def critic(observations, actions):
+        seen.append(actions.clone())
+        return (observations[:, :1],)
+
+    model = model_with_critic(countdown(1), critic)
+    model.learn(LENGTH, callback=ValueEstimateCallback())
+    np.testing.assert_allclose(seen[0], model.replay_buffer.actions[:LENGTH, 0], rtol=1e-6)
+    seen.clear()
+    model.learn(LENGTH, callback=ValueEstimateCallback(countdown(1), eval_freq=LENGTH, n_episodes=1))
+    states = th.arange(LENGTH, dtype=th.float32)[:, None]
+    with th.no_grad():
+        np.testing.assert_allclose(seen[0], model.actor(states), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("error", [0.0, 0.7])
+@pytest.mark.parametrize("limit", [0.5, 1.0])
+def test_truncated_episodes_are_bootstrapped(error, limit):
+    # Without termination the value is that of the endless problem, whatever the time limit
+    value = 1 / (1 - GAMMA) + error
+    model = model_with_critic(countdown(1, terminates=False), lambda s, a: (th.full_like(s, value),))
+    writer = remember_logs(model)
+    model.learn(2 * LENGTH, callback=ValueEstimateCallback(max_bootstrap_weight=limit), log_interval=1)
+    weights = GAMMA ** np.arange(1, LENGTH + 1)
+    weight = weights[weights <= limit].mean()
+    assert writer.last("value/bootstrap_weight") == pytest.approx(weight, rel=1e-6)
+    # The critic stands in for the rest and hides that part of its error
+    assert writer.last("value/overestimation") == pytest.approx(error * (1 - weight), abs=1e-5)
+
+
+def test_episodes_too_short_to_say_anything_are_not_logged():
+    model = model_with_critic(countdown(1, terminates=False), lambda s, a: (s,))
+    writer = remember_logs(model)
+    model.learn(2 * LENGTH, callback=ValueEstimateCallback(max_bootstrap_weight=0.01), log_interval=1)
+    assert writer.records
+    assert not writer.values("value/estimate")
+
+
+def test_normalized_rewards():
+    env = VecNormalize(countdown(2), norm_obs=False, gamma=GAMMA)
+    eval_env = VecNormalize(countdown(2), norm_obs=False, norm_reward=False, training=False, gamma=GAMMA)
+    for callback in (ValueEstimateCallback(), ValueEstimateCallback(eval_env, eval_freq=LENGTH, n_episodes=2)):
+        model = model_with_critic(env, exact_critic)
+        writer = remember_logs(model)
+        model.learn(2 * LENGTH, callback=callback, log_interval=1)
+        # All episodes are the same, so the return in units of the critic is that times the last factor
+        factor = 1 / np.sqrt(env.ret_rms.var + env.epsilon)
+        mean_return = np.mean((1 - GAMMA ** np.arange(1, LENGTH + 1)) / (1 - GAMMA))
+        assert writer.last("value/return") == pytest.approx(mean_return * factor, rel=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", [DDPG, TD3, SAC, TQC, CrossQ, BNDDPG])
+def test_estimates_of_every_critic(algorithm):
+    noise = {"action_noise": {"type": "normal", "sigma": 0.1}} if algorithm is BNDDPG else {}
+    model = algorithm("MlpPolicy", countdown(2), gamma=GAMMA, **settings(), **noise)
+    writer = remember_logs(model)
+    model.learn(4 * LENGTH, callback=ValueEstimateCallback(n_episodes=1), log_interval=1)
+    states, actions = th.arange(LENGTH, dtype=th.float32)[:, None], th.zeros(LENGTH, 1)
+    model.policy.set_training_mode(False)
+    with th.no_grad():
+        values = model.critic(states, actions)
+    # Networks this young hardly know the action: the level of the estimates must be theirs
+    level = th.stack(values).amin(dim=0) if isinstance(values, tuple) else values
+    assert writer.last("value/estimate") == pytest.approx(float(level.mean()), abs=1.0)
+
+
+def test_observations_may_be_dictionaries():
+    class DictCountdown(Countdown):
+        observation_space = spaces.Dict({"time": Countdown.observation_space})
+
+        def reset(self, **kwargs):
+            observation, info = super().reset(**kwargs)
+            return {"time": observation}, info
+
+        def step(self, action):
+            observation, *rest = super().step(action)
+            return {"time": observation}, *rest
+
+    env = DummyVecEnv([lambda: TimeLimit(DictCountdown(LENGTH, terminates=False), LENGTH)] * 2)
+    model = TD3("MultiInputPolicy", env, **settings(gamma=GAMMA, learning_starts=100_000))
+    model.critic = lambda s, a: (th.full_like(s["time"], 10.0),)
+    writer = remember_logs(model)
+    model.learn(2 * LENGTH, callback=ValueEstimateCallback(), log_interval=1)
+    assert writer.last("value/overestimation") == pytest.approx(0.0, abs=1e-5)
+
+
+def test_discounted_returns():
+    np.testing.assert_allclose(discounted_returns(np.array([1.0, 2.0, 4.0]), 0.5), [3.0, 4.0, 4.0])
+    np.testing.assert_allclose(discounted_returns(np.array([1.0, 2.0]), 0.5, last_value=8.0), [4.0, 6.0])

@@ -1,0 +1,193 @@
+"""Values of the schedules where they are known, their string forms, and what SB3 does with them."""
+
+import math
+import pickle
+
+import gymnasium as gym
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stable_baselines3 import TD3
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import ConstantSchedule
+
+from sb3_dpg.common.schedules import constant, cosine, exponential, linear, parse_schedule, piecewise
+
+ANNEALING = {"lin": linear, "exp": exponential, "cos": cosine}
+# Halfway between 0.5 and 0.05
+MIDDLE = {linear: 0.275, exponential: math.sqrt(0.5 * 0.05), cosine: 0.275}
+# After a third of the way
+THIRD = {linear: 0.35, exponential: 0.5 * 0.1 ** (1 / 3), cosine: 0.05 + 0.45 * (1 + math.cos(math.pi / 3)) / 2}
+
+
+@pytest.mark.parametrize("make", ANNEALING.values())
+class TestAnnealing:
+    def test_start_middle_and_end(self, make):
+        schedule = make(0.5, 0.05)
+        assert schedule(1.0) == 0.5
+        assert schedule(0.5) == pytest.approx(MIDDLE[make], rel=1e-15)
+        assert schedule(2 / 3) == pytest.approx(THIRD[make], rel=1e-14)
+        assert schedule(0.0) == 0.05
+
+    @pytest.mark.parametrize("end_fraction", [0.1, 0.3, 0.7, 0.9, 1.0])
+    def test_end_fraction(self, make, end_fraction):
+        schedule = make(0.5, 0.05, end_fraction)
+        assert schedule(1.0) == 0.5
+        assert schedule(1 - end_fraction / 2) == pytest.approx(MIDDLE[make], rel=1e-14)
+        assert schedule(1 - end_fraction * 0.99) > 0.05
+        # 1 - 0.9 is not 0.1 in floating point: the end must be exact all the same
+        assert schedule(1 - end_fraction) == 0.05
+        assert schedule((1 - end_fraction) / 2) == 0.05
+        assert schedule(0.0) == 0.05
+
+    def test_outside_of_training_the_ends_hold(self, make):
+        # With several environments SB3 overshoots the total by up to n_envs - 1 steps: the progress becomes negative
+        assert make(0.5, 0.05)(-0.01) == 0.05
+        assert make(0.5, 0.05)(1.01) == 0.5
+
+    @given(progress=st.tuples(st.floats(0, 1), st.floats(0, 1)), end_fraction=st.floats(0.01, 1.0))
+    def test_monotonic_between_the_ends(self, make, progress, end_fraction):
+        schedule = make(0.5, 0.05, end_fraction)
+        late, early = (schedule(p) for p in sorted(progress))
+        assert 0.05 - 1e-15 <= late <= early + 1e-15 <= 0.5 + 2e-15
+
+    def test_value_object(self, make):
+        schedule = make(0.5, 0.05, 0.8)
+        assert pickle.loads(pickle.dumps(schedule)) == schedule
+        assert schedule != make(0.5, 0.05)
+        assert "start=0.5, end=0.05, end_fraction=0.8" in repr(schedule)
+
+    @pytest.mark.parametrize("end_fraction", [0.0, -0.1, 1.1, math.nan])
+    def test_end_fraction_out_of_range(self, make, end_fraction):
+        with pytest.raises(ValueError, match=r"end_fraction=.*\(0, 1\]"):
+            make(0.5, 0.05, end_fraction)
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_not_finite(self, make, value):
+        with pytest.raises(ValueError, match="end="):
+            make(0.5, value)
+
+    def test_not_a_number(self, make):
+        with pytest.raises(TypeError, match=r"start must be a number, not '0\.5'"):
+            make("0.5", 0.05)
+
+
+def test_linear_and_cosine_reach_zero_and_exponential_refuses_it():
+    assert linear(0.5, 0.0)(0.0) == cosine(0.5, 0.0)(0.0) == 0.0
+    with pytest.raises(ValueError, match=r"end=0\.0 must both be positive"):
+        exponential(0.5, 0.0)
+
+
+def test_piecewise():
+    schedule = piecewise([(0.0, 0.5), (0.2, 0.1), (0.6, 0.1), (0.6, 0.3), (1.0, 0.05)])
+    values = {0.0: 0.5, 0.1: 0.3, 0.2: 0.1, 0.4: 0.1, 0.5999: 0.1, 0.6: 0.3, 0.8: 0.175, 1.0: 0.05}
+    for done, value in values.items():
+        assert schedule(1 - done) == pytest.approx(value, rel=1e-9)
+    assert schedule(1.0) == 0.5
+    assert schedule(0.0) == 0.05
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
+
+
+def test_piecewise_end_fraction_and_constant_ends():
+    schedule = piecewise([(0.25, 2.0), (0.5, 1.0)], end_fraction=0.5)
+    values = {0.0: 2.0, 0.125: 2.0, 0.1875: 1.5, 0.25: 1.0, 0.5: 1.0, 1.0: 1.0}
+    assert {done: schedule(1 - done) for done in values} == pytest.approx(values)
+
+
+@pytest.mark.parametrize("points", [[], [(0.5, 1.0), (0.2, 2.0)], [(0.0, 1.0, 2.0)], [0.5], 3])
+def test_piecewise_bad_points(points):
+    with pytest.raises(ValueError, match=r"points=.*as in \[\(0\.0, 0\.5\)"):
+        piecewise(points)
+
+
+def test_piecewise_out_of_range():
+    with pytest.raises(ValueError, match=r"fraction of a point=1\.5"):
+        piecewise([(0.0, 1.0), (1.5, 2.0)])
+
+
+def test_constant_is_that_of_sb3():
+    assert isinstance(constant(0.1), ConstantSchedule)
+    assert constant(0.1)(0.3) == 0.1
+
+
+@pytest.mark.parametrize("name", ANNEALING)
+def test_strings(name):
+    assert parse_schedule(f"{name}_0.5_0.05") == ANNEALING[name](0.5, 0.05)
+    assert parse_schedule(f" {name}_5e-1_0.05_0.8 ") == ANNEALING[name](0.5, 0.05, 0.8)
+
+
+def test_string_with_one_number_goes_to_zero():
+    assert parse_schedule("lin_0.1") == linear(0.1, 0.0)
+    assert parse_schedule("cos_0.1") == cosine(0.1, 0.0)
+
+
+@pytest.mark.parametrize("value", ["const_0.1", "0.1", "1e-1", 0.1])
+def test_constants(value):
+    assert parse_schedule(value)(0.7) == 0.1
+
+
+def test_schedules_pass_through():
+    schedule = linear(1.0, 0.0)
+    assert parse_schedule(schedule) is schedule
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "lin_a_b",
+        "lin",
+        "lin_",
+        "lin_1_2_3_4",
+        "lin_0.5_0.05_0",
+        "lin_nan_0",
+        "lin_inf",
+        "exp_0.5_0",
+        "exp_0.5",
+        "const_1_2",
+        "const",
+        "tan_1_2",
+        "",
+        "_",
+        "nan",
+    ],
+)
+def test_bad_strings_are_named_with_a_valid_one(value):
+    with pytest.raises(ValueError, match=r"lin_0\.5_0\.05") as error:
+        parse_schedule(value)
+    assert repr(value) in str(error.value)
+
+
+@pytest.mark.parametrize("value", [None, True, [0.5, 0.05], {"lin": 1}])
+def test_bad_types(value):
+    with pytest.raises(TypeError, match=r"lin_0\.5_0\.05"):
+        parse_schedule(value)
+
+
+class LearningRates(BaseCallback):
+    """Keeps the learning rate of the optimizer that each training step has used."""
+
+    def __init__(self):
+        super().__init__()
+        self.rates = {}
+
+    def _on_rollout_start(self):
+        self.rates[self.num_timesteps] = self.model.actor.optimizer.param_groups[0]["lr"]
+
+    def _on_step(self):
+        return True
+
+
+def test_learning_rate_of_sb3_continues_when_resumed_and_restarts_when_new():
+    env = gym.make("Pendulum-v1")
+    schedule = parse_schedule("lin_0.01_0.001")
+    settings = dict(learning_starts=0, batch_size=4, buffer_size=100, policy_kwargs=dict(net_arch=[4]), device="cpu")
+    model = TD3("MlpPolicy", env, learning_rate=schedule, policy_delay=1, **settings)
+
+    first, resumed, new = LearningRates(), LearningRates(), LearningRates()
+    model.learn(10, callback=first)
+    assert [first.rates[n] for n in (2, 5, 9)] == pytest.approx([schedule(1 - n / 10) for n in (2, 5, 9)], rel=1e-12)
+    model.learn(10, callback=resumed, reset_num_timesteps=False)
+    # 10 of now 20 steps are done
+    assert [resumed.rates[n] for n in (11, 15, 19)] == pytest.approx([schedule(1 - n / 20) for n in (11, 15, 19)], rel=1e-12)
+    model.learn(10, callback=new)
+    assert [new.rates[n] for n in (2, 5, 9)] == pytest.approx([first.rates[n] for n in (2, 5, 9)], rel=1e-12)
