@@ -164,7 +164,10 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self.batch_norm_mode = batch_norm_mode
         self.gradient_clip = gradient_clip
         self.compile = compile
-        self.policy_kwargs["batch_norm"] = batch_norm_mode != "none"
+        if "batch_norm" in self.policy_kwargs:
+            raise ValueError(
+                "policy_kwargs must not hold 'batch_norm': batch_norm_mode says whether the networks are normalised"
+            )
         self._check_batch_size(batch_size)
 
         if _init_setup_model:
@@ -178,7 +181,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             )
 
     def _setup_model(self) -> None:
+        # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
+        policy_kwargs = self.policy_kwargs
+        self.policy_kwargs = policy_kwargs | dict(batch_norm=self.batch_norm_mode != "none")
         super()._setup_model()
+        self.policy_kwargs = policy_kwargs
         self._create_aliases()
         self.actor_lr_schedule = (
             self.lr_schedule if self.actor_learning_rate is None else FloatSchedule(self.actor_learning_rate)

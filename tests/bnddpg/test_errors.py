@@ -65,6 +65,7 @@ def test_action_spaces(action_space, message):
         (dict(action_noise=dict(type="normal", sigma=-0.1)), ValueError, "sigma"),
         (dict(action_noise=dict(type="brown", sigma=0.1)), ValueError, "brown"),
         (dict(action_noise=dict(type="normal", sigma=[0.1, 0.2])), ValueError, "sigma"),
+        (dict(policy_kwargs=dict(batch_norm=False)), ValueError, "batch_norm_mode says whether"),
         (dict(policy_kwargs=dict(n_critics=0)), ValueError, "n_critics=0"),
         (dict(policy_kwargs=dict(batch_norm_momentum=0.0)), ValueError, "batch_norm_momentum=0.0"),
         (dict(policy_kwargs=dict(batch_norm_eps=0.0)), ValueError, "batch_norm_eps=0.0"),

@@ -98,7 +98,8 @@ def test_a_loaded_replay_buffer_survives_set_env(tmp_path):
 def test_load_can_change_arguments(tmp_path):
     model = make()
     model.save(tmp_path / "model")
-    loaded = BNDDPG.load(tmp_path / "model", env=make_vec_env("Pendulum-v1", 2), learning_rate=5e-4, batch_size=8)
+    kwargs = dict(learning_rate=5e-4, batch_size=8, policy_kwargs=dict(net_arch=[16, 16]))
+    loaded = BNDDPG.load(tmp_path / "model", env=make_vec_env("Pendulum-v1", 2), **kwargs)
     assert loaded.lr_schedule(1.0) == 5e-4
     loaded.learn(60)
     assert loaded.critic.optimizer.param_groups[0]["lr"] == 5e-4
