@@ -25,8 +25,8 @@ class ActionNoiseCallback(BaseCallback):
     progress of training, and its standard deviation (mean over the action dimensions) is logged as ``rollout/noise_std``.
 
     Schedules are functions of SB3's progress remaining: a new ``learn()`` starts them again, and
-    ``learn(..., reset_num_timesteps=False)`` goes on with the fraction that is done of the new total; noise that is given again
-    then takes over the random stream of the noise that the model has.
+    ``learn(..., reset_num_timesteps=False)`` goes on with the fraction that is done of the new total; noise that is given
+    again then takes over the random stream of the noise that the model has.
 
     In a zoo YAML::
 

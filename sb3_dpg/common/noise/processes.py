@@ -106,10 +106,7 @@ class GaussianNoise(_ProcessNoise):
         """
         :return: The noise of all environments, float32 of shape (action_dim,) or (n_envs, action_dim)
         """
-        noise = self._stream().standard_normal(self._draw_shape)
-        noise *= self.sigma
-        noise += self.mean
-        return noise.astype(np.float32)
+        return (self.mean + self.sigma * self._stream().standard_normal(self._draw_shape)).astype(np.float32)
 
     @property
     def std(self) -> np.ndarray:
@@ -255,12 +252,9 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         """
         if self._any_starting:
             self._start()
-        deviation = self._deviation
-        deviation *= self.lambda_
-        step = self._stream().standard_normal(self._draw_shape)
-        step *= self._step_std
-        deviation += step
-        return (deviation + self.mean).astype(np.float32)
+        # Not in place: NumPy takes four times as long for that on arrays of one element
+        self._deviation = self.lambda_ * self._deviation + self._step_std * self._stream().standard_normal(self._draw_shape)
+        return (self.mean + self._deviation).astype(np.float32)
 
     def reset(self, indices: Iterable[int] | None = None) -> None:
         """
