@@ -42,24 +42,24 @@ def run(arguments: Sequence[str]) -> int:
     options = make_run_parser().parse_args(arguments)
     from sb3_dpg.benchmark.plan import find_plan, load_plan
     from sb3_dpg.benchmark.progress import table_of_runs
-    from sb3_dpg.benchmark.results import Results
+    from sb3_dpg.benchmark.results import FAILURES_FILE, Results
     from sb3_dpg.benchmark.run import run_study
 
     console = Console()
     plan = load_plan(find_plan(options.plan))
-    results = Results(options.results or Path("logs", "benchmark", plan.name))
+    folder = options.results or Path("logs", "benchmark", plan.name)
     if options.dry_run:
-        console.print(table_of_runs(plan, results, options.jobs or os.cpu_count() or 1))
+        console.print(table_of_runs(plan, Results(folder), options.jobs or os.cpu_count() or 1))
         return 0
-    summary = run_study(plan, results, make_engine(options), console)
+    summary = run_study(plan, folder, make_engine(options), console, options.reuse)
     console.print(
-        f"{results.folder}: {summary.before + summary.completed} of {len(plan.runs)} runs complete "
+        f"{folder}: {summary.before + summary.completed} of {len(plan.runs)} runs complete "
         f"({summary.completed} now), {summary.failed} failed, {summary.left} not run",
         highlight=False,
         soft_wrap=True,
     )
     if summary.failed:
-        console.print(f"Errors are in {results.folder / 'failures.csv'}; the same command tries the failed runs again.")
+        console.print(f"Errors are in {folder / FAILURES_FILE}; the same command tries the failed runs again.")
     if summary.left:
         console.print("Interrupted: the same command continues.")
         return EXIT_INTERRUPTED
@@ -106,6 +106,14 @@ def make_run_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("plan", metavar="PLAN", help="a plan, a YAML file, or the name of one that comes with the package")
     parser.add_argument("--results", type=Path, help="results folder (default: logs/benchmark/NAME-OF-THE-PLAN)")
+    parser.add_argument(
+        "--reuse",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="RESULTS",
+        help="take the runs that these results folders have",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the table of runs and how long they will take")
     parser.add_argument(
         "-j",

@@ -37,6 +37,8 @@ EVALUATION_COLUMNS = (
     "machine",
 )
 FAILURE_COLUMNS = ("run_id", "algorithm", "algo", "environment", "seed", "error", "traceback")
+#: Columns that are text even where they look like a number, as some commits do
+_TEXTS = ("run_id", "algorithm", "algo", "environment", "returns", "lengths", "versions", "git_commit", "machine")
 #: Columns of several values, in the file separated by spaces
 _LISTS = {"returns": float, "lengths": int}
 #: Digits behind the point of what is measured by a clock
@@ -81,11 +83,25 @@ class Results:
         """
         assert run.id not in self.completed, f"{run} is there already"
         rows = [{**_identity(run), **record, "mean_return": _mean(record["returns"])} for record in records]
-        table = pd.DataFrame(rows, columns=list(EVALUATION_COLUMNS)).round(_TIME_DIGITS)
-        self.evaluations = pd.concat([self.evaluations, table], ignore_index=True) if len(self.evaluations) else table
-        self.evaluations = _ordered(self.evaluations)
+        self._append(pd.DataFrame(rows, columns=list(EVALUATION_COLUMNS)).round(_TIME_DIGITS))
         self._write_evaluations()
         self._forget_failure(run)
+
+    def adopt(self, other: "Results", plan: Plan) -> int:
+        """
+        Take over runs that another study has done already.
+
+        :param other: Results of that study
+        :param plan: The plan whose missing runs are looked for
+        :return: How many were found
+        """
+        wanted = {run.id: run.configuration.algorithm for run in self.missing(plan)}
+        found = other.evaluations[other.evaluations["run_id"].isin(wanted)]
+        if len(found):
+            found = found.assign(algorithm=found["run_id"].map(wanted))
+            self._append(found)
+            self._write_evaluations()
+        return int(found["run_id"].nunique())
 
     def fail(self, run: Run, error: str) -> None:
         """
@@ -111,6 +127,12 @@ class Results:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / STUDY_FILE, study_to_yaml(plan))
+
+    def _append(self, rows: pd.DataFrame) -> None:
+        """The same table whatever the order in which runs were completed: two versions of the file can be compared."""
+        table = pd.concat([self.evaluations, rows]) if len(self.evaluations) else rows
+        order = ["environment", "algorithm", "seed", "run_id", "step"]
+        self.evaluations = table.sort_values(order, kind="stable", ignore_index=True)
 
     def _write_evaluations(self) -> None:
         table = self.evaluations.copy()
@@ -138,11 +160,6 @@ def _mean(values: Sequence[float]) -> float:
     return float(sum(values) / len(values))
 
 
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """The same file whatever the order in which runs were completed: differences between two versions stay readable."""
-    return table.sort_values(["environment", "algorithm", "run_id", "step"], kind="stable", ignore_index=True)
-
-
 def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """
     :param path: A CSV file
@@ -152,7 +169,7 @@ def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(columns))
     try:
-        table = pd.read_csv(path, keep_default_na=False, float_precision="round_trip")
+        table = pd.read_csv(path, keep_default_na=False, float_precision="round_trip", dtype=dict.fromkeys(_TEXTS, str))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     missing = [column for column in columns if column not in table]
@@ -169,7 +186,7 @@ def read_evaluations(path: Path) -> pd.DataFrame:
     """
     table = _read_table(path, EVALUATION_COLUMNS)
     for column, kind in _LISTS.items():
-        table[column] = [[kind(value) for value in str(values).split()] for values in table[column]]
+        table[column] = [[kind(value) for value in values.split()] for values in table[column]]
     if table.duplicated(["run_id", "step"]).any():
         raise ConfigurationError(f"{path}: holds evaluations of a run twice")
     return table

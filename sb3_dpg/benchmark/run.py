@@ -1,7 +1,9 @@
 """Running what is missing of a study."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -30,25 +32,30 @@ class Summary:
     left: int = 0
 
 
-def run_study(plan: Plan, results: Results, engine: Engine, console: Console) -> Summary:
+def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused: Sequence[Path] = ()) -> Summary:
     """
     Execute the runs of a plan that are not complete. May be interrupted at any moment and called again.
 
     :param plan: The plan
-    :param results: Its results folder
+    :param folder: Its results folder
     :param engine: What executes runs
     :param console: Where to show progress
+    :param reused: Results folders of other studies, whose runs need not be done again
     :return: How many runs there are of which sort
     :raises ConfigurationError: if another process runs a study with the same results folder
     """
-    results.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(results.folder / LOCK_FILE)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Released by the system however this process ends
+    lock = FileLock(folder / LOCK_FILE)
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise ConfigurationError(f"{results.folder}: another process is running a study with these results") from error
+        raise ConfigurationError(f"{folder}: another process is running a study with these results") from error
     with lock:
+        results = Results(folder)
         results.write_study(plan)
+        for other in reused:
+            console.print(f"{results.adopt(Results(other), plan)} runs taken from {other}", highlight=False)
         return _run_missing(plan, results, engine, console)
 
 

@@ -12,6 +12,9 @@ REPETITIONS = 10_000
 FEWER_REPETITIONS = 2_000
 BOOTSTRAP_SEED = 0
 
+#: Between the names of a pair
+PAIR_SEPARATOR = " > "
+
 Estimates = dict[str, np.ndarray]
 #: Names of what :func:`aggregates` returns, in its order
 AGGREGATES = ("IQM", "median", "mean", "optimality gap")
@@ -102,7 +105,7 @@ def probabilities_of_improvement(scores: Mapping[str, np.ndarray], first: str) -
     """
     :param scores: Scores of each algorithm, (n_seeds, n_environments)
     :param first: One of the algorithms
-    :return: For each other algorithm, as "first,other", the probability that a run of the first has a higher score than one
+    :return: For each other algorithm, as "first > other", the probability that a run of the first has a higher score than one
         of the other on a random environment, (1,), and its interval, (2, 1)
     """
     points: Estimates = {}
@@ -110,7 +113,7 @@ def probabilities_of_improvement(scores: Mapping[str, np.ndarray], first: str) -
     for other in scores:
         if other == first:
             continue
-        pair = {f"{first},{other}": (scores[first], scores[other])}
+        pair = {f"{first}{PAIR_SEPARATOR}{other}": (scores[first], scores[other])}
         with bootstrap_seed():
             point, interval = library.get_interval_estimates(pair, metrics.probability_of_improvement, reps=FEWER_REPETITIONS)
         points |= point

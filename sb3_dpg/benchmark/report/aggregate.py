@@ -61,10 +61,8 @@ def improvement_table(suite: Suite) -> str:
     :return: A table of the first algorithm against each other
     """
     points, intervals = probabilities_of_improvement(suite.final, suite.algorithms[0])
-    rows = [
-        [pair.replace(",", " better than "), with_interval(points[pair].item(), intervals[pair][:, 0], 2)] for pair in points
-    ]
-    return table(["", "probability [95 % CI]"], rows)
+    rows = [[pair, with_interval(points[pair].item(), intervals[pair][:, 0], 2)] for pair in points]
+    return table(["a run of the first is better than one of the other", "probability [95 % CI]"], rows)
 
 
 def final_aggregates(suite: Suite) -> tuple[Estimates, Estimates]:

@@ -17,6 +17,7 @@ from sb3_dpg.benchmark.analysis.selection import Selection
 from sb3_dpg.benchmark.analysis.statistics import (
     AGGREGATES,
     FEWER_REPETITIONS,
+    PAIR_SEPARATOR,
     Estimates,
     interval_estimates,
     iqm_curve,
@@ -181,7 +182,9 @@ def improvement_figure(suite: Suite) -> Figure:
     """
     points, intervals = probabilities_of_improvement(suite.final, suite.algorithms[0])
     figure, axes = plt.subplots(figsize=(5, 0.6 + 0.5 * len(points)))
-    plot_utils.plot_probability_of_improvement(points, intervals, ax=axes, color_palette="colorblind")
+    plot_utils.plot_probability_of_improvement(
+        points, intervals, pair_separator=PAIR_SEPARATOR, ax=axes, color_palette="colorblind"
+    )
     axes.axvline(0.5, color="black", linestyle="dotted")
     return figure
 
