@@ -1,5 +1,6 @@
 """rl-zoo3's experiment manager with our hyperparameters, noise, checkpoints, resuming and shared studies."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,10 @@ class ExperimentManager(ZooExperimentManager):
                 continue_evaluations(callback, Path(self.trained_agent).parent)
 
     def _load_pretrained_agent(self, hyperparams: dict[str, Any], env: VecEnv) -> BaseAlgorithm:
+        # Loading sets attributes, no constructor makes noise of a specification
+        noise = hyperparams.get("action_noise")
+        if isinstance(noise, Mapping):
+            hyperparams = {**hyperparams, "action_noise": make_noise(noise, get_action_dim(env.action_space))}
         if not self.carries_on:
             return super()._load_pretrained_agent(hyperparams, env)
         # The saved agent has its own hyperparameters and noise, with their state: only the command line overrides them

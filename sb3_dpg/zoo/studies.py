@@ -38,7 +38,7 @@ class HeartbeatJournalStorage(JournalStorage, BaseHeartbeat):
     def __init__(self, path: str, heartbeat_interval: int) -> None:
         super().__init__(JournalFileBackend(path))
         self._heartbeat_interval = heartbeat_interval
-        self._stale_callback = RetryHeartbeatStaleTrialCallback()
+        self._stale_callback = retry_callback()
 
     def record_heartbeat(self, trial_id: int) -> None:
         self.set_trial_system_attr(trial_id, _HEARTBEAT_KEY, time.time())
@@ -53,6 +53,15 @@ class HeartbeatJournalStorage(JournalStorage, BaseHeartbeat):
 
     def get_heartbeat_stale_trial_callback(self) -> RetryHeartbeatStaleTrialCallback:
         return self._stale_callback
+
+
+def retry_callback() -> RetryHeartbeatStaleTrialCallback:
+    """
+    :return: Optuna's own way to queue a stale trial again, as often as it takes
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return RetryHeartbeatStaleTrialCallback()
 
 
 def last_sign_of_life(trial: optuna.trial.FrozenTrial) -> float:
@@ -71,15 +80,15 @@ def shared_storage(storage: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) ->
     :param heartbeat_interval: Seconds between two signs of life of a trial
     :return: The storage
     """
+    if storage.endswith(".log"):
+        return HeartbeatJournalStorage(storage, heartbeat_interval)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        if storage.endswith(".log"):
-            return HeartbeatJournalStorage(storage, heartbeat_interval)
         return RDBStorage(
             storage,
             heartbeat_interval=heartbeat_interval,
             grace_period=GRACE_INTERVALS * heartbeat_interval,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            heartbeat_stale_trial_callback=retry_callback(),
         )
 
 

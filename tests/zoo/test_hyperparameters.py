@@ -1,0 +1,86 @@
+"""The shipped hyperparameter files, and which file serves an experiment."""
+
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+import rl_zoo3
+import yaml
+from rl_zoo3.utils import ALGOS
+
+from sb3_dpg.zoo.action_noise import check_noise_keys
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.hyperparameters import (
+    NOISE_KEYS,
+    check_hyperparameters,
+    constructor_keys,
+    default_config,
+    load_yaml,
+    shipped_hyperparameters,
+)
+
+ZOO_FILES = Path(rl_zoo3.__file__).parent / "hyperparams"
+MUJOCO = [
+    f"{name}-v5"
+    for name in (
+        "HalfCheetah", "Hopper", "Walker2d", "Ant", "Humanoid", "Swimmer", "Reacher", "InvertedPendulum",
+        "InvertedDoublePendulum", "Pusher", "HumanoidStandup",
+    )
+]  # fmt: skip
+OTHERS = ["default", "Pendulum-v1", "MountainCarContinuous-v0", "LunarLanderContinuous-v3", "BipedalWalker-v3"]
+SHIPPED = ["bnddpg", "ddpg", "td3"]
+
+
+def shipped(algo: str) -> Path:
+    """Our file for an algorithm, which must exist."""
+    path = shipped_hyperparameters(algo)
+    assert path is not None
+    return path
+
+
+@pytest.mark.parametrize(("algo", "env_ids"), [("bnddpg", OTHERS + MUJOCO), ("ddpg", MUJOCO), ("td3", MUJOCO)])
+def test_the_promised_environments_have_entries(algo: str, env_ids: list[str]) -> None:
+    assert set(env_ids) <= set(load_yaml(shipped(algo)))
+
+
+@pytest.mark.parametrize("algo", [*SHIPPED, "copdacq"])
+def test_shipped_entries_can_be_used(algo: str) -> None:
+    for env_id, entry in load_yaml(shipped(algo)).items():
+        assert env_id == "default" or env_id in gym.registry
+        check_hyperparameters(entry, ALGOS[algo], env_id)
+        check_noise_keys({key: entry.get(key) for key in NOISE_KEYS}, env_id)
+
+
+@pytest.mark.parametrize("algo", ["ddpg", "td3", "sac", "tqc", "ppo", "dqn", "a2c", "ars", "qrdqn", "trpo"])
+def test_all_of_rl_zoo3s_own_entries_pass_the_check(algo: str) -> None:
+    for env_id, entry in yaml.safe_load((ZOO_FILES / f"{algo}.yml").read_text()).items():
+        check_hyperparameters(entry, ALGOS[algo], env_id)
+        check_noise_keys({key: entry.get(key) for key in NOISE_KEYS}, env_id)
+
+
+def test_which_file_serves_an_experiment() -> None:
+    assert default_config("bnddpg", "Pendulum-v1") == str(shipped("bnddpg"))
+    assert default_config("bnddpg", "Unheard-v0") == str(shipped("bnddpg"))
+    # A built-in algorithm: rl-zoo3's entry, then ours, then rl-zoo3's default
+    assert default_config("td3", "Pendulum-v1") is None
+    assert default_config("td3", "HalfCheetah-v5") == str(shipped("td3"))
+    assert default_config("td3", "Unheard-v0") is None
+    assert default_config("ppo", "Pendulum-v1") is None
+
+
+def test_the_files_for_builtin_algorithms_only_fill_gaps() -> None:
+    for algo in ("ddpg", "td3"):
+        assert not set(load_yaml(shipped(algo))) & set(yaml.safe_load((ZOO_FILES / f"{algo}.yml").read_text()))
+
+
+def test_constructor_keys() -> None:
+    keys = constructor_keys(ALGOS["bnddpg"])
+    assert {"policy", "batch_norm_mode", "action_noise", "stats_window_size"} <= keys
+    assert not keys & {"self", "env", "_init_setup_model"}
+
+
+def test_noise_keys_belong_to_algorithms_with_action_noise() -> None:
+    entry = {"policy": "MlpPolicy", "n_timesteps": 10, "noise_std": 0.1}
+    check_hyperparameters(entry, ALGOS["sac"], "file: env")
+    with pytest.raises(ConfigurationError, match="file: env: unknown key 'noise_std' for PPO"):
+        check_hyperparameters(entry, ALGOS["ppo"], "file: env")

@@ -1,0 +1,243 @@
+"""Checkpoints and continuing: nothing is lost, nothing jumps."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+
+from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.manager import ExperimentManager
+from sb3_dpg.zoo.resume import (
+    ResumableCheckpointCallback,
+    checkpoints,
+    latest_checkpoint,
+    resolve_trained_agent,
+    resumed_seed,
+    saved_timesteps,
+)
+from tests.zoo.entries import tiny_entry
+
+WriteConfig = Callable[..., Path]
+MakeManager = Callable[..., ExperimentManager]
+SCHEDULED = {
+    "learning_rate": "lin_0.01_0.001",
+    "noise_type": "ornstein-uhlenbeck",
+    "noise_std": "lin_0.5_0.1",
+    "normalize": True,
+}
+TOTAL = 400
+
+
+class Killed(Exception):
+    """Stands for SIGKILL: nothing of ours catches it."""
+
+
+class Trace(BaseCallback):
+    """Write down the scheduled values at each step, and die when told to."""
+
+    def __init__(self, kill_at: int | None = None) -> None:
+        super().__init__()
+        self.kill_at = kill_at
+        self.values: dict[int, tuple[float, float]] = {}
+
+    def _on_step(self) -> bool:
+        model = self.model
+        noise: Any = model.action_noise
+        progress = model._current_progress_remaining
+        self.values[self.num_timesteps] = (model.lr_schedule(progress), float(noise.std[0]))
+        if self.num_timesteps == self.kill_at:
+            raise Killed
+        return True
+
+
+def train(manager: ExperimentManager, kill_at: int | None = None) -> tuple[Any, Trace]:
+    """Run an experiment as rl-zoo3's train does."""
+    result = manager.setup_experiment()
+    assert result is not None
+    trace = Trace(kill_at)
+    manager.callbacks.append(trace)
+    manager.learn(result[0])
+    manager.save_trained_model(result[0])
+    return result[0], trace
+
+
+def killed_run(make_manager: MakeManager, config: Path, algo: str, save_freq: int = 100, kill_at: int = 230) -> Path:
+    """The folder that a training killed at a step leaves."""
+    manager = make_manager(algo, config, save_freq=save_freq)
+    with pytest.raises(Killed):
+        train(manager, kill_at)
+    return Path(manager.save_path)
+
+
+def folder_of(manager: ExperimentManager) -> Path:
+    return Path(manager.save_path)
+
+
+@pytest.mark.parametrize("algo", ["bnddpg", "td3"])
+def test_a_killed_run_goes_on_as_if_it_had_not_been(write_config: WriteConfig, make_manager: MakeManager, algo: str) -> None:
+    config = write_config(tiny_entry(algo, n_timesteps=TOTAL, **SCHEDULED))
+    _, unbroken = train(make_manager(algo, config))
+    run = killed_run(make_manager, config, algo)
+    agent = latest_checkpoint(run.parents[1], algo, "Pendulum-v1")
+    assert saved_timesteps(agent) == 200
+    model, resumed = train(make_manager(algo, None, trained_agent=str(agent)))
+    # Steps are counted on, and both schedules have the values that they have in the unbroken run
+    assert sorted(resumed.values) == list(range(201, TOTAL + 1))
+    for step, values in resumed.values.items():
+        np.testing.assert_allclose(values, unbroken.values[step], rtol=1e-6, err_msg=f"step {step}")
+    assert model.num_timesteps == TOTAL
+    # Of the replay buffer nothing is lost but the steps after the checkpoint
+    assert model.replay_buffer.size() == TOTAL
+    assert model.get_vec_normalize_env().obs_rms.count == pytest.approx(TOTAL, abs=5)
+
+
+def test_the_path_of_the_noise_goes_on(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL, **SCHEDULED))
+    run = killed_run(make_manager, config, "bnddpg")
+    manager = make_manager("bnddpg", None, trained_agent=str(checkpoints(run)[-1] / "Pendulum-v1.zip"))
+    result = manager.setup_experiment()
+    assert result is not None
+    noise = result[0].action_noise
+    assert isinstance(noise, OrnsteinUhlenbeckNoise)
+    # Not the beginning of the schedule, nor of the path
+    assert noise.std[0] < OrnsteinUhlenbeckNoise([0.0], sigma=0.35).std[0]
+    fresh = make_manager("bnddpg", None, trained_agent=str(manager.trained_agent))
+    fresh.restart, fresh.carries_on = True, False
+    restarted = fresh.setup_experiment()
+    assert restarted is not None
+    np.testing.assert_allclose(restarted[0].action_noise.std, OrnsteinUhlenbeckNoise([0.0], sigma=0.5).std)
+
+
+def test_restarting_counts_from_the_beginning(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL, **SCHEDULED))
+    run = killed_run(make_manager, config, "bnddpg")
+    manager = make_manager("bnddpg", config, trained_agent=str(checkpoints(run)[-1] / "Pendulum-v1.zip"), n_timesteps=100)
+    manager.carries_on = False
+    _, trace = train(manager)
+    assert sorted(trace.values) == list(range(1, 101))
+    assert trace.values[1][0] == pytest.approx(0.01)
+
+
+def test_the_command_line_overrides_the_saved_agent(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL))
+    run = killed_run(make_manager, config, "bnddpg")
+    given = {"tau": 0.5, "noise_std": 0.7}
+    manager = make_manager("bnddpg", None, trained_agent=str(checkpoints(run)[-1] / "Pendulum-v1.zip"), hyperparams=given)
+    result = manager.setup_experiment()
+    assert result is not None
+    assert result[0].tau == 0.5
+    np.testing.assert_allclose(result[0].action_noise.std, [0.7])
+    assert result[0].batch_size == 8
+
+
+def test_evaluations_go_on(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL))
+    manager = make_manager("bnddpg", config, save_freq=100, eval_freq=50, n_eval_episodes=1)
+    with pytest.raises(Killed):
+        train(manager, 230)
+    agent = checkpoints(folder_of(manager))[-1] / "Pendulum-v1.zip"
+    resumed = make_manager("bnddpg", None, trained_agent=str(agent), eval_freq=50, n_eval_episodes=1)
+    train(resumed)
+    with np.load(folder_of(resumed) / "evaluations.npz") as log:
+        assert log["timesteps"].tolist() == list(range(50, TOTAL + 1, 50))
+        assert log["results"].shape == (8, 1)
+
+
+def test_one_complete_checkpoint_is_kept(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL, normalize=True))
+    run = killed_run(make_manager, config, "bnddpg", save_freq=50)
+    assert [path.name for path in checkpoints(run)] == ["checkpoint_200_steps"]
+    files = {str(path.relative_to(checkpoints(run)[0])) for path in checkpoints(run)[0].rglob("*") if path.is_file()}
+    assert files >= {"Pendulum-v1.zip", "replay_buffer.pkl", "hyperparams.yml", "Pendulum-v1/vecnormalize.pkl"}
+    # ... beside the agents that rl-zoo3 keeps
+    assert sorted(path.name for path in run.glob("rl_model_*")) == [f"rl_model_{n}_steps.zip" for n in (100, 150, 200, 50)]
+
+
+def test_death_while_saving_leaves_the_previous_checkpoint(
+    write_config: WriteConfig, make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(self: ResumableCheckpointCallback, partial: Path) -> None:
+        if self.num_timesteps == 200:
+            raise Killed
+
+    monkeypatch.setattr(ResumableCheckpointCallback, "_copy_run_files", die)
+    run = killed_run(make_manager, write_config(tiny_entry("bnddpg")), "bnddpg")
+    assert [path.name for path in checkpoints(run)] == ["checkpoint_100_steps"]
+    assert saved_timesteps(latest_checkpoint(run.parents[1], "bnddpg", "Pendulum-v1")) == 100
+
+
+def test_the_latest_run_with_a_checkpoint_is_found(tmp_path: Path) -> None:
+    for run, steps in ((2, 900), (10, 300), (9, 500)):
+        (tmp_path / f"bnddpg/Pendulum-v1_{run}/checkpoint_{steps}_steps").mkdir(parents=True)
+    (tmp_path / "bnddpg/Pendulum-v1_10/checkpoint_1000_steps").mkdir()
+    (tmp_path / "bnddpg/Pendulum-v1_11").mkdir()
+    (tmp_path / "bnddpg/Pendulum-v1_12/.checkpoint_50_steps.partial").mkdir(parents=True)
+    found = latest_checkpoint(tmp_path, "bnddpg", "Pendulum-v1")
+    assert found == tmp_path / "bnddpg/Pendulum-v1_10/checkpoint_1000_steps/Pendulum-v1.zip"
+    with pytest.raises(ConfigurationError, match="no checkpoint of bnddpg on Hopper-v5"):
+        latest_checkpoint(tmp_path, "bnddpg", "Hopper-v5")
+
+
+def test_rl_zoo3s_name_of_a_checkpoint_means_the_complete_one(tmp_path: Path) -> None:
+    complete = tmp_path / "Pendulum-v1_1/checkpoint_50_steps/Pendulum-v1.zip"
+    complete.parent.mkdir(parents=True)
+    complete.touch()
+    assert resolve_trained_agent(str(tmp_path / "Pendulum-v1_1/rl_model_50_steps.zip")) == str(complete)
+    for other in ("rl_model_60_steps.zip", "Pendulum-v1.zip"):
+        path = str(tmp_path / "Pendulum-v1_1" / other)
+        assert resolve_trained_agent(path) == path
+
+
+def test_a_finished_training_says_so(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config(tiny_entry("bnddpg", n_timesteps=100))
+    manager = make_manager("bnddpg", config, save_freq=100)
+    train(manager)
+    agent = folder_of(manager) / "checkpoint_100_steps" / "Pendulum-v1.zip"
+    with pytest.raises(ConfigurationError, match="trained for 100 steps already"):
+        make_manager("bnddpg", None, trained_agent=str(agent)).setup_experiment()
+
+
+def test_a_missing_replay_buffer_is_told(
+    write_config: WriteConfig, make_manager: MakeManager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = killed_run(make_manager, write_config(tiny_entry("bnddpg")), "bnddpg")
+    agent = checkpoints(run)[-1] / "Pendulum-v1.zip"
+    (agent.parent / "replay_buffer.pkl").unlink()
+    capsys.readouterr()
+    make_manager("bnddpg", None, trained_agent=str(agent)).setup_experiment()
+    assert "continues with an empty one" in capsys.readouterr().out
+
+
+def test_the_last_transition_before_the_break_is_cut(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    run = killed_run(make_manager, write_config(tiny_entry("bnddpg", n_steps=3)), "bnddpg", kill_at=150)
+    manager = make_manager("bnddpg", None, trained_agent=str(checkpoints(run)[-1] / "Pendulum-v1.zip"))
+    result = manager.setup_experiment()
+    assert result is not None
+    buffer = result[0].replay_buffer
+    assert isinstance(buffer, ReplayBuffer)
+    # An n-step return must not run on into the episode after the break, but bootstrap: a time-out, not an end
+    assert buffer.dones[99, 0] == 1
+    assert buffer.timeouts[99, 0] == 1
+    assert buffer.dones[:99].sum() == 0
+
+
+def test_the_seed_of_a_resumed_run_is_its_own() -> None:
+    assert resumed_seed(1, 200) != 1
+    assert resumed_seed(1, 200) == resumed_seed(1, 200)
+    assert len({resumed_seed(1, 200), resumed_seed(1, 300), resumed_seed(2, 200)}) == 3
+
+
+def test_no_agent_in_a_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "agent.zip"
+    path.write_text("no archive")
+    with pytest.raises(ConfigurationError, match="not a saved agent"):
+        saved_timesteps(path)
+    shutil.make_archive(str(tmp_path / "other"), "zip", tmp_path)
+    with pytest.raises(ConfigurationError, match="not a saved agent"):
+        saved_timesteps(tmp_path / "other.zip")

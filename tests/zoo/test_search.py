@@ -1,0 +1,158 @@
+"""Search spaces: what is sampled can be trained, and comes back exactly."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+from rl_zoo3.utils import ALGOS
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.manager import ExperimentManager
+from tests.zoo.entries import tiny_entry
+
+WriteConfig = Callable[..., Path]
+MakeManager = Callable[..., ExperimentManager]
+ADDITIONAL = {"using_her_replay_buffer": False, "her_kwargs": {}}
+
+
+def random_trials(algo: str, n_trials: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Pairs of what the sampler returned and what Optuna stored."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trials = []
+    for _ in range(n_trials):
+        trial = study.ask()
+        trials.append((HYPERPARAMS_SAMPLER[algo](trial, 1, 1, dict(ADDITIONAL)), dict(trial.params)))
+    return trials
+
+
+@pytest.mark.parametrize("algo", ["bnddpg", "copdacq"])
+def test_every_sample_makes_an_agent_and_comes_back_from_the_study(algo: str) -> None:
+    noise_types = set()
+    for sampled, stored in random_trials(algo, 25):
+        stored_before = dict(stored)
+        assert HYPERPARAMS_CONVERTER[algo](stored) == sampled
+        assert stored == stored_before
+        model = ALGOS[algo](policy="MlpPolicy" if algo == "bnddpg" else "LinearPolicy", env="Pendulum-v1", **sampled)
+        noise_types.add(type(model.action_noise))
+        assert model.gamma == sampled["gamma"]
+    assert noise_types == {type(None), GaussianNoise, OrnsteinUhlenbeckNoise}
+
+
+def test_what_bnddpg_searches() -> None:
+    keys = {key for sampled, _ in random_trials("bnddpg", 1) for key in sampled}
+    assert keys >= {"learning_rate", "actor_learning_rate", "batch_norm_mode", "action_noise", "policy_kwargs", "tau", "gamma"}
+    (sampled, _), *_ = random_trials("bnddpg", 1)
+    assert set(sampled["policy_kwargs"]) >= {"batch_norm_momentum", "renorm", "net_arch", "n_critics"}
+
+
+def test_what_copdacq_searches() -> None:
+    ((sampled, _),) = random_trials("copdacq", 1)
+    assert set(sampled) >= {"actor_learning_rate", "advantage_learning_rate", "value_learning_rate", "gradient_q"}
+    assert set(sampled["policy_kwargs"]["features_extractor_kwargs"]) == {"n_tilings", "n_bins"}
+
+
+def test_a_noise_schedule_ends_at_a_tenth() -> None:
+    sampled = next(
+        sampled for sampled, stored in random_trials("bnddpg", 30)
+        if stored["noise_type"] == "normal" and stored["noise_schedule"] == "exp"
+    )  # fmt: skip
+    noise = ALGOS["bnddpg"]("MlpPolicy", "Pendulum-v1", **sampled).action_noise
+    start = noise.std[0]
+    noise.update(0.0)
+    np.testing.assert_allclose(noise.std[0], start / 10)
+
+
+@pytest.fixture
+def record_constructor(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[dict[str, Any]]]:
+    """Replace an algorithm in rl-zoo3's table by one that writes down its arguments and then works."""
+
+    def replace(algo: str) -> list[dict[str, Any]]:
+        calls: list[dict[str, Any]] = []
+        algorithm: type[BaseAlgorithm] = ALGOS[algo]
+
+        class Recording(algorithm):  # type: ignore[misc, valid-type]
+            @functools.wraps(algorithm.__init__)
+            def __init__(self, policy: Any, env: Any, **kwargs: Any) -> None:
+                calls.append({"policy": policy, **kwargs})
+                super().__init__(policy, env, **kwargs)
+
+        monkeypatch.setitem(ALGOS, algo, Recording)
+        return calls
+
+    return replace
+
+
+def plain(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a constructor without what differs between a trial and a training; schedules by their values."""
+    result = {key: value for key, value in arguments.items() if key not in {"seed", "verbose", "tensorboard_log", "device"}}
+    return {key: value(0.5) if callable(value) and key.endswith("rate") else value for key, value in result.items()}
+
+
+@pytest.mark.filterwarnings("ignore:.*is trained without action_noise")
+@pytest.mark.parametrize("algo", ["bnddpg", "copdacq"])
+def test_reloading_a_trial_trains_with_exactly_its_parameters(
+    write_config: WriteConfig,
+    make_manager: MakeManager,
+    tmp_path: Path,
+    record_constructor: Callable[[str], list[dict[str, Any]]],
+    algo: str,
+) -> None:
+    config, storage = write_config(tiny_entry(algo, n_timesteps=60)), str(tmp_path / "study.log")
+    study_arguments = {"storage": storage, "study_name": "s"}
+    calls = record_constructor(algo)
+    search = make_manager(
+        algo, config, **study_arguments, optimize_hyperparameters=True, n_trials=3, n_evaluations=1, sampler="random",
+        pruner="none", no_optim_plots=True, n_eval_episodes=1,
+    )  # fmt: skip
+    assert search.setup_experiment() is None
+    # One trial without noise, beside a file that has some; trial 0, which rl-zoo3 takes for none given
+    study = optuna.create_study(storage=search_storage(storage), study_name="s", direction="maximize")
+    study.enqueue_trial({"noise_type": None})
+    study.enqueue_trial({"noise_type": "normal", "noise_schedule": "lin"})
+    search.hyperparameters_optimization()
+    searched = [plain(call) for call in calls]
+    assert len(searched) == 3
+    assert searched[0]["action_noise"] is None
+    for trial_id in range(3):
+        calls.clear()
+        assert make_manager(algo, config, **study_arguments, trial_id=trial_id).setup_experiment() is not None
+        assert [plain(call) for call in calls] == [searched[trial_id]]
+
+
+def search_storage(path: str) -> optuna.storages.JournalStorage:
+    """A journal as Optuna itself opens it."""
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+
+
+def test_a_trial_that_is_not_there(write_config: WriteConfig, make_manager: MakeManager, tmp_path: Path) -> None:
+    storage = str(tmp_path / "study.log")
+    optuna.create_study(storage=search_storage(storage), study_name="s")
+    for study_name, trial_id in (("s", 7), ("other", 0)):
+        manager = make_manager(
+            "bnddpg", write_config(tiny_entry("bnddpg")), storage=storage, study_name=study_name, trial_id=trial_id
+        )
+        with pytest.raises(ConfigurationError, match=f"no trial {trial_id} in a study '{study_name}'"):
+            manager.setup_experiment()
+
+
+def test_a_trial_of_a_builtin_algorithm_without_noise_can_be_reloaded(
+    write_config: WriteConfig, make_manager: MakeManager, tmp_path: Path
+) -> None:
+    storage = str(tmp_path / "study.log")
+    study = optuna.create_study(storage=search_storage(storage), study_name="s")
+    study.enqueue_trial({"noise_type": None})
+    trial = study.ask()
+    HYPERPARAMS_SAMPLER["td3"](trial, 1, 1, dict(ADDITIONAL))
+    study.tell(trial, 0.0)
+    manager = make_manager("td3", write_config(tiny_entry("td3")), storage=storage, study_name="s", trial_id=0)
+    result = manager.setup_experiment()
+    assert result is not None
+    assert result[0].action_noise is None

@@ -1,0 +1,137 @@
+"""Studies that several processes share: no trial is lost with one of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from sb3_dpg.zoo import studies
+from sb3_dpg.zoo.studies import GRACE_INTERVALS, HeartbeatJournalStorage, SharedStudy, last_sign_of_life, shared_storage
+from tests.zoo.entries import tiny_entry
+
+# Trials are asked for by hand here, to be abandoned
+pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed to be used")
+
+STORAGES = ["journal.log", "sqlite:///database.db"]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def new_study(storage: str, heartbeat: int = 1) -> SharedStudy:
+    """A study in a storage, created or joined."""
+    plain = optuna.create_study(
+        storage=shared_storage(storage, heartbeat), study_name="s", direction="maximize", load_if_exists=True
+    )
+    return SharedStudy("s", plain._storage, sampler=optuna.samplers.RandomSampler(seed=0))
+
+
+def abandoned_trial(study: SharedStudy) -> int:
+    """A trial of a process that died at work."""
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1)
+    study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+    return trial.number
+
+
+def objective(trial: optuna.Trial) -> float:
+    return trial.suggest_float("x", 0, 1)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_trial_whose_process_died_is_run_again(storage: str) -> None:
+    study = new_study(storage)
+    lost = abandoned_trial(study)
+    study.optimize(objective, n_trials=2)
+    states = [trial.state for trial in study.trials]
+    assert states.count(TrialState.COMPLETE) == 3
+    assert states.count(TrialState.FAIL) == 1
+    # ... with the same parameters
+    assert [trial.params["x"] for trial in study.trials].count(study.trials[lost].params["x"]) == 2
+
+
+def test_a_living_trial_is_waited_for_and_not_run_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = new_study("journal.log", heartbeat=1000)
+    running = abandoned_trial(study)
+    waits = []
+
+    def finish(seconds: float) -> None:
+        waits.append(seconds)
+        study.tell(running, 1.0)
+
+    monkeypatch.setattr(studies.time, "sleep", finish)
+    study.optimize(objective, n_trials=1)
+    assert len(waits) == 1
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+
+
+def test_the_heartbeat_of_a_journal() -> None:
+    storage = HeartbeatJournalStorage("journal.log", heartbeat_interval=10)
+    study = optuna.create_study(storage=storage)
+    trial = study.ask()
+    assert storage._get_stale_trial_ids(study._study_id) == []
+    storage.set_trial_system_attr(trial._trial_id, "heartbeat", time.time() + 5)
+    assert last_sign_of_life(study.trials[0]) > time.time()
+    late = HeartbeatJournalStorage("journal.log", heartbeat_interval=10)
+    late._heartbeat_interval = -10
+    assert late._get_stale_trial_ids(study._study_id) == [trial._trial_id]
+    assert GRACE_INTERVALS > 1
+
+
+def search_command(config: Path, storage: str, n_trials: int) -> list[str]:
+    options = ["--algo", "bnddpg", "--env", "Pendulum-v1", "-conf", str(config), "--optimize", "--storage", storage]
+    more = ["--study-name", "s", "--max-total-trials", str(n_trials), "--n-evaluations", "2", "--eval-episodes", "1"]
+    last = ["--no-optim-plots", "--heartbeat", "1", "--num-threads", "1", "--sampler", "random", "--pruner", "none"]
+    return [*options, *more, *last]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", STORAGES)
+def test_six_trials_of_two_processes_one_killed(
+    installed: Path, tmp_path: Path, storage: str, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(yaml.safe_dump({"Pendulum-v1": tiny_entry("bnddpg", n_timesteps=400)}))
+    command = [sys.executable, "-m", "sb3_dpg", "train", *search_command(config, storage, 6)]
+    environment = {**os.environ, "PYTHONPATH": str(installed / "site"), "OMP_NUM_THREADS": "1"}
+    victim = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_a_running_trial(storage)
+    survivor = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for_a_running_trial(storage, finished=1)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    output = survivor.communicate()[0].decode()
+    assert survivor.returncode == 0, output
+    trials = new_study(storage).trials
+    states = [trial.state for trial in trials]
+    assert states.count(TrialState.COMPLETE) == 6
+    assert TrialState.RUNNING not in states
+    assert TrialState.WAITING not in states
+    # What was given up with the process has been done again
+    finished = [trial.params for trial in trials if trial.state == TrialState.COMPLETE]
+    assert all(trial.params in finished for trial in trials if trial.state == TrialState.FAIL)
+
+
+def wait_for_a_running_trial(storage: str, finished: int = 0, seconds: float = 120) -> None:
+    """Until the study has a running trial, and some that are complete."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            states = [trial.state for trial in optuna.load_study(study_name="s", storage=shared_storage(storage)).trials]
+        except Exception:
+            states = []
+        if TrialState.RUNNING in states and states.count(TrialState.COMPLETE) >= finished:
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"no running trial in {storage}")
