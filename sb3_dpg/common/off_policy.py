@@ -140,13 +140,9 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             self._warned_without_noise = True
             self._warn_without_noise()
         self._fit_action_noise(self.env.num_envs)
-        noise = self.action_noise
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        if isinstance(noise, ScheduledNoise):
-            # It draws for all environments at once: undo SB3's wrapping, which would copy it once per environment
-            self.action_noise = noise
         # SB3 leaves the progress of the last training in place until the first step is done
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         return total_timesteps, callback
@@ -158,6 +154,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         :param n_envs: Number of environments
         """
         if isinstance(self.action_noise, ScheduledNoise):
+            # From then on SB3 takes it for vectorised and does not wrap copies of it
             self.action_noise.resize(n_envs)
         elif isinstance(self.action_noise, VectorizedActionNoise) and self.action_noise.n_envs != n_envs:
             base_noise = self.action_noise.base_noise

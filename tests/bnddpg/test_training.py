@@ -19,6 +19,7 @@ from sb3_dpg import BNDDPG
 from sb3_dpg.bnddpg import BNDDPGPolicy
 from sb3_dpg.bnddpg.bnddpg import BATCH_NORM_MODES
 from sb3_dpg.bnddpg.policies import Actor
+from sb3_dpg.common.noise import ScheduledNoise
 
 NOISE = dict(type="normal", sigma=0.1)
 SMALL = dict(
@@ -71,6 +72,8 @@ def test_several_environments(vec_env_cls):
     env = make_vec_env("Pendulum-v1", 3, seed=0, vec_env_cls=vec_env_cls)
     model = train("MlpPolicy", env, 90, gradient_steps=-1)
     assert model.replay_buffer.n_envs == 3
+    assert model.action_noise().shape == (3, 1)
+    assert isinstance(model.action_noise, ScheduledNoise)
     env.close()
 
 
