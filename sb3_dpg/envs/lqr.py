@@ -61,7 +61,8 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
         m = self.B.shape[1]
         self.Q = symmetric("Q", np.eye(n) if Q is None else Q, n, definite=False)
         self.R = symmetric("R", 0.1 * np.eye(m) if R is None else R, m, definite=True)
-        self.noise_std, self.initial_range, self.max_state = noise_std, initial_range, max_state
+        self.noise_std, self.initial_range = noise_std, initial_range
+        self.max_state, self.max_action = max_state, max_action
         self.observation_space = spaces.Box(-max_state, max_state, (n,), np.float32)
         self.action_space = spaces.Box(-max_action, max_action, (m,), np.float32)
         self.state = np.zeros(n)
