@@ -35,7 +35,7 @@ def train(run: Run, folder: Path, algo: str, *options: str, n_timesteps: int = 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in COMMANDS])
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_has_help(run: Run, name: str) -> None:
     assert f"sb3-dpg {name}" in run(name, "--help").stdout or "plot" in name
 
