@@ -72,9 +72,7 @@ def check_comparable(configurations: Iterable[Configuration]) -> None:
             raise ConfigurationError(f"{where}: {other.evaluation} and {configuration.evaluation}")
         same_name = named.setdefault((configuration.environment, configuration.algorithm), configuration)
         if same_name is not configuration:
-            raise ConfigurationError(
-                f"{configuration.environment}: two configurations have the name {configuration.algorithm!r}"
-            )
+            raise ConfigurationError(f"{configuration.environment}: the name {configuration.algorithm!r} means two things")
 
 
 def _check_complete(run: pd.DataFrame, configuration: Configuration, seed: int) -> None:

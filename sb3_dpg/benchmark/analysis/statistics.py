@@ -5,11 +5,10 @@ from contextlib import contextmanager
 
 import numpy as np
 from rliable import library, metrics
+from scipy import stats
 
-#: Resampled data sets
-REPETITIONS = 10_000
-#: The same for figures and for tables of single environments; rliable's own default for performance profiles
-FEWER_REPETITIONS = 2_000
+#: Resampled data sets, as many as rliable takes for performance profiles
+REPETITIONS = 2_000
 BOOTSTRAP_SEED = 0
 
 #: Between the names of a pair
@@ -36,14 +35,13 @@ def bootstrap_seed(seed: int = BOOTSTRAP_SEED) -> Iterator[None]:
 
 
 def interval_estimates(
-    scores: Mapping[str, np.ndarray], aggregate: Callable[[np.ndarray], np.ndarray], repetitions: int
+    scores: Mapping[str, np.ndarray | tuple[np.ndarray, np.ndarray]], aggregate: Callable[..., np.ndarray]
 ) -> tuple[Estimates, Estimates]:
     """
     Point estimates with 95 % stratified bootstrap intervals.
 
-    :param scores: Scores of each algorithm, (n_seeds, n_environments, ...)
+    :param scores: Scores of each algorithm, (n_seeds, n_environments, ...), or of two, which are resampled independently
     :param aggregate: From scores to one or more figures, (n,)
-    :param repetitions: Resampled data sets
     :return: For each algorithm the figures, (n,), and their intervals, (2, n)
     """
     points: Estimates = {}
@@ -51,7 +49,7 @@ def interval_estimates(
     for algorithm, values in scores.items():
         # Each from the same seed: the figures of one do not depend on which others there are
         with bootstrap_seed():
-            point, interval = library.get_interval_estimates({algorithm: values}, aggregate, reps=repetitions)
+            point, interval = library.get_interval_estimates({algorithm: values}, aggregate, reps=REPETITIONS)
         points |= point
         intervals |= interval
     return points, intervals
@@ -85,7 +83,8 @@ def iqm_curve(scores: np.ndarray) -> np.ndarray:
     :param scores: Scores at several points of the training, (n_seeds, n_environments, n_points)
     :return: Interquartile mean at each point, (n_points,)
     """
-    return np.array([metrics.aggregate_iqm(scores[..., point]) for point in range(scores.shape[-1])])
+    # metrics.aggregate_iqm of each point, in one call
+    return np.asarray(stats.trim_mean(scores.reshape(-1, scores.shape[-1]), proportiontocut=0.25, axis=0))
 
 
 def performance_profiles(scores: Mapping[str, np.ndarray], thresholds: np.ndarray) -> tuple[Estimates, Estimates]:
@@ -98,7 +97,7 @@ def performance_profiles(scores: Mapping[str, np.ndarray], thresholds: np.ndarra
     def profile(values: np.ndarray) -> np.ndarray:
         return np.asarray(library.score_distributions(values, thresholds))
 
-    return interval_estimates(scores, profile, FEWER_REPETITIONS)
+    return interval_estimates(scores, profile)
 
 
 def probabilities_of_improvement(scores: Mapping[str, np.ndarray], first: str) -> tuple[Estimates, Estimates]:
@@ -108,14 +107,5 @@ def probabilities_of_improvement(scores: Mapping[str, np.ndarray], first: str) -
     :return: For each other algorithm, as "first > other", the probability that a run of the first has a higher score than one
         of the other on a random environment, (1,), and its interval, (2, 1)
     """
-    points: Estimates = {}
-    intervals: Estimates = {}
-    for other in scores:
-        if other == first:
-            continue
-        pair = {f"{first}{PAIR_SEPARATOR}{other}": (scores[first], scores[other])}
-        with bootstrap_seed():
-            point, interval = library.get_interval_estimates(pair, metrics.probability_of_improvement, reps=FEWER_REPETITIONS)
-        points |= point
-        intervals |= interval
-    return points, intervals
+    pairs = {f"{first}{PAIR_SEPARATOR}{other}": (scores[first], scores[other]) for other in scores if other != first}
+    return interval_estimates(pairs, metrics.probability_of_improvement)

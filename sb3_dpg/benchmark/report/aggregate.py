@@ -1,73 +1,68 @@
-"""The tables over all environments of a suite."""
+"""What is said about all environments of a suite together."""
 
-from sb3_dpg.benchmark.analysis.statistics import (
-    AGGREGATES,
-    REPETITIONS,
-    Estimates,
-    aggregates,
-    interval_estimates,
-    iqm,
-    probabilities_of_improvement,
-)
-from sb3_dpg.benchmark.analysis.suite import Suite
-from sb3_dpg.benchmark.report.markdown import table, with_interval
+from sb3_dpg.benchmark.analysis.comparison import Comparison
+from sb3_dpg.benchmark.analysis.statistics import AGGREGATES, REPETITIONS
+from sb3_dpg.benchmark.report.markdown import items, table, with_interval
 
 
-def headline(algorithms: list[str], points: Estimates, intervals: Estimates) -> list[str]:
+def aggregate_section(comparison: Comparison) -> str:
     """
-    :param algorithms: Names; the first is compared with the others
-    :param points: Aggregates of each
-    :param intervals: Their intervals
-    :return: A sentence for each comparison
+    :param comparison: The algorithms against each other
+    :return: The section of the report
     """
-    first, *others = algorithms
+    suite = comparison.suite
+    parts = [
+        "## All environments together\n",
+        f"Normalised scores of the last evaluation, {len(suite.seeds)} seeds x {len(suite.environments)} environments "
+        f"({', '.join(suite.environments)}), with 95 % stratified bootstrap intervals ({REPETITIONS:,} resamples).\n",
+        items(headline(comparison)),
+        aggregate_table(comparison),
+    ]
+    if len(suite.algorithms) > 1:
+        parts.append(improvement_table(comparison))
+    return "\n".join(parts)
+
+
+def headline(comparison: Comparison) -> list[str]:
+    """
+    :param comparison: The algorithms against each other
+    :return: A sentence about the first and each other
+    """
+    points, intervals = comparison.final
+    first, *others = comparison.suite.algorithms
+    estimates = {name: with_interval(points[name][0], intervals[name][:, 0], 2) for name in (first, *others)}
+    low, high = intervals[first][:, 0]
     sentences = []
     for other in others:
-        (low, high), (other_low, other_high) = intervals[first][:, 0], intervals[other][:, 0]
+        other_low, other_high = intervals[other][:, 0]
         relation = "above" if points[first][0] > points[other][0] else "not above"
         apart = "do not overlap" if low > other_high or other_low > high else "overlap"
         sentences.append(
-            f"{first}: interquartile mean {with_interval(points[first][0], intervals[first][:, 0], 2)}, {relation} "
-            f"that of {other}, {with_interval(points[other][0], intervals[other][:, 0], 2)}; the intervals {apart}."
+            f"{first}: interquartile mean {estimates[first]}, {relation} that of {other}, {estimates[other]}; "
+            f"the intervals {apart}."
         )
     return sentences
 
 
-def aggregate_table(suite: Suite, points: Estimates, intervals: Estimates) -> str:
+def aggregate_table(comparison: Comparison) -> str:
     """
-    :param suite: What is aggregated
-    :param points: Aggregates of the last evaluations
-    :param intervals: Their intervals
-    :return: A table
+    :param comparison: The algorithms against each other
+    :return: A table of all aggregates
     """
-    areas, area_intervals = interval_estimates(suite.average, iqm, REPETITIONS)
-    rows = [
-        [
-            algorithm,
-            *(
-                with_interval(points[algorithm][column], intervals[algorithm][:, column], 2)
-                for column in range(len(AGGREGATES))
-            ),
-            with_interval(areas[algorithm][0], area_intervals[algorithm][:, 0], 2),
-        ]
-        for algorithm in suite.algorithms
-    ]
+    points, intervals = comparison.final
+    averages, average_intervals = comparison.average
+    rows = []
+    for name in comparison.suite.algorithms:
+        final = [with_interval(point, interval, 2) for point, interval in zip(points[name], intervals[name].T, strict=True)]
+        rows.append([name, *final, with_interval(averages[name][0], average_intervals[name][:, 0], 2)])
     return table(["algorithm", *AGGREGATES, "IQM of the mean over training"], rows)
 
 
-def improvement_table(suite: Suite) -> str:
+def improvement_table(comparison: Comparison) -> str:
     """
-    :param suite: What is compared
+    :param comparison: The algorithms against each other
     :return: A table of the first algorithm against each other
     """
-    points, intervals = probabilities_of_improvement(suite.final, suite.algorithms[0])
+    points, intervals = comparison.improvement
     rows = [[pair, with_interval(points[pair].item(), intervals[pair][:, 0], 2)] for pair in points]
     return table(["a run of the first is better than one of the other", "probability [95 % CI]"], rows)
-
-
-def final_aggregates(suite: Suite) -> tuple[Estimates, Estimates]:
-    """
-    :param suite: What is aggregated
-    :return: The aggregates of the last evaluations, and their intervals
-    """
-    return interval_estimates(suite.final, aggregates, REPETITIONS)

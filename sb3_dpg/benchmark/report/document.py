@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from sb3_dpg.benchmark.analysis.comparison import compare
 from sb3_dpg.benchmark.analysis.references import load_references
 from sb3_dpg.benchmark.analysis.selection import Selection, select
 from sb3_dpg.benchmark.analysis.suite import Suite, make_suite
 from sb3_dpg.benchmark.files import write_atomically
-from sb3_dpg.benchmark.report.aggregate import aggregate_table, final_aggregates, headline, improvement_table
+from sb3_dpg.benchmark.report.aggregate import aggregate_section
 from sb3_dpg.benchmark.report.environments import environment_section, explanation
 from sb3_dpg.benchmark.report.figures import draw_all
 from sb3_dpg.benchmark.report.markdown import items
@@ -37,13 +38,17 @@ def write_report(folders: Sequence[Path], output: Path | None = None) -> Path:
         raise ConfigurationError(f"{folder}: no run of the plan {plan.name!r} is complete")
     references = {name: scale for name, scale in load_references().items() if name in selection.runs}
     suite = make_suite(selection, references)
+    comparison = compare(suite)
+    captions = draw_all(selection, comparison, folder / "figures")
     output = output or folder / "benchmark.md"
+    links = Path(os.path.relpath(folder / "figures", output.parent)).as_posix()
     parts = [
         f"# {plan.name}\n",
         "<!-- Written by `sb3-dpg benchmark report`; do not edit. -->\n",
         f"{plan.description}\n",
         _marks(selection, suite, study.failures),
-        *_overall(selection, suite, folder / "figures", output.parent),
+        aggregate_section(comparison) if comparison is not None else "",
+        *(f"![{caption}]({links}/{name})\n" for name, caption in captions.items()),
         "## Environments\n",
         explanation(references),
         *(environment_section(selection, entry, references.get(entry.id)) for entry in plan.environments),
@@ -66,28 +71,3 @@ def _marks(selection: Selection, suite: Suite, failures: pd.DataFrame) -> str:
     ]
     marks = [*selection.marks, *suite.marks, *failed]
     return f"**Mind when comparing:**\n\n{items(marks)}" if marks else ""
-
-
-def _overall(selection: Selection, suite: Suite, figures: Path, base: Path) -> list[str]:
-    """
-    :param selection: Complete runs
-    :param suite: What can be aggregated
-    :param figures: Folder for the figures
-    :param base: Folder that links in the report are relative to
-    :return: What is said about all environments together, and the figures
-    """
-    final = final_aggregates(suite) if suite.algorithms else None
-    captions = draw_all(selection, suite, final, figures)
-    parts = []
-    if final is not None:
-        shape = f"{len(suite.seeds)} seeds x {len(suite.environments)} environments ({', '.join(suite.environments)})"
-        parts = [
-            "## All environments together\n",
-            f"Normalised scores of the last evaluation, {shape}, with 95 % stratified bootstrap intervals.\n",
-            items(headline(suite.algorithms, *final)),
-            aggregate_table(suite, *final),
-        ]
-        if len(suite.algorithms) > 1:
-            parts.append(improvement_table(suite))
-    relative = Path(os.path.relpath(figures, base)).as_posix()
-    return [*parts, *(f"![{caption}]({relative}/{name})\n" for name, caption in captions.items())]

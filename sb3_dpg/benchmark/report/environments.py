@@ -7,7 +7,7 @@ import numpy as np
 from sb3_dpg.benchmark.analysis.references import Reference
 from sb3_dpg.benchmark.analysis.selection import Selection
 from sb3_dpg.benchmark.analysis.stability import stability
-from sb3_dpg.benchmark.analysis.statistics import FEWER_REPETITIONS, interval_estimates, iqm
+from sb3_dpg.benchmark.analysis.statistics import interval_estimates, iqm
 from sb3_dpg.benchmark.analysis.thresholds import time_to_threshold
 from sb3_dpg.benchmark.plan import Environment
 from sb3_dpg.benchmark.report.markdown import number, return_digits, table, with_interval
@@ -47,7 +47,7 @@ def _returns_table(selection: Selection, environment: str, reference: Reference 
         returns = selection.mean_returns(environment, algorithm).to_numpy()
         last, best = returns[:, -1], returns.max(axis=1)
         digits = return_digits(returns)
-        points, intervals = interval_estimates({algorithm: last[:, None]}, iqm, FEWER_REPETITIONS)
+        points, intervals = interval_estimates({algorithm: last[:, None]}, iqm)
         rows.append(
             [
                 algorithm,

@@ -13,16 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rliable import plot_utils
 
+from sb3_dpg.benchmark.analysis.comparison import Comparison
 from sb3_dpg.benchmark.analysis.selection import Selection
 from sb3_dpg.benchmark.analysis.statistics import (
     AGGREGATES,
-    FEWER_REPETITIONS,
     PAIR_SEPARATOR,
-    Estimates,
     interval_estimates,
     iqm_curve,
     performance_profiles,
-    probabilities_of_improvement,
 )
 from sb3_dpg.benchmark.analysis.suite import Suite
 
@@ -96,7 +94,7 @@ def learning_curves(selection: Selection, style: Style) -> Figure:
     for axes, environment in zip(grid.flat, environments, strict=False):
         for algorithm in selection.runs[environment]:
             returns = selection.mean_returns(environment, algorithm)
-            points, intervals = interval_estimates({algorithm: returns.to_numpy()[:, None, :]}, iqm_curve, FEWER_REPETITIONS)
+            points, intervals = interval_estimates({algorithm: returns.to_numpy()[:, None, :]}, iqm_curve)
             style.curve(axes, algorithm, returns.columns.to_numpy(), points[algorithm], intervals[algorithm])
         axes.set_title(environment)
         axes.set_xlabel("steps")
@@ -114,7 +112,7 @@ def sample_efficiency(suite: Suite, style: Style) -> Figure:
     :param style: Style of each algorithm
     :return: Interquartile mean of the normalised score against the share of the training steps
     """
-    points, intervals = interval_estimates(suite.curves, iqm_curve, FEWER_REPETITIONS)
+    points, intervals = interval_estimates(suite.curves, iqm_curve)
     figure, axes = plt.subplots(figsize=(7, 4.5))
     for algorithm in suite.algorithms:
         n_points = len(points[algorithm])
@@ -127,22 +125,22 @@ def sample_efficiency(suite: Suite, style: Style) -> Figure:
     return figure
 
 
-def aggregate_figure(suite: Suite, points: Estimates, intervals: Estimates, style: Style) -> Figure:
+def aggregate_figure(comparison: Comparison, style: Style) -> Figure:
     """
-    :param suite: What is aggregated
-    :param points: Aggregates of each algorithm
-    :param intervals: Their intervals
+    :param comparison: The algorithms against each other
     :param style: Style of each algorithm
     :return: The aggregates with their intervals
     """
+    points, intervals = comparison.final
+    algorithms = comparison.suite.algorithms
     figure, _ = plot_utils.plot_interval_estimates(
         points,
         intervals,
         metric_names=AGGREGATES,
-        algorithms=suite.algorithms[::-1],
+        algorithms=algorithms[::-1],
         colors=style.colors,
         xlabel="normalised score",
-        xlabel_y_coordinate=-1.6 / len(suite.algorithms),
+        xlabel_y_coordinate=-1.6 / len(algorithms),
     )
     assert isinstance(figure, Figure)
     return figure
@@ -175,12 +173,12 @@ def profile_figure(suite: Suite, style: Style) -> Figure:
     return figure
 
 
-def improvement_figure(suite: Suite) -> Figure:
+def improvement_figure(comparison: Comparison) -> Figure:
     """
-    :param suite: What is compared
+    :param comparison: The algorithms against each other
     :return: Probabilities that a run of the first algorithm is better than one of each other
     """
-    points, intervals = probabilities_of_improvement(suite.final, suite.algorithms[0])
+    points, intervals = comparison.improvement
     figure, axes = plt.subplots(figsize=(5, 0.6 + 0.5 * len(points)))
     plot_utils.plot_probability_of_improvement(
         points, intervals, pair_separator=PAIR_SEPARATOR, ax=axes, color_palette="colorblind"
@@ -189,25 +187,25 @@ def improvement_figure(suite: Suite) -> Figure:
     return figure
 
 
-def draw_all(selection: Selection, suite: Suite, final: tuple[Estimates, Estimates] | None, folder: Path) -> Mapping[str, str]:
+def draw_all(selection: Selection, comparison: Comparison | None, folder: Path) -> Mapping[str, str]:
     """
     :param selection: Complete runs
-    :param suite: What can be aggregated
-    :param final: Aggregates of the last evaluations, None if there are none
+    :param comparison: The algorithms against each other, None if there is nothing to compare
     :param folder: Where to write the figures
     :return: Their file names, and what they show
     """
     folder.mkdir(parents=True, exist_ok=True)
     style = Style(list(dict.fromkeys(configuration.algorithm for configuration in selection.plan.configurations)))
     figures: dict[str, tuple[Any, ...]] = {"learning_curves.png": ("Learning curves", learning_curves, selection, style)}
-    if final is not None:
+    if comparison is not None:
+        suite = comparison.suite
         figures |= {
-            "aggregates.png": ("Aggregates of the last evaluations", aggregate_figure, suite, *final, style),
+            "aggregates.png": ("Aggregates of the last evaluations", aggregate_figure, comparison, style),
             "sample_efficiency.png": ("Sample efficiency", sample_efficiency, suite, style),
             "performance_profile.png": ("Performance profile", profile_figure, suite, style),
         }
         if len(suite.algorithms) > 1:
-            figures["probability_of_improvement.png"] = ("Probability of improvement", improvement_figure, suite)
+            figures["probability_of_improvement.png"] = ("Probability of improvement", improvement_figure, comparison)
     for name, (_, draw, *arguments) in figures.items():
         with drawing():
             save(draw(*arguments), folder / name)

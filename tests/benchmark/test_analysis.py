@@ -1,0 +1,174 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sb3_dpg.benchmark.analysis.references import Reference, load_references
+from sb3_dpg.benchmark.analysis.selection import check_comparable, select
+from sb3_dpg.benchmark.analysis.stability import stability
+from sb3_dpg.benchmark.analysis.suite import make_suite
+from sb3_dpg.benchmark.analysis.thresholds import time_to_threshold
+from sb3_dpg.benchmark.configuration import EvaluationProtocol
+from sb3_dpg.benchmark.estimate import Estimator
+from sb3_dpg.benchmark.results import Results
+from sb3_dpg.benchmark.studies import read_studies
+from sb3_dpg.zoo.errors import ConfigurationError
+from tests.benchmark.studies import make_plan, make_records, write_study
+
+SCALE = Reference(random=-1000.0, random_source="", reference=0.0, reference_source="")
+
+
+def test_a_random_agent_scores_0_and_the_reference_1():
+    for scale in load_references().values():
+        assert scale.normalise(np.array([scale.random, scale.reference])).tolist() == [0.0, 1.0]
+        assert scale.random_source
+        assert scale.reference_source
+
+
+def test_stability_with_negative_returns():
+    returns = np.array(
+        [
+            [-900.0, -200.0, -200.0],  # keeps its best
+            [-900.0, -200.0, -350.0],  # 0.8 -> 0.65: lost less than a fifth of what it had
+            [-900.0, -200.0, -370.0],  # 0.8 -> 0.63: lost more
+            [-1100.0, -1200.0, -1500.0],  # never better than a random agent
+        ]
+    )
+    result = stability(SCALE.normalise(returns))
+    np.testing.assert_allclose(result.drop, [0.0, 0.15, 0.17, 0.4])
+    assert result.lost.tolist() == [False, False, True, False]
+
+
+def table_of(returns, seconds=1.0):
+    steps = [10, 20, 30]
+    times = [seconds * step for step in steps]
+    return pd.DataFrame({"mean_return": returns, "wall_time": times, "cpu_time": times}, index=steps)
+
+
+def test_time_to_threshold_is_a_median_in_which_never_is_infinitely_long():
+    runs = {0: table_of([0, 5, 9]), 1: table_of([5, 0, 0], seconds=2.0), 2: table_of([0, 0, 0])}
+    result = time_to_threshold(runs, 5)
+    assert result == (2, 20, 20, 20)
+    assert time_to_threshold(runs, 9)[:2] == (1, np.inf)
+
+
+def test_selection_orders_returns_by_seed_and_step(tmp_path):
+    plan = make_plan()
+    results = write_study(tmp_path, plan)
+    selection = select(plan, results.evaluations)
+    assert selection.marks == []
+    returns = selection.mean_returns("Hopper-v5", "ddpg")
+    assert returns.columns.tolist() == [25, 50, 75, 100]
+    for run in plan.runs:
+        if (run.configuration.environment, run.configuration.algorithm) == ("Hopper-v5", "ddpg"):
+            expected = [np.mean(record["returns"]) for record in make_records(run)]
+            np.testing.assert_allclose(returns.loc[run.seed], expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 101}, "'bnddpg' and 'ddpg' cannot be compared: 100 and 101 steps"),
+        ({"evaluation": EvaluationProtocol(4, 3)}, "cannot be compared: .*episodes=2.*episodes=3"),
+        ({"evaluation": EvaluationProtocol(4, 2, False)}, "cannot be compared: .*deterministic=True.*deterministic=False"),
+        ({"algorithm": "bnddpg"}, "the name 'bnddpg' means two things"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(change, message):
+    plan = make_plan(environments=["Pendulum-v1"])
+    ours, theirs = plan.configurations
+    check_comparable([ours, theirs])
+    with pytest.raises(ConfigurationError, match=message):
+        check_comparable([ours, dataclasses.replace(theirs, **change)])
+
+
+def test_studies_that_differ_in_steps_are_refused_together(tmp_path):
+    write_study(tmp_path / "a", make_plan(algorithms=["ddpg"]))
+    write_study(tmp_path / "b", make_plan(algorithms=["td3"], steps=200))
+    with pytest.raises(ConfigurationError, match="the studies differ on Pendulum-v1"):
+        read_studies([tmp_path / "a", tmp_path / "b"])
+
+
+def test_several_studies_are_one_and_a_run_of_both_counts_once(tmp_path):
+    write_study(tmp_path / "a", make_plan(algorithms=["bnddpg", "ddpg"], seeds=[0, 1]))
+    write_study(tmp_path / "b", make_plan(algorithms=["ddpg", "td3"], seeds=[1, 2]))
+    study = read_studies([tmp_path / "a", tmp_path / "b"])
+    assert study.plan.seeds == (0, 1, 2)
+    selection = select(study.plan, study.evaluations)
+    seeds = {algorithm: list(runs) for algorithm, runs in selection.runs["Pendulum-v1"].items()}
+    assert seeds == {"bnddpg": [0, 1], "ddpg": [0, 1, 2], "td3": [1, 2]}
+    assert "td3 on Hopper-v5: no result for seed 0." in selection.marks
+    suite = make_suite(selection, load_references())
+    assert suite.seeds == [1], "the only one that all three have"
+
+
+def test_runs_that_do_not_fit_the_plan_are_left_out_and_mentioned(tmp_path):
+    write_study(tmp_path, make_plan(algorithms=["ddpg", "td3"]))
+    Results(tmp_path).write_study(make_plan(algorithms=["ddpg"]))
+    study = read_studies([tmp_path])
+    selection = select(study.plan, study.evaluations)
+    assert list(selection.runs["Pendulum-v1"]) == ["ddpg"]
+    (mark,) = selection.marks
+    assert mark.startswith("6 run(s) in the results are not of this plan")
+
+
+def test_results_of_other_code_or_machines_are_mentioned(tmp_path):
+    plan = make_plan()
+    results = write_study(tmp_path, plan)
+    table = results.evaluations
+    table.loc[table["seed"] == 1, "git_commit"] = "abc+"
+    marks = select(plan, table).marks
+    assert marks[0] == "The runs come from 2 different commits of this repository: 123456789012 | abc+."
+    assert "not committed" in marks[1]
+
+
+def test_a_tampered_run_is_refused(tmp_path):
+    plan = make_plan()
+    table = write_study(tmp_path, plan).evaluations
+    with pytest.raises(ConfigurationError, match="bnddpg on Pendulum-v1, seed 0 do not fit"):
+        select(plan, table.drop(table.index[(table["run_id"] == plan.runs[0].id) & (table["step"] == 50)]))
+
+
+def test_aggregates_use_common_seeds_and_algorithms_that_were_run_everywhere(tmp_path):
+    plan = make_plan(algorithms=["bnddpg", "ddpg", "copdacq"], environments=["Pendulum-v1", "Hopper-v5", "Acrobot-v1"])
+
+    def absent(run):
+        configuration = run.configuration
+        name = (configuration.algorithm, configuration.environment)
+        return name == ("copdacq", "Hopper-v5") or (name == ("ddpg", "Pendulum-v1") and run.seed == 1)
+
+    results = write_study(tmp_path, plan, leave_out=absent)
+    selection = select(plan, results.evaluations)
+    references = load_references()
+    suite = make_suite(selection, references)
+    assert suite.algorithms == ["bnddpg", "ddpg"]
+    assert suite.environments == ["Pendulum-v1", "Hopper-v5"], "the third has no reference scores"
+    assert suite.seeds == [0, 2]
+    assert len(suite.marks) == 3
+    scores = suite.curves["ddpg"]
+    assert scores.shape == (2, 2, 4)
+    raw = selection.mean_returns("Hopper-v5", "ddpg").loc[2].to_numpy()
+    np.testing.assert_allclose(scores[1, 1], references["Hopper-v5"].normalise(raw))
+    np.testing.assert_allclose(suite.final["ddpg"], scores[..., 3])
+    np.testing.assert_allclose(suite.average["ddpg"], scores.mean(axis=2))
+
+
+def test_no_aggregate_without_a_common_seed(tmp_path):
+    plan = make_plan(seeds=[0, 1])
+    results = write_study(tmp_path, plan, leave_out=lambda run: (run.configuration.algorithm == "ddpg") == (run.seed == 0))
+    suite = make_suite(select(plan, results.evaluations), load_references())
+    assert suite.algorithms == []
+    assert suite.marks == ["Aggregates use the seeds that all have: there is none."]
+
+
+def test_estimates_prefer_the_nearest_earlier_runs(tmp_path):
+    plan = make_plan(algorithms=["ddpg"], environments=["Pendulum-v1", "Hopper-v5"], seeds=[0])
+    pendulum, hopper = plan.configurations
+    nothing = Estimator(Results(tmp_path).evaluations)(pendulum)
+    assert nothing.basis.startswith("guess")
+    results = write_study(tmp_path, plan, leave_out=lambda run: run.configuration is hopper)
+    estimate = Estimator(results.evaluations)
+    assert estimate(pendulum) == (pytest.approx(2.1), "earlier seeds")
+    assert estimate(dataclasses.replace(pendulum, steps=200)) == (pytest.approx(4.2), "earlier runs here")
+    assert estimate(hopper) == (pytest.approx(2.1), "earlier runs elsewhere")

@@ -1,0 +1,110 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sb3_dpg.benchmark.plan import find_plan, load_plan
+from sb3_dpg.benchmark.results import study_to_yaml
+from sb3_dpg.zoo.errors import ConfigurationError
+
+PLAN = {
+    "seeds": [3, 1],
+    "evaluation": {"points": 4, "episodes": 2},
+    "environments": {"Pendulum-v1": {"steps": 100, "threshold": -200}, "MountainCarContinuous-v0": {"steps": 200}},
+    "algorithms": {"ddpg": None},
+}
+
+
+def load(folder: Path, content):
+    path = folder / "plan.yml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return load_plan(path)
+
+
+def change(keys, value):
+    content = copy.deepcopy(PLAN)
+    table = content
+    for key in keys[:-1]:
+        table = table[key]
+    table[keys[-1]] = value
+    return content
+
+
+def test_hyperparameters_come_from_the_zoos_file_and_the_plan_overrides_them(tmp_path):
+    overridden = {"algo": "ddpg", "hyperparameters": {"gamma": 0.5}, "environments": {"Pendulum-v1": {"tau": 0.25}}}
+    plan = load(tmp_path, change(["algorithms", "other"], overridden))
+    tuned, _, other = plan.configurations
+    assert (tuned.algorithm, tuned.environment, tuned.steps) == ("ddpg", "Pendulum-v1", 100)
+    assert tuned.hyperparameters["learning_starts"] == 10000, "of rl-zoo3's ddpg.yml"
+    assert (other.algorithm, other.algo, other.environment) == ("other", "ddpg", "Pendulum-v1")
+    assert other.hyperparameters == {**tuned.hyperparameters, "gamma": 0.5, "tau": 0.25}
+
+
+def test_file_none_leaves_just_what_the_plan_says(tmp_path):
+    plan = load(tmp_path, change(["algorithms", "ddpg"], {"file": "none", "hyperparameters": {"policy": "MlpPolicy"}}))
+    assert plan.configurations[0].hyperparameters == {"policy": "MlpPolicy", "n_timesteps": 100}
+
+
+def test_a_file_of_ones_own_is_found_beside_the_plan(tmp_path):
+    entry = {"policy": "MlpPolicy", "gamma": 0.125}
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump({"default": entry}))
+    plan = load(tmp_path, change(["algorithms", "ddpg"], {"file": "mine.yml"}))
+    assert plan.configurations[0].hyperparameters == {**entry, "n_timesteps": 100}
+
+
+def test_runs_are_all_seeds_of_all_configurations_one_seed_after_the_other(tmp_path):
+    plan = load(tmp_path, PLAN)
+    assert [(run.seed, run.configuration.environment) for run in plan.runs] == [
+        (3, "Pendulum-v1"),
+        (3, "MountainCarContinuous-v0"),
+        (1, "Pendulum-v1"),
+        (1, "MountainCarContinuous-v0"),
+    ]
+    assert load(tmp_path, change(["seeds"], 3)).seeds == (0, 1, 2)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in find_plan("tiny").parent.glob("*.yml")])
+def test_shipped_plans_can_be_read(name):
+    plan = load_plan(find_plan(name))
+    assert plan.name == name
+    assert study_to_yaml(plan)
+    assert len({run.id for run in plan.runs}) == len(plan.seeds) * len(plan.configurations)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (["seed"], 1, "unknown key 'seed', did you mean 'seeds'"),
+        (["seeds"], [1, 1], r"seeds=\[1, 1\]"),
+        (["seeds"], -1, "seeds=-1"),
+        (["seeds"], ["a"], r"seeds=\['a'\]"),
+        (["evaluation", "points"], 0, "evaluation: points=0 must be at least 1"),
+        (["evaluation", "points"], 101, "points=101 is more than the 100 steps of Pendulum-v1"),
+        (["evaluation", "episodes"], "5", "evaluation: episodes='5' must be an integer"),
+        (["evaluation"], None, "evaluation: the key 'points' is missing"),
+        (["environments"], {}, "environments has no entry"),
+        (["environments"], ["Pendulum-v1"], "environments=.* must be a table"),
+        (["environments", "Pendulum-v1", "steps"], True, "Pendulum-v1: steps=True must be an integer"),
+        (["environments", "Pendulum-v7"], {"steps": 100}, "Pendulum-v7"),
+        (["algorithms", "ddgp"], None, "unknown algorithm 'ddgp', did you mean 'ddpg'"),
+        (["algorithms", "ddpg"], {"file": "absent.yml"}, r"absent\.yml: cannot be read"),
+        (["algorithms", "ddpg"], {"hyperparameters": {"gama": 1}}, "unknown key 'gama' for DDPG, did you mean 'gamma'"),
+        (["algorithms", "ddpg"], {"environments": ["Hopper-v5"]}, "'Hopper-v5' is none of the plan's environments"),
+        (["algorithms", "same"], {"algo": "ddpg"}, "'ddpg' and 'same' are the same on Pendulum-v1"),
+    ],
+)
+def test_errors_name_the_key(tmp_path, keys, value, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load(tmp_path, change(keys, value))
+
+
+def test_errors_of_files(tmp_path):
+    with pytest.raises(ConfigurationError, match="no plan 'tinny', did you mean 'tiny'"):
+        find_plan("tinny")
+    (tmp_path / "plan.yml").write_text("a: [")
+    with pytest.raises(ConfigurationError, match=r"plan\.yml: cannot be read"):
+        load_plan(tmp_path / "plan.yml")
+    (tmp_path / "plan.yml").write_text("- a")
+    with pytest.raises(ConfigurationError, match=r"plan\.yml: must be a table"):
+        load_plan(tmp_path / "plan.yml")

@@ -1,0 +1,103 @@
+import hashlib
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+
+from sb3_dpg.benchmark.analysis import statistics
+from sb3_dpg.benchmark.report import write_report
+from sb3_dpg.benchmark.results import STUDY_FILE, Results
+from sb3_dpg.zoo.errors import ConfigurationError
+from tests.benchmark.studies import make_plan, write_study
+
+CLONE = Path(__file__).parents[2]
+PUBLISHED = sorted(path.parent for path in (CLONE / "docs" / "benchmark").glob(f"*/{STUDY_FILE}"))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".md", ".png")
+    }
+
+
+@pytest.fixture(scope="module")
+def _quick():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "REPETITIONS", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, _quick):
+    folder = tmp_path_factory.mktemp("results")
+    write_study(folder, make_plan(algorithms=["bnddpg", "ddpg", "td3"]))
+    write_report([folder])
+    return folder
+
+
+def test_the_report_is_the_same_byte_for_byte_whatever_the_users_settings(folder):
+    before = digests(folder)
+    assert set(before) == {
+        "benchmark.md",
+        "figures/aggregates.png",
+        "figures/learning_curves.png",
+        "figures/performance_profile.png",
+        "figures/probability_of_improvement.png",
+        "figures/sample_efficiency.png",
+    }
+    with matplotlib.rc_context({"lines.linewidth": 7, "savefig.dpi": 33, "font.family": "serif", "axes.facecolor": "red"}):
+        np.random.seed(5)
+        write_report([folder])
+    assert digests(folder) == before
+
+
+def test_the_report_has_what_was_measured(folder):
+    text = (folder / "benchmark.md").read_text()
+    assert "3 seeds x 2 environments (Pendulum-v1, Hopper-v5)" in text
+    assert "bnddpg > td3" in text
+    assert "### Pendulum-v1, 100 steps" in text
+    assert "return of -200" in text
+    assert "Mind when comparing" not in text
+    for link in ("learning_curves", "sample_efficiency", "performance_profile"):
+        assert f"](figures/{link}.png)" in text
+
+
+@pytest.mark.usefixtures("_quick")
+def test_what_is_missing_or_failed_is_told_before_everything_else(tmp_path):
+    plan = make_plan()
+    write_study(tmp_path, plan, leave_out=lambda run: run == plan.runs[-1])
+    Results(tmp_path).fail(plan.runs[-1], "Traceback\nMemoryError: no memory")
+    text = write_report([tmp_path]).read_text()
+    marks = text.partition("## ")[0]
+    assert "ddpg on Hopper-v5: no result for seed 2." in marks
+    assert "ddpg on Hopper-v5, seed 2, failed: `MemoryError: no memory`" in marks
+    assert "Aggregates use the seeds that all have: 0, 1." in marks
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_report_of_one_run_of_one_algorithm(tmp_path):
+    write_study(tmp_path, make_plan(algorithms=["ddpg"], environments=["Acrobot-v1"], seeds=[0]))
+    text = write_report([tmp_path], tmp_path / "elsewhere" / "report.md").read_text()
+    assert "Acrobot-v1 has no reference scores" in text
+    assert "](../figures/learning_curves.png)" in text
+    assert (tmp_path / "figures" / "learning_curves.png").is_file()
+
+
+def test_no_report_without_results(tmp_path):
+    with pytest.raises(ConfigurationError, match="no results of a benchmark"):
+        write_report([tmp_path])
+    Results(tmp_path).write_study(make_plan())
+    with pytest.raises(ConfigurationError, match="no run of the plan 'study' is complete"):
+        write_report([tmp_path])
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="no published results in this checkout")
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.name)
+def test_published_reports_are_what_the_published_results_say(published, tmp_path):
+    for name in (STUDY_FILE, "evaluations.csv", "failures.csv"):
+        if (published / name).is_file():
+            (tmp_path / name).write_bytes((published / name).read_bytes())
+    assert write_report([tmp_path]).read_bytes() == (published / "benchmark.md").read_bytes()

@@ -1,0 +1,111 @@
+import pandas as pd
+import pytest
+
+from sb3_dpg.benchmark.results import EVALUATIONS_FILE, STUDY_FILE, Results, read_evaluations, read_study
+from sb3_dpg.zoo.errors import ConfigurationError
+from tests.benchmark.studies import make_plan, make_records, write_study
+
+
+def test_what_is_read_is_what_was_added(tmp_path):
+    plan = make_plan()
+    write_study(tmp_path, plan)
+    table = Results(tmp_path).evaluations
+    assert len(table) == len(plan.runs) * 4
+    for run in plan.runs:
+        rows = table[table["run_id"] == run.id]
+        records = make_records(run)
+        assert rows["returns"].tolist() == [record["returns"] for record in records], "to the last digit"
+        assert rows["step"].tolist() == [25, 50, 75, 100]
+        assert rows["mean_return"].tolist() == pytest.approx([sum(record["returns"]) / 2 for record in records])
+        assert set(rows["algorithm"]) == {run.configuration.algorithm}
+        assert set(rows["git_commit"]) == {"123456789012"}, "a text, though it looks like a number"
+
+
+def test_the_file_does_not_depend_on_the_order_of_completion(tmp_path):
+    plan = make_plan(seeds=(2, 10))
+    write_study(tmp_path / "a", plan)
+    results = Results(tmp_path / "b")
+    for run in reversed(plan.runs):
+        results.add(run, make_records(run))
+        results = Results(tmp_path / "b")
+    assert (tmp_path / "a" / EVALUATIONS_FILE).read_bytes() == (tmp_path / "b" / EVALUATIONS_FILE).read_bytes()
+
+
+def test_missing_runs(tmp_path):
+    plan = make_plan()
+    results = write_study(tmp_path, plan, leave_out=lambda run: run.seed == 1)
+    assert results.missing(plan) == [run for run in plan.runs if run.seed == 1]
+
+
+def test_a_run_is_never_there_twice(tmp_path):
+    plan = make_plan()
+    results = write_study(tmp_path, plan)
+    with pytest.raises(AssertionError, match="is there already"):
+        results.add(plan.runs[0], make_records(plan.runs[0]))
+    path = tmp_path / EVALUATIONS_FILE
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[-1]]))
+    with pytest.raises(ConfigurationError, match="twice"):
+        read_evaluations(path)
+
+
+def test_a_failure_is_kept_until_the_run_is_complete(tmp_path):
+    plan = make_plan()
+    run = plan.runs[0]
+    results = Results(tmp_path)
+    results.fail(run, "Traceback: \n  a line\nMemoryError: no memory, really\n")
+    results.fail(run, 'Traceback: \n  "again", it said\nOSError: disk\n')
+    (failure,) = Results(tmp_path).failures.to_dict("records")
+    assert failure["run_id"] == run.id
+    assert failure["error"] == "OSError: disk"
+    assert failure["traceback"] == 'Traceback: \n  "again", it said\nOSError: disk'
+    assert run in results.missing(plan)
+    results.add(run, make_records(run))
+    assert Results(tmp_path).failures.empty
+
+
+def test_runs_of_another_study_are_adopted_under_the_name_they_have_here(tmp_path):
+    other = make_plan(algorithms=("bnddpg", "ddpg"))
+    write_study(tmp_path / "other", other, leave_out=lambda run: run.seed == 2)
+    plan = make_plan(algorithms=("ddpg", "td3"))
+    results = write_study(tmp_path / "new", plan, leave_out=lambda run: run.configuration.algorithm == "ddpg" or run.seed > 0)
+    assert results.adopt(Results(tmp_path / "other"), plan) == 4, "2 seeds in 2 environments"
+    assert results.adopt(Results(tmp_path / "other"), plan) == 0
+    table = Results(tmp_path / "new").evaluations
+    adopted = table[table["algorithm"] == "ddpg"]
+    assert set(zip(adopted["environment"], adopted["seed"], strict=True)) == {
+        (environment, seed) for environment in ("Pendulum-v1", "Hopper-v5") for seed in (0, 1)
+    }
+
+
+def test_the_plan_comes_back_from_the_results_folder(tmp_path):
+    plan = make_plan()
+    Results(tmp_path).write_study(plan)
+    assert read_study(tmp_path) == plan
+
+
+def test_errors_name_the_file(tmp_path):
+    with pytest.raises(ConfigurationError, match=f"no results of a benchmark .{STUDY_FILE}"):
+        read_study(tmp_path)
+    (tmp_path / STUDY_FILE).write_text("name: x")
+    with pytest.raises(ConfigurationError, match=STUDY_FILE):
+        read_study(tmp_path)
+    pd.DataFrame({"run_id": ["a"]}).to_csv(tmp_path / EVALUATIONS_FILE)
+    with pytest.raises(ConfigurationError, match="columns algorithm, "):
+        Results(tmp_path)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    plan = make_plan()
+    results = write_study(tmp_path, plan, leave_out=lambda run: run.seed > 0)
+    before = (tmp_path / EVALUATIONS_FILE).read_bytes()
+
+    def power_cut(*_: object) -> None:
+        raise OSError("power cut")
+
+    monkeypatch.setattr("os.replace", power_cut)
+    run = results.missing(plan)[0]
+    with pytest.raises(OSError, match="power cut"):
+        results.add(run, make_records(run))
+    assert (tmp_path / EVALUATIONS_FILE).read_bytes() == before
+    assert run in Results(tmp_path).missing(plan)

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3 import DDPG
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
+from sb3_dpg.benchmark.evaluation import EvaluationCallback
+from sb3_dpg.benchmark.training import resolve_hyperparameters, train
+
+SMALL = {
+    "policy": "MlpPolicy",
+    "policy_kwargs": {"net_arch": [8]},
+    "batch_size": 8,
+    "learning_starts": 50,
+    "noise_type": "normal",
+    "noise_std": 0.1,
+}
+TIMES = ("wall_time", "cpu_time", "evaluation_time", "steps_per_second")
+
+
+def make_run(seed=0, algo="ddpg", points=3, episodes=2, steps=150, **hyperparameters):
+    resolved = resolve_hyperparameters(algo, "Pendulum-v1", "none", {**SMALL, **hyperparameters, "n_timesteps": steps})
+    return Run(Configuration(algo, algo, "Pendulum-v1", steps, EvaluationProtocol(points, episodes), resolved), seed)
+
+
+def without_times(records):
+    return [{name: value for name, value in record.items() if name not in TIMES} for record in records]
+
+
+@pytest.mark.parametrize("algo", ["ddpg", "bnddpg"])
+def test_the_same_run_gives_the_same_records_and_another_seed_others(algo):
+    run = make_run(algo=algo)
+    first = train(run)
+    th.rand(3), np.random.rand(3)
+    assert without_times(train(run)) == without_times(first)
+    other = train(Run(run.configuration, seed=1))
+    assert [record["returns"] for record in other] != [record["returns"] for record in first]
+
+
+def test_a_record_for_each_evaluation_point():
+    records = train(make_run(points=4, episodes=3, steps=150))
+    assert [record["step"] for record in records] == [37, 75, 112, 150]
+    for record in records:
+        assert len(record["returns"]) == 3
+        assert record["lengths"] == [200, 200, 200], "whole episodes of Pendulum-v1"
+        assert record["steps_per_second"] == pytest.approx(record["step"] / record["wall_time"])
+        assert record["versions"].startswith("python ")
+        assert record["machine"]
+    assert [record["wall_time"] for record in records] == sorted(record["wall_time"] for record in records)
+
+
+def test_evaluations_do_not_disturb_training():
+    weights = []
+    for protocol in (EvaluationProtocol(1, 1), EvaluationProtocol(7, 2)):
+        env, evaluation_env = (make_vec_env("Pendulum-v1", seed=0) for _ in range(2))
+        model = DDPG("MlpPolicy", env, policy_kwargs={"net_arch": [8]}, learning_starts=50, seed=0)
+        model.learn(150, callback=EvaluationCallback(evaluation_env, protocol, 150, seed=0))
+        weights.append(model.policy.state_dict())
+    for name, tensor in weights[0].items():
+        assert th.equal(tensor, weights[1][name]), name
+
+
+def test_an_evaluation_depends_on_its_number_not_on_the_episodes_before_it():
+    returns = {}
+    for episodes in (1, 3):
+        run = make_run(points=2, episodes=episodes, learning_starts=1000)
+        returns[episodes] = [record["returns"][0] for record in train(run)]
+    assert returns[1] == returns[3]
+    assert returns[1][0] != returns[1][1], "the untrained agent meets other episodes"
+
+
+def test_with_several_environments_every_point_is_evaluated_once():
+    records = train(make_run(points=10, steps=100, n_envs=8, train_freq=1))
+    assert [record["step"] for record in records] == list(range(10, 101, 10))
+
+
+def test_observations_are_normalised_by_the_statistics_of_training():
+    plain = train(make_run())
+    normalised = train(make_run(normalize=True))
+    assert [record["returns"] for record in plain] != [record["returns"] for record in normalised]
+
+
+def test_the_zoos_messages_are_kept_off_the_console(capsys):
+    train(make_run(points=1))
+    assert capsys.readouterr().out == ""
+
+
+def test_training_that_ends_early_is_an_error():
+    run = make_run(callback={"stable_baselines3.common.callbacks.StopTrainingOnMaxEpisodes": {"max_episodes": 0}})
+    with pytest.raises(RuntimeError, match="of 150 steps"):
+        train(run)
