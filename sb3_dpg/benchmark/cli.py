@@ -40,6 +40,8 @@ def run(arguments: Sequence[str]) -> int:
     :return: Exit code
     """
     options = make_run_parser().parse_args(arguments)
+    if options.address is not None and options.engine != "ray":
+        raise ConfigurationError("--address is for --engine ray")
     from sb3_dpg.benchmark.plan import find_plan, load_plan
     from sb3_dpg.benchmark.progress import table_of_runs
     from sb3_dpg.benchmark.results import FAILURES_FILE, Results
@@ -77,8 +79,6 @@ def make_engine(options: argparse.Namespace) -> Engine:
         return RayEngine(address=options.address, jobs=options.jobs)
     from sb3_dpg.benchmark.engines.local import LocalEngine
 
-    if options.address is not None:
-        raise ConfigurationError("--address is for --engine ray")
     return LocalEngine(options.jobs)
 
 

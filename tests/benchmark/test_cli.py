@@ -1,0 +1,179 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sb3_dpg.benchmark.cli import main
+from sb3_dpg.benchmark.results import EVALUATIONS_FILE, Results
+from tests.benchmark.studies import TINY_PLAN, make_plan, write_study
+
+CLONE = Path(__file__).parents[2]
+TIMES = ["wall_time", "cpu_time", "evaluation_time", "steps_per_second"]
+
+
+@pytest.fixture
+def plan(tmp_path):
+    path = tmp_path / "small.yml"
+    path.write_text(TINY_PLAN)
+    return path
+
+
+def results_without_times(folder: Path) -> pd.DataFrame:
+    return Results(folder).evaluations.drop(columns=TIMES)
+
+
+def test_dry_run_shows_the_runs_and_runs_none(plan, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([str(plan), "--dry-run", "--jobs", "2", "--results", str(tmp_path / "results")]) == 0
+    output = capsys.readouterr().out
+    assert "4 runs, 4 missing" in output
+    assert "guess: 120 steps/s" in output
+    assert not (tmp_path / "results").exists()
+
+
+def test_report_of_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sb3_dpg.benchmark.analysis.statistics.REPETITIONS", 20)
+    write_study(tmp_path, make_plan(environments=["Pendulum-v1"]))
+    assert main(["report", str(tmp_path), "--output", str(tmp_path / "out.md")]) == 0
+    assert (tmp_path / "out.md").read_text().startswith("# study\n")
+    assert "out.md" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.yml"], "no plan 'absent.yml'"),
+        (["tiny", "--address", "auto", "--dry-run"], "--address is for --engine ray"),
+        (["report", "absent"], "absent: no results of a benchmark"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
+def test_jobs_are_counted_from_1(capsys, jobs):
+    with pytest.raises(SystemExit):
+        main(["tiny", "--jobs", jobs])
+    assert "must be an integer of at least 1" in capsys.readouterr().err
+
+
+def command(plan: Path, folder: Path, engine: str) -> list[str]:
+    options = ["--results", str(folder), "--jobs", "2", "--engine", engine]
+    return [sys.executable, "-m", "sb3_dpg", "benchmark", str(plan), *options]
+
+
+def start(plan: Path, folder: Path, engine: str = "local") -> "subprocess.Popen[str]":
+    """Start a study in a session of its own, as a terminal does."""
+    return subprocess.Popen(
+        command(plan, folder, engine),
+        env={**os.environ, "PYTHONPATH": str(CLONE), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(plan: Path, folder: Path, engine: str = "local") -> tuple[int, str]:
+    process = start(plan, folder, engine)
+    output, _ = process.communicate(timeout=600)
+    return process.returncode, output
+
+
+def add_impossible_algorithm(plan: Path) -> None:
+    plan.write_text(plan.read_text() + "  bad: {algo: sac, file: none, hyperparameters: {policy: MlpPolicy, tau: many}}\n")
+
+
+def test_a_study_from_start_to_end_with_a_run_that_fails(plan, tmp_path):
+    add_impossible_algorithm(plan)
+    code, output = finish(plan, tmp_path / "results")
+    assert code == 1
+    assert "4 of 6 runs complete (4 now), 2 failed, 0 not run" in output
+    results = Results(tmp_path / "results")
+    assert set(results.failures["algorithm"]) == {"bad"}
+    assert len(results.evaluations) == 8
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_ctrl_c_stops_all_and_the_same_command_continues(plan, tmp_path):
+    folder = tmp_path / "results"
+    plan.write_text(plan.read_text().replace("steps: 200", "steps: 1000"))
+    process = start(plan, folder)
+    wait_for((folder / EVALUATIONS_FILE).is_file)
+    # To all processes, as a terminal does
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Interrupted: the same command continues." in output
+    before = results_without_times(folder)
+    assert 0 < before["run_id"].nunique() < 4
+    code, output = finish(plan, folder)
+    assert code == 0, output
+    after = results_without_times(folder)
+    assert after["run_id"].nunique() == 4
+    kept = after[after["run_id"].isin(before["run_id"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_killed_twenty_times_at_random_moments_the_table_equals_that_of_an_unbroken_study(plan, tmp_path, engine):
+    if engine == "ray":
+        pytest.importorskip("ray")
+    plan.write_text(plan.read_text().replace("seeds: [0, 1]", "seeds: 4"))
+    started = time.monotonic()
+    code, output = finish(plan, tmp_path / "unbroken", engine)
+    assert code == 0, output
+    duration = time.monotonic() - started
+    unbroken = results_without_times(tmp_path / "unbroken")
+    assert unbroken["run_id"].nunique() == 8
+
+    moments = random.Random(0)
+    kills = studies = 0
+    while kills < 20:
+        folder = tmp_path / f"killed-{studies}"
+        studies += 1
+        while kills < 20:
+            process = start(plan, folder, engine)
+            try:
+                process.communicate(timeout=moments.uniform(0.0, duration))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                kills += 1
+            else:
+                break
+        code, output = finish(plan, folder, engine)
+        assert code == 0, output
+        pd.testing.assert_frame_equal(results_without_times(folder), unbroken)
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_of_two_cores_gives_the_results_of_local_processes(plan, tmp_path):
+    pytest.importorskip("ray")
+    add_impossible_algorithm(plan)
+    for engine in ("local", "ray"):
+        code, output = finish(plan, tmp_path / engine, engine)
+        assert code == 1, output
+        assert "4 of 6 runs complete" in output
+    pd.testing.assert_frame_equal(results_without_times(tmp_path / "ray"), results_without_times(tmp_path / "local"))
+    errors = [Results(tmp_path / engine).failures["error"].tolist() for engine in ("local", "ray")]
+    assert errors[0] == errors[1]
