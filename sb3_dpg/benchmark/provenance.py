@@ -1,6 +1,5 @@
 """Where a result comes from: versions, commit, machine."""
 
-import functools
 import os
 import platform
 import subprocess
@@ -11,7 +10,6 @@ from pathlib import Path
 PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "mujoco", "torch", "numpy")
 
 
-@functools.cache
 def provenance() -> dict[str, str]:
     """
     :return: ``versions``, ``git_commit`` ("+" behind it: with changes not committed; empty outside a clone) and ``machine``

@@ -20,6 +20,9 @@ from sb3_dpg.zoo.hyperparameters import did_you_mean
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.registration import register_algorithms
 
+#: Found out when the code is loaded: on disk it may have changed by the end of a run
+PROVENANCE = provenance()
+
 
 def resolve_hyperparameters(algo: str, environment: str, file: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """
@@ -85,8 +88,7 @@ def train(run: Run) -> list[dict[str, Any]]:
         evaluation_env.close()
     if len(callback.records) != protocol.points:
         raise RuntimeError(f"training ended after {model.num_timesteps} of {configuration.steps} steps")
-    constants = provenance()
-    return [{**record, **constants} for record in callback.records]
+    return [{**record, **PROVENANCE} for record in callback.records]
 
 
 def _make_manager(algo: str, environment: str, folder: str, **kwargs: Any) -> ExperimentManager:
