@@ -61,7 +61,7 @@ class Actor(BasePolicy):
         self.norm = norm
         self.final_init = final_init
         self.mu = nn.Sequential(
-            *([] if norm is None else [norm.input_layer(features_dim)]),
+            *([] if norm is None else [norm.layer(features_dim)]),
             *hidden_layers(features_dim, net_arch, activation_fn, norm),
             output_layer(last_width(features_dim, net_arch), get_action_dim(action_space), final_init),
             nn.Tanh(),
@@ -124,9 +124,9 @@ class QNetwork(nn.Module):
         head: list[nn.Module] = []
         if norm is not None:
             if action_layer > 0:
-                trunk.append(norm.input_layer(features_dim))
+                trunk.append(norm.layer(features_dim))
             else:
-                head.append(norm.input_layer(joint_dim))
+                head.append(norm.layer(joint_dim))
         trunk += hidden_layers(features_dim, state_arch, activation_fn, norm)
         head += hidden_layers(joint_dim, joint_arch, activation_fn, joint_norm)
         head.append(output_layer(last_width(joint_dim, joint_arch), 1, final_init))

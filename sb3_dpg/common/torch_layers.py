@@ -28,24 +28,14 @@ class BatchNorm:
     renorm: bool = False
     renorm_warmup_steps: int = 100_000
 
-    def layer(self, num_features: int, affine: bool = True) -> nn.Module:
+    def layer(self, num_features: int) -> nn.Module:
         """
         :param num_features: Number of features, the layer's input is (batch_size, num_features)
-        :param affine: Whether a learned scale and shift follow
-        :return: A normalisation layer
+        :return: A normalisation layer, with a learned scale and shift
         """
         if self.renorm:
-            return BatchRenorm1d(num_features, self.eps, self.momentum, affine, self.renorm_warmup_steps)
-        return nn.BatchNorm1d(num_features, self.eps, self.momentum, affine)
-
-    def input_layer(self, num_features: int) -> nn.Module:
-        """
-        :param num_features: Size of a network's input
-        :return: A layer that normalises it
-        """
-        # No scale and shift here. The linear layer that follows can scale, and the normalisation behind that one takes every
-        # shift out again: the gradient of a shift would be rounding noise, which Adam would blow up to steps of full size
-        return self.layer(num_features, affine=False)
+            return BatchRenorm1d(num_features, self.eps, self.momentum, warmup_steps=self.renorm_warmup_steps)
+        return nn.BatchNorm1d(num_features, self.eps, self.momentum)
 
 
 def hidden_layers(

@@ -142,9 +142,10 @@ def test_critic_loss_by_hand(mode):
     current, following = statistics.get(mode, (own(pairs), (running_mean, running_var)))
     with th.no_grad():
         weight, bias = (model.critic.q_networks[0].head[1].weight, model.critic.q_networks[0].head[1].bias)
-        _, target_out = model.critic_target.q_networks[0].head
-        q = normalise(pairs, *current) @ weight.T + bias
-        next_q = target_out(normalise(next_pairs, *following))
+        norm = model.critic.q_networks[0].head[0]
+        target_norm, target_out = model.critic_target.q_networks[0].head
+        q = (normalise(pairs, *current) * norm.weight + norm.bias) @ weight.T + bias
+        next_q = target_out(normalise(next_pairs, *following) * target_norm.weight + target_norm.bias)
         expected = F.mse_loss(q, data.rewards + 0.99 * next_q).item()
     assert loss == pytest.approx(expected, rel=1e-4)
 
