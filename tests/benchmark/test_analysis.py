@@ -98,7 +98,7 @@ def test_several_studies_are_one_and_a_run_of_both_counts_once(tmp_path):
     selection = select(study.plan, study.evaluations)
     seeds = {algorithm: list(runs) for algorithm, runs in selection.runs["Pendulum-v1"].items()}
     assert seeds == {"bnddpg": [0, 1], "ddpg": [0, 1, 2], "td3": [1, 2]}
-    assert "td3 on Hopper-v5: no result for seed 0." in selection.marks
+    assert "td3: no result for seed 0 on Pendulum-v1, Hopper-v5." in selection.marks
     suite = make_suite(selection, load_references())
     assert suite.seeds == [1], "the only one that all three have"
 

@@ -72,7 +72,7 @@ def test_what_is_missing_or_failed_is_told_before_everything_else(tmp_path):
     Results(tmp_path).fail(plan.runs[-1], "Traceback\nMemoryError: no memory")
     text = write_report([tmp_path]).read_text()
     marks = text.partition("## ")[0]
-    assert "ddpg on Hopper-v5: no result for seed 2." in marks
+    assert "ddpg: no result for seed 2 on Hopper-v5." in marks
     assert "ddpg on Hopper-v5, seed 2, failed: `MemoryError: no memory`" in marks
     assert "Aggregates use the seeds that all have: 0, 1." in marks
 

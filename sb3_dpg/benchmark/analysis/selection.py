@@ -84,13 +84,16 @@ def _check_complete(run: pd.DataFrame, configuration: Configuration, seed: int) 
 
 
 def _missing_runs(plan: Plan, runs: Mapping[str, Mapping[str, Mapping[int, pd.DataFrame]]]) -> list[str]:
-    marks = []
+    environments: dict[tuple[str, str], list[str]] = {}
     for configuration in plan.configurations:
         found = runs[configuration.environment].get(configuration.algorithm, {})
-        missing = [str(seed) for seed in plan.seeds if seed not in found]
+        missing = ", ".join(str(seed) for seed in plan.seeds if seed not in found)
         if missing:
-            marks.append(f"{configuration.algorithm} on {configuration.environment}: no result for seed {', '.join(missing)}.")
-    return marks
+            environments.setdefault((configuration.algorithm, missing), []).append(configuration.environment)
+    return [
+        f"{algorithm}: no result for seed {missing} on {', '.join(names)}."
+        for (algorithm, missing), names in environments.items()
+    ]
 
 
 def _mixed_provenance(used: pd.DataFrame) -> list[str]:

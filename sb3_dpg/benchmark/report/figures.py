@@ -152,8 +152,8 @@ def profile_figure(suite: Suite, style: Style) -> Figure:
     :param style: Style of each algorithm
     :return: Share of runs above each score
     """
-    highest = max(1.0, *(float(scores.max()) for scores in suite.final.values()))
-    thresholds = np.linspace(0.0, highest, 81)
+    scores = np.concatenate(list(suite.final.values()))
+    thresholds = np.linspace(min(0.0, scores.min()), scores.max(), 81)
     profiles, intervals = performance_profiles(suite.final, thresholds)
     figure, axes = plt.subplots(figsize=(7, 4.5))
     plot_utils.plot_performance_profiles(
