@@ -26,8 +26,10 @@ $(VENV)/installed-%: pyproject.toml constraints.txt
 $(VENV)/installed-dev: EXTRAS = [dev,mujoco,box2d,classic-control,plots,tensorboard]
 
 TRAIN = --algo bnddpg --env Pendulum-v1
+# Further options of sb3-dpg train
+OPTIONS ?=
 train: $(VENV)/installed-base
-	$(BIN)/sb3-dpg train $(TRAIN) --seed 1 --num-threads 1 --eval-freq 1000 --eval-episodes 10 --log-folder logs
+	$(BIN)/sb3-dpg train $(TRAIN) --seed 1 --num-threads 1 --eval-freq 1000 --eval-episodes 10 --log-folder logs $(OPTIONS)
 	$(BIN)/python -m sb3_dpg.zoo.report $(TRAIN) --folder logs --episodes 20
 
 test: lint type pytest

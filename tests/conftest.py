@@ -28,9 +28,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(installed: Path, tmp_path: Path) -> Run:
     """Run ``sb3-dpg`` as installed from the wheel, in an empty directory."""
-    environment = {**os.environ, "PYTHONPATH": str(installed / "site"), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-
     def run_command(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(installed / "site"), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
         command = [sys.executable, str(installed / "site" / "bin" / "sb3-dpg"), *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == code, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
