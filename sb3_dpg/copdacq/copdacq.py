@@ -5,6 +5,7 @@ from typing import Any, ClassVar, TypeVar
 
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
@@ -16,7 +17,14 @@ from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.guard import DivergenceError, DivergenceGuard
-from sb3_dpg.copdacq.policies import CompatiblePolicy, LinearPolicy, MlpPolicy, default_features, features_class
+from sb3_dpg.copdacq.policies import (
+    CompatiblePolicy,
+    LinearPolicy,
+    MlpPolicy,
+    default_features,
+    features_class,
+    refuse_dictionaries,
+)
 from sb3_dpg.copdacq.updates import StepSizes, Transitions, copdac_q, gradient_q_correction, td_error
 
 SelfCOPDACQ = TypeVar("SelfCOPDACQ", bound="COPDACQ")
@@ -24,6 +32,8 @@ SelfCOPDACQ = TypeVar("SelfCOPDACQ", bound="COPDACQ")
 GRADIENT_Q = (False, True, "full")
 # Observations that VecNormalize normalises are taken to lie within so many standard deviations
 NORMALIZED_BOUND = 3.0
+# A target action this close to its bound counts as saturated; tanh never reaches 1
+SATURATED = 0.999
 
 
 class COPDACQ(DeterministicOffPolicyAlgorithm):
@@ -183,6 +193,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             )
 
     def _setup_model(self) -> None:
+        refuse_dictionaries(self.observation_space)
         self._bound_features()
         super()._setup_model()
         self._schedules = [
@@ -195,7 +206,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             )
         ]
         self._weights = self.policy.weights
-        self._guard = self._make_guard()
         self._reset_statistics()
 
     def _bound_features(self) -> None:
@@ -215,12 +225,14 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             if extractor is not None and issubclass(features_class(name, extractor), BoundedFeatures):
                 self.policy_kwargs[name] = {"low": -bound, "high": bound} | (self.policy_kwargs.get(name) or {})
 
-    def _make_guard(self) -> DivergenceGuard:
-        return DivergenceGuard([tensor for part in self._weights for tensor in part], self.max_td_error)
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        # Only now: a loaded model got its weights after it was built
+        self._guard = DivergenceGuard([tensor for part in self._weights for tensor in part], self.max_td_error)
+        return super()._setup_learn(*args, **kwargs)
 
     def _reset_statistics(self) -> None:
         self._n_logged = 0
-        self._td_error_sum = self._saturation_sum = th.zeros((), device=self.device)
+        self._td_error_sum = self._saturation_sum = 0.0
 
     def step_sizes(self) -> StepSizes:
         """
@@ -258,8 +270,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         """
         batch, weights = self.transitions(data), self._weights
         delta = td_error(batch, weights)
-        magnitude = delta.abs()
-        largest = magnitude.max().item()
+        largest = delta.abs().max().item()
         if not self._guard.is_sane(largest):
             self._diverge(largest)
         increments = copdac_q(batch, delta, weights, steps, self.natural_gradient)
@@ -269,7 +280,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             increment.apply()
         self._n_updates += 1
         self._n_logged += 1
-        self._td_error_sum = self._td_error_sum + magnitude.mean()
+        self._td_error_sum += delta.abs().mean().item()
+        self._saturation_sum += (batch.mu.value.abs() >= SATURATED).float().mean().item()
 
     def transitions(self, data: ReplayBufferSamples) -> Transitions:
         """
@@ -288,8 +300,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._guard.restore()
         rates = self.step_sizes()
         raise DivergenceError(
-            f"training diverges: a TD error of {td_error:g} after {self._n_updates} updates (max_td_error={self.max_td_error:g}). "
-            f"The step sizes are actor_learning_rate={rates.actor:g}, advantage_learning_rate={rates.advantage:g}, "
+            f"training diverges: a TD error of {td_error:g} after {self._n_updates} updates, above "
+            f"max_td_error={self.max_td_error:g}. The step sizes are actor_learning_rate={rates.actor:g}, "
+            f"advantage_learning_rate={rates.advantage:g}, "
             f"value_learning_rate={rates.value:g}, correction_learning_rate={rates.correction:g}: lower them, or normalise "
             "rewards. The model holds the weights of before the explosion and can be saved."
         )
@@ -297,7 +310,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
     def dump_logs(self) -> None:
         if self._n_logged > 0:
             self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-            self.logger.record("train/td_error", self._td_error_sum.item() / self._n_logged)
+            self.logger.record("train/td_error", self._td_error_sum / self._n_logged)
+            self.logger.record("train/action_saturation", self._saturation_sum / self._n_logged)
             for name, weights in self._weights._asdict().items():
                 self.logger.record(f"train/{name}_norm", th.nn.utils.get_total_norm(weights).item())
             for name, rate in self.step_sizes()._asdict().items():
@@ -324,7 +338,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_weights", "_guard", "_schedules", "_td_error_sum", "_saturation_sum"]
+        return [*super()._excluded_save_params(), "_weights", "_guard", "_schedules"]
 
 
 def step_size(name: str, value: float | str | Schedule | None) -> Any:

@@ -16,7 +16,7 @@ from sb3_dpg.common.checks import check_real
 from sb3_dpg.common.features import FourierBasis, PolynomialBasis, RadialBasis, TileCoding
 from sb3_dpg.common.policies import DeterministicPolicy
 from sb3_dpg.common.torch_layers import hidden_layers, last_width, output_layer
-from sb3_dpg.copdacq.linearisation import Clipped, DenseLinear, Differentiable, Linearisation, SparseLinear, Weights
+from sb3_dpg.copdacq.linearisation import Clipped, DenseLinear, Differentiable, Linearisation, SparseLinear
 from sb3_dpg.copdacq.updates import ActorCriticWeights, compatible
 
 # Beyond this many dimensions the tiles of a default TileCoding are hashed to HASH_SIZE features
@@ -36,6 +36,18 @@ class Linearised(NamedTuple):
     mu: Linearisation
     value: Linearisation
     next_value: Linearisation
+
+
+def refuse_dictionaries(observation_space: spaces.Space) -> None:
+    """
+    :param observation_space: Observation space
+    :raises ValueError: if it is a dictionary
+    """
+    if isinstance(observation_space, spaces.Dict):
+        raise ValueError(
+            f"observation_space={observation_space} is not supported by COPDACQ: "
+            "flatten it by gymnasium.wrappers.FlattenObservation"
+        )
 
 
 def zeros_like(weights: Iterable[th.Tensor]) -> nn.ParameterList:
@@ -71,11 +83,7 @@ class CompatiblePolicy(DeterministicPolicy):
     value_n_active: int = 1
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Box, **kwargs: Any) -> None:
-        if isinstance(observation_space, spaces.Dict):
-            raise ValueError(
-                f"observation_space={observation_space} is not supported by COPDACQ: "
-                "flatten it by gymnasium.wrappers.FlattenObservation"
-            )
+        refuse_dictionaries(observation_space)
         super().__init__(observation_space, action_space, squash_output=True, **kwargs)
 
     @property
@@ -157,7 +165,8 @@ class LinearPolicy(CompatiblePolicy):
     :param action_space: Action space, a bounded box
     :param lr_schedule: Not used: step sizes are the algorithm's
     :param features_extractor_class: Features of the state, e.g. of ``sb3_dpg.common.features``, where a name will do
-        (``"FourierBasis"``); they are not learned. None: ``TileCoding`` for a ``Box`` (hashed to 65536 features if it has more than 4 dimensions), otherwise one-hot
+        (``"FourierBasis"``); they are not learned. None: ``TileCoding`` for a
+        ``Box`` (hashed to 65536 features if it has more than 4 dimensions), otherwise one-hot
     :param features_extractor_kwargs: Keyword arguments of the features
     :param value_features_extractor_class: Features of V, if they are to differ from those of mu; None: the same
     :param value_features_extractor_kwargs: Keyword arguments of the features of V

@@ -39,10 +39,10 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
 
     def __init__(
         self,
-        A: ArrayLike = DEFAULT_A,  # noqa: N803  # the field's symbols
-        B: ArrayLike = DEFAULT_B,  # noqa: N803
-        Q: ArrayLike | None = None,  # noqa: N803
-        R: ArrayLike | None = None,  # noqa: N803
+        A: ArrayLike = DEFAULT_A,  # the field's symbols
+        B: ArrayLike = DEFAULT_B,
+        Q: ArrayLike | None = None,
+        R: ArrayLike | None = None,
         noise_std: float = 0.01,
         initial_range: float = 1.0,
         max_state: float = 4.0,
@@ -79,9 +79,7 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
         check_real("gamma", gamma, 0.0, 1.0, low_open=True)
         root = np.sqrt(gamma)
         cost_to_go = solve_discrete_are(root * self.A, root * self.B, self.Q, self.R)
-        return gamma * np.linalg.solve(
-            self.R + gamma * self.B.T @ cost_to_go @ self.B, self.B.T @ cost_to_go @ self.A
-        )
+        return gamma * np.linalg.solve(self.R + gamma * self.B.T @ cost_to_go @ self.B, self.B.T @ cost_to_go @ self.A)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)

@@ -112,7 +112,10 @@ def changes(increments: list[Increment], weights: ActorCriticWeights) -> ActorCr
         for increment in increments:
             increment.apply()
     return ActorCriticWeights(
-        *([after.detach() - old for after, old in zip(part, olds, strict=True)] for part, olds in zip(weights, before, strict=True))
+        *(
+            [after.detach() - old for after, old in zip(part, olds, strict=True)]
+            for part, olds in zip(weights, before, strict=True)
+        )
     )
 
 

@@ -1,0 +1,309 @@
+"""COPDACQ as an SB3 algorithm: saving, seeds, online learning, errors."""
+
+import inspect
+import io
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3 import DDPG
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from sb3_dpg import COPDACQ
+from sb3_dpg.common.features import FourierBasis, TileCoding
+from sb3_dpg.copdacq.buffers import LatestTransitions
+from sb3_dpg.copdacq.guard import SNAPSHOT_INTERVAL, DivergenceError, DivergenceGuard
+from sb3_dpg.copdacq.policies import LinearPolicy, MlpPolicy
+
+NOISE = {"type": "autoregressive", "lambda": 0.9, "std": "lin_0.7_0.3", "seed": 3}
+POLICIES: dict[str, dict[str, Any]] = {
+    "LinearPolicy": dict(),
+    "MlpPolicy": dict(learning_rate=1e-3, actor_learning_rate=1e-4, policy_kwargs=dict(net_arch=[8])),
+}
+
+
+def make(policy: str = "LinearPolicy", env: Any = "Pendulum-v1", **kwargs: Any) -> COPDACQ:
+    return COPDACQ(policy, env, action_noise=NOISE, seed=0, **POLICIES[policy] | kwargs)
+
+
+def parameters(model: COPDACQ) -> dict[str, th.Tensor]:
+    return {name: value.clone() for name, value in model.policy.state_dict().items()}
+
+
+def assert_same(first: dict[str, th.Tensor], second: dict[str, th.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert th.equal(value, second[name]), name
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("kwargs", [dict(), dict(gradient_q=True), dict(gradient_q="full", natural_gradient=True)])
+def test_every_weight_that_should_learn_does(policy: str, kwargs: dict[str, Any]) -> None:
+    model = make(policy, **kwargs)
+    before = [[tensor.clone() for tensor in part] for part in model.policy.weights]
+    model.learn(100)
+    changed = [
+        any(not th.equal(x, y) for x, y in zip(part, old, strict=True))
+        for part, old in zip(model.policy.weights, before, strict=True)
+    ]
+    gradient_q = kwargs.get("gradient_q", False)
+    assert changed == [True, True, True, bool(gradient_q), gradient_q == "full"]
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("kwargs", [dict(), dict(buffer_size=200, batch_size=16)])
+def test_one_seed_gives_one_result(policy: str, kwargs: dict[str, Any]) -> None:
+    results = [parameters(make(policy, **kwargs).learn(150)) for _ in range(2)]
+    assert_same(*results)
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_saved_and_continued_training_is_that_without_a_break(policy: str, tmp_path: Path) -> None:
+    def learn(model: COPDACQ, more: int) -> COPDACQ:
+        return model.learn(more, reset_num_timesteps=False)
+
+    unbroken = make(policy, gradient_q="full")
+    learn(unbroken, 60)
+    broken = make(policy, gradient_q="full")
+    learn(broken, 60)
+    assert broken.env is not None
+    broken.save(tmp_path / "model.zip")
+    loaded = COPDACQ.load(tmp_path / "model.zip", env=broken.env, force_reset=False)
+    assert_same(parameters(loaded), parameters(unbroken))
+    assert_same(parameters(learn(loaded, 60)), parameters(learn(unbroken, 60)))
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_loaded_models_and_policies_act_alike(policy: str, tmp_path: Path) -> None:
+    model = make(policy).learn(100)
+    model.save(tmp_path / "model.zip")
+    model.policy.save(str(tmp_path / "policy.pth"))
+    observations = np.stack([model.observation_space.sample() for _ in range(10)])
+    expected, _ = model.predict(observations)
+    assert np.abs(expected).max() > 0.0
+    np.testing.assert_array_equal(COPDACQ.load(tmp_path / "model.zip").predict(observations)[0], expected)
+    policy_class = {"LinearPolicy": LinearPolicy, "MlpPolicy": MlpPolicy}[policy]
+    np.testing.assert_array_equal(policy_class.load(str(tmp_path / "policy.pth")).predict(observations)[0], expected)
+
+
+def test_parameters_can_be_set_while_training() -> None:
+    model, other = make(), make().learn(100)
+    model.set_parameters(other.get_parameters())
+    assert_same(parameters(model), parameters(other))
+    model.learn(20)
+    assert not th.equal(model.policy.weights.v[0], other.policy.weights.v[0])
+
+
+def test_online_learning_uses_the_newest_transition_of_each_environment() -> None:
+    space, actions = spaces.Box(-100.0, 100.0, (1,), np.float32), spaces.Box(-1.0, 1.0, (1,), np.float32)
+    buffer = LatestTransitions(1, space, actions, device="cpu", n_envs=3)
+    for step in range(3):
+        observations = np.array([[0.0], [1.0], [2.0]]) + 10.0 * step
+        infos: list[dict[str, Any]] = [{}, {"TimeLimit.truncated": True}, {}]
+        buffer.add(observations, observations + 10, np.zeros((3, 1)), np.arange(3.0), np.array([0.0, 1.0, 1.0]), infos)
+    sample = buffer.sample(64)
+    assert sample.observations.flatten().tolist() == [20.0, 21.0, 22.0]
+    assert sample.next_observations.flatten().tolist() == [30.0, 31.0, 32.0]
+    assert sample.rewards.flatten().tolist() == [0.0, 1.0, 2.0]
+    assert sample.dones.flatten().tolist() == [0.0, 0.0, 1.0], "running out of time is no end"
+
+
+def test_choice_of_the_buffer() -> None:
+    assert isinstance(make().replay_buffer, LatestTransitions)
+    replay = make(buffer_size=100).replay_buffer
+    assert isinstance(replay, ReplayBuffer)
+    assert not isinstance(replay, LatestTransitions)
+
+
+def test_scaling_rewards_is_scaling_the_actors_step_size() -> None:
+    class Scaled(gym.RewardWrapper):
+        def reward(self, reward: Any) -> float:
+            return 0.25 * float(reward)
+
+    scaled = make(env=Scaled(gym.make("Pendulum-v1")), actor_learning_rate=0.02).learn(300)
+    plain = make(actor_learning_rate=0.005).learn(300)
+    th.testing.assert_close(scaled.policy.weights.theta[0], plain.policy.weights.theta[0], rtol=1e-4, atol=1e-6)
+    th.testing.assert_close(scaled.policy.weights.v[0], 0.25 * plain.policy.weights.v[0], rtol=1e-4, atol=1e-6)
+
+
+def test_step_sizes_are_per_active_feature() -> None:
+    """A value_learning_rate of 1 corrects the whole of one TD error, however many tilings there are."""
+    for n_tilings in (1, 16):
+        kwargs = dict(features_extractor_kwargs=dict(n_tilings=n_tilings))
+        model = make(learning_rate=1.0, advantage_learning_rate=0.0, gamma=0.0, policy_kwargs=kwargs)
+        model.learn(1)
+        assert model.replay_buffer is not None
+        data = model.replay_buffer.sample(1)
+        th.testing.assert_close(model.policy.q_values(data.observations, data.actions), data.rewards)
+
+
+def test_several_environments_and_replay_options_learn() -> None:
+    env = make_vec_env("Pendulum-v1", n_envs=3, seed=0)
+    for kwargs in (dict(), dict(buffer_size=300, batch_size=8, n_steps=3), dict(gradient_steps=-1)):
+        model = make(env=env, **kwargs).learn(60)
+        assert model.num_timesteps == 60
+        assert model._n_updates == (60 if kwargs.get("gradient_steps") == -1 else 20)
+
+
+def test_n_step_returns_come_with_their_own_discounts() -> None:
+    model = make(buffer_size=300, n_steps=3, gamma=0.9).learn(50)
+    assert model.replay_buffer is not None
+    data = model.replay_buffer.sample(20)
+    assert data.discounts is not None
+    th.testing.assert_close(model.transitions(data).discounts, data.discounts * (1.0 - data.dones))
+    assert data.discounts.min().item() == pytest.approx(0.9**3)
+
+
+def test_discrete_observations_are_tabular() -> None:
+    class Corridor(gym.Env[np.int64, np.ndarray]):
+        observation_space = spaces.Discrete(3)
+        action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.int64, dict[str, Any]]:
+            super().reset(seed=seed)
+            return np.int64(0), {}
+
+        def step(self, action: np.ndarray) -> tuple[np.int64, float, bool, bool, dict[str, Any]]:
+            return np.int64(2), -float((action[0] - 0.5) ** 2), True, False, {}
+
+    model = make(env=Corridor(), learning_rate=0.1, actor_learning_rate=0.1).learn(3000)
+    assert model.policy.weights.theta[0].shape == (3, 1)
+    action, _ = model.predict(np.int64(0))
+    assert action == pytest.approx([0.5], abs=0.1)
+
+
+def test_observations_normalised_by_vecnormalize_need_no_bounds(tmp_path: Path) -> None:
+    class Unbounded(gym.ObservationWrapper):
+        def __init__(self, env: gym.Env) -> None:
+            super().__init__(env)
+            self.observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+
+        def observation(self, observation: Any) -> Any:
+            return 100.0 * observation
+
+    env = DummyVecEnv([lambda: Unbounded(gym.make("Pendulum-v1"))])
+    with pytest.raises(ValueError, match=r"dimension\(s\) \[0, 1, 2\].*VecNormalize"):
+        make(env=env)
+    model = make(env=VecNormalize(env)).learn(50)
+    features = model.policy.features_extractor
+    assert isinstance(features, TileCoding)
+    th.testing.assert_close(features.unit(th.tensor([[-3.0, 0.0, 3.0]])) * 1.0, features.unit(th.tensor([[-9.0, 0.0, 9.0]])))
+    model.save(tmp_path / "model.zip")
+    assert_same(parameters(COPDACQ.load(tmp_path / "model.zip")), parameters(model))
+
+
+class Record(KVWriter):
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        self.values |= key_values
+
+    def close(self) -> None:
+        pass
+
+
+def test_logged_values() -> None:
+    record = Record()
+    model = make(value_learning_rate="lin_0.4_0.0", gradient_q=True)
+    model.set_logger(Logger(None, [record]))
+    model.learn(400, log_interval=1)
+    assert record.values["train/td_error"] > 0.0
+    assert 0.0 <= record.values["train/action_saturation"] <= 1.0
+    for name in ("theta", "w", "v", "u"):
+        (weights,) = getattr(model.policy.weights, name)
+        assert record.values[f"train/{name}_norm"] == pytest.approx(weights.norm().item(), rel=0.1)
+    assert record.values["train/value_learning_rate"] == pytest.approx(0.0, abs=1e-3)
+    assert record.values["train/actor_learning_rate"] == 0.01
+    assert record.values["rollout/noise_std"] == pytest.approx(0.3, abs=1e-3)
+
+
+def test_divergence_is_told_and_leaves_good_weights() -> None:
+    model = make(value_learning_rate=20.0, max_td_error=1e4)
+    with pytest.raises(DivergenceError, match=r"actor_learning_rate=0\.01.*value_learning_rate=20") as error:
+        model.learn(3000)
+    assert isinstance(error.value, ValueError), "rl-zoo3 prunes trials on ValueError"
+    for part in model.policy.weights:
+        for tensor in part:
+            assert th.isfinite(tensor).all()
+    model.save(io.BytesIO())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 11.0])
+def test_guard_goes_back_at_least_one_interval(bad: float) -> None:
+    weight = th.zeros(1)
+    guard = DivergenceGuard([weight], limit=10.0)
+    for _ in range(3 * SNAPSHOT_INTERVAL + 5):
+        assert guard.is_sane(1.0)
+        weight += 1.0
+    assert not guard.is_sane(bad)
+    guard.restore()
+    # The check comes before its update: at the check number 2000, 1999 updates are done
+    assert weight.item() == 2 * SNAPSHOT_INTERVAL - 1
+
+
+def test_guard_of_a_loaded_model_goes_back_to_what_was_loaded(tmp_path: Path) -> None:
+    make().learn(200).save(tmp_path / "model.zip")
+    loaded = COPDACQ.load(tmp_path / "model.zip", env=gym.make("Pendulum-v1"))
+    before = parameters(loaded)
+    loaded.max_td_error = 1e-9
+    with pytest.raises(DivergenceError):
+        loaded.learn(10)
+    assert_same(parameters(loaded), before)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(gradient_q="half"), "gradient_q='half'.*'full'"),
+        (dict(learning_rate=-0.1), "learning_rate=-0.1"),
+        (dict(actor_learning_rate=-1.0), "actor_learning_rate=-1.0"),
+        (dict(value_learning_rate="linear_1"), "linear_1"),
+        (dict(max_td_error=0.0), "max_td_error=0.0"),
+        (dict(gamma=1.5), "gamma=1.5"),
+        (dict(train_freq=4), "train_freq=4.*buffer_size"),
+        (dict(n_steps=3), "n_steps=3.*buffer_size"),
+        (dict(buffer_size=0), "buffer_size=0"),
+        (dict(env="CartPole-v1"), "action_space=Discrete"),
+        (dict(policy_kwargs=dict(features_extractor_class="Tiles")), "features_extractor_class='Tiles'.*TileCoding"),
+    ],
+)
+def test_bad_arguments_are_named(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**kwargs)
+
+
+def test_dictionary_observations_are_refused() -> None:
+    class Dictionary(gym.ObservationWrapper):
+        def __init__(self, env: gym.Env) -> None:
+            super().__init__(env)
+            self.observation_space = spaces.Dict(x=env.observation_space)
+
+        def observation(self, observation: Any) -> Any:
+            return {"x": observation}
+
+    with pytest.raises(ValueError, match="FlattenObservation"):
+        make(env=Dictionary(gym.make("Pendulum-v1")))
+
+
+def test_own_features_of_the_value_and_callers_dictionaries_left_alone() -> None:
+    features = dict(n_tilings=4)
+    kwargs = dict(features_extractor_kwargs=features, value_features_extractor_class=FourierBasis)
+    model = make(policy_kwargs=kwargs).learn(20)
+    assert isinstance(model.policy, LinearPolicy)
+    assert isinstance(model.policy.value_features_extractor, FourierBasis)
+    assert features == dict(n_tilings=4)
+    assert kwargs == dict(features_extractor_kwargs=features, value_features_extractor_class=FourierBasis)
+
+
+def test_signature_has_what_sb3s_has() -> None:
+    sb3 = set(inspect.signature(DDPG.__init__).parameters)
+    # There are no target networks to update
+    assert sb3 - set(inspect.signature(COPDACQ.__init__).parameters) == {"tau"}
