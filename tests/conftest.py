@@ -28,6 +28,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def run(installed: Path, tmp_path: Path) -> Run:
     """Run ``sb3-dpg`` as installed from the wheel, in an empty directory."""
+
     def run_command(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(installed / "site"), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
         command = [sys.executable, str(installed / "site" / "bin" / "sb3-dpg"), *arguments]
