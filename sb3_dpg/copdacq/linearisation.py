@@ -133,7 +133,7 @@ class Differentiable:
 
         self._call = call
         self._parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
-        self.value, self._pullback = th.func.vjp(call, self._parameters)
+        self.value, self._pullback = th.func.vjp(call, self._parameters)[:2]
 
     def jvp(self, direction: Weights) -> th.Tensor:
         tangents = dict(zip(self._parameters, direction, strict=True))

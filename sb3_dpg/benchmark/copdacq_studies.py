@@ -1,0 +1,196 @@
+"""
+The two experiments of Silver et al. 2014 that docs/copdacq.md shows: ``python -m sb3_dpg.benchmark.copdacq_studies``.
+
+``bandit`` repeats their Figure 1, deterministic against stochastic actor-critic on the continuous bandit, in NumPy: there both
+critics are re-fitted by linear regression on each batch, which no SB3 algorithm does. ``curves LOGS`` draws the learning curves
+of their Figure 2 from the evaluations that ``sb3-dpg train`` left in a log folder.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from sb3_dpg.envs import ContinuousBandit
+
+RUNS = 5
+STEPS = 10_000
+# The sweep of each algorithm; the best final cost counts, as in the paper
+STEP_SIZES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+SIGMAS = (0.01, 0.03, 0.1, 0.3, 1.0)
+# A mean action, or the logarithm of a standard deviation, of this size: the step size was too large
+DIVERGED = 50.0
+CURVES = ("MountainCarContinuous-v0", "Pendulum-v1", "PuddleWorldContinuous-v0")
+
+# (actions, rewards, parameters, sigma) -> ascent direction of the parameters
+Actor = Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]
+
+
+def regression(features: np.ndarray, rewards: np.ndarray) -> np.ndarray:
+    """
+    :param features: phi(a), (batch_size, n_features)
+    :param rewards: r, (batch_size,)
+    :return: w of the least-squares fit r = w^T phi(a) + v, (n_features,)
+    """
+    design = np.column_stack([features, np.ones(len(rewards))])
+    return np.linalg.lstsq(design, rewards, rcond=None)[0][:-1]
+
+
+def deterministic(actions: np.ndarray, rewards: np.ndarray, theta: np.ndarray, sigma: float) -> np.ndarray:
+    """
+    COPDAC-B: mu = theta, compatible features phi(a) = a - theta, ascent along grad_a Q = w.
+
+    :param actions: a, (batch_size, m)
+    :param rewards: r, (batch_size,)
+    :param theta: The policy, (m,)
+    :param sigma: Standard deviation of the exploration
+    :return: Ascent direction of theta, (m,)
+    """
+    return regression(actions - theta, rewards)
+
+
+def stochastic(actions: np.ndarray, rewards: np.ndarray, parameters: np.ndarray, sigma: float) -> np.ndarray:
+    """
+    SAC-B, the stochastic actor-critic: pi = N(theta, exp(y)^2) with a learned y, compatible features grad log pi(a), ascent
+    along the mean of grad log pi(a) (phi(a)^T w), as in the paper's appendix without importance weights: it acts by its own
+    policy.
+
+    :param actions: a, (batch_size, m)
+    :param rewards: r, (batch_size,)
+    :param parameters: theta and y, (m + 1,)
+    :param sigma: Not used: the policy's standard deviation is its own
+    :return: Ascent direction of the parameters, (m + 1,)
+    """
+    theta, y = parameters[:-1], parameters[-1]
+    variance = np.exp(2.0 * y)
+    offset = actions - theta
+    score = np.column_stack([offset / variance, (offset**2).sum(1) / variance - len(theta)])
+    return (score * (score @ regression(score, rewards))[:, None]).mean(0)
+
+
+def run(method: Actor, action_dim: int, step_size: float, sigma: float, seed: int) -> np.ndarray:
+    """
+    One run: batches of 2 m actions, a critic fitted to each, one step of the actor a batch.
+
+    :param method: ``deterministic`` or ``stochastic``
+    :param action_dim: m
+    :param step_size: Step size of the actor
+    :param sigma: Standard deviation of the exploration; the stochastic policy's first one
+    :param seed: Seed of run and exploration
+    :return: Cost of the mean action after each batch, (n_batches,)
+    """
+    bandit = ContinuousBandit(action_dim)
+    generator = np.random.default_rng(seed)
+    learns_sigma = method is stochastic
+    parameters = np.zeros(action_dim + learns_sigma)
+    if learns_sigma:
+        parameters[-1] = np.log(sigma)
+    costs = []
+    for _ in range(STEPS // (2 * action_dim)):
+        theta = parameters[:action_dim]
+        spread = np.exp(parameters[-1]) if learns_sigma else sigma
+        actions = theta + spread * generator.standard_normal((2 * action_dim, action_dim))
+        errors = actions - bandit.optimal_action
+        rewards = -np.einsum("bi,ij,bj->b", errors, bandit.cost_matrix, errors)
+        parameters = parameters + step_size * method(actions, rewards, parameters, sigma)
+        if not np.abs(parameters).max() < DIVERGED:  # NaN compares as False
+            return np.full(STEPS // (2 * action_dim), np.inf)
+        error = parameters[:action_dim] - bandit.optimal_action
+        costs.append(error @ bandit.cost_matrix @ error)
+    return np.array(costs)
+
+
+def best_of_sweep(method: Actor, action_dim: int) -> tuple[np.ndarray, float, float]:
+    """
+    :param method: ``deterministic`` or ``stochastic``
+    :param action_dim: m
+    :return: Costs of the best settings, (RUNS, n_batches), and these: step size and sigma
+    """
+    results = {}
+    with np.errstate(all="ignore"):
+        for step_size in STEP_SIZES:
+            for sigma in SIGMAS:
+                results[step_size, sigma] = np.array([run(method, action_dim, step_size, sigma, seed) for seed in range(RUNS)])
+    best = min(results, key=lambda key: results[key][:, -1].mean())
+    return results[best], *best
+
+
+def bandit_figure(path: Path) -> None:
+    """
+    :param path: Where the figure goes
+    """
+    _, axes = plt.subplots(1, 3, figsize=(11, 3.4), sharey=True)
+    print("| m | algorithm | step size | sigma | final cost, mean of 5 runs | lowest, highest |\n|---|---|---|---|---|---|")
+    for axis, action_dim in zip(axes, (10, 25, 50), strict=True):
+        for method, name in ((stochastic, "SAC-B"), (deterministic, "COPDAC-B")):
+            costs, step_size, sigma = best_of_sweep(method, action_dim)
+            steps = 2 * action_dim * np.arange(1, costs.shape[1] + 1)
+            axis.plot(steps, costs.mean(0), label=name)
+            axis.fill_between(steps, costs.min(0), costs.max(0), alpha=0.2)
+            final = costs[:, -1]
+            print(
+                f"| {action_dim} | {name} | {step_size} | {sigma} | {final.mean():.3g} | {final.min():.3g}, {final.max():.3g} |",
+                flush=True,
+            )
+        axis.set(xscale="log", yscale="log", xlabel="time steps", title=f"{action_dim} action dimensions", ylim=(1e-4, 1e3))
+        axis.legend()
+    axes[0].set_ylabel("cost of the mean action")
+    save(path)
+
+
+def curves_figure(logs: Path, path: Path) -> None:
+    """
+    :param logs: The log folder that was given to ``sb3-dpg train``
+    :param path: Where the figure goes
+    """
+    _, axes = plt.subplots(1, len(CURVES), figsize=(11, 3.4))
+    for axis, env_id in zip(axes, CURVES, strict=True):
+        files = sorted((logs / "copdacq").glob(f"{env_id}_*/evaluations.npz"))
+        if not files:
+            raise FileNotFoundError(f"no evaluations of {env_id} under {logs}: train it first by sb3-dpg train --algo copdacq")
+        evaluations = [np.load(file) for file in files]
+        returns = np.array([evaluation["results"].mean(1) for evaluation in evaluations])
+        steps = evaluations[0]["timesteps"]
+        axis.plot(steps, returns.T, color="C0", alpha=0.25)
+        axis.plot(steps, np.median(returns, axis=0), color="C0", label=f"median of {len(files)} seeds")
+        axis.set(xlabel="time steps", title=env_id)
+        axis.legend()
+        final = returns[:, -1]
+        print(f"{env_id}: {len(files)} seeds, final median {np.median(final):.1f}, worst {final.min():.1f}, best {final.max():.1f}")
+    axes[0].set_ylabel("return of mu, 10 episodes")
+    save(path)
+
+
+def save(path: Path) -> None:
+    """
+    :param path: Where the current figure goes
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plt.tight_layout()
+    plt.savefig(path, dpi=110)
+    print(f"wrote {path}")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Figures of docs/copdacq.md")
+    commands = parser.add_subparsers(dest="command", required=True)
+    bandit = commands.add_parser("bandit", help="Figure 1 of Silver et al. 2014")
+    bandit.add_argument("--output", type=Path, default=Path("docs/images/copdacq_bandit.png"))
+    curves = commands.add_parser("curves", help="Figure 2 of Silver et al. 2014, from the logs of sb3-dpg train")
+    curves.add_argument("logs", type=Path)
+    curves.add_argument("--output", type=Path, default=Path("docs/images/copdacq_curves.png"))
+    arguments = parser.parse_args()
+    if arguments.command == "bandit":
+        bandit_figure(arguments.output)
+    else:
+        curves_figure(arguments.logs, arguments.output)
+
+
+if __name__ == "__main__":
+    main()
