@@ -11,6 +11,9 @@ from sb3_dpg.benchmark.engines.base import Ended, Started
 from sb3_dpg.benchmark.plan import Environment, Plan
 from sb3_dpg.benchmark.results import Results
 
+#: Columns that are not the same in two studies; somebody may commit between them
+CIRCUMSTANCES = ["wall_time", "cpu_time", "evaluation_time", "steps_per_second", "git_commit"]
+
 #: A plan of four runs that take seconds
 TINY_PLAN = """
 name: small

@@ -12,10 +12,9 @@ import pytest
 
 from sb3_dpg.benchmark.cli import main
 from sb3_dpg.benchmark.results import EVALUATIONS_FILE, Results
-from tests.benchmark.studies import TINY_PLAN, make_plan, write_study
+from tests.benchmark.studies import CIRCUMSTANCES, TINY_PLAN, make_plan, write_study
 
 CLONE = Path(__file__).parents[2]
-TIMES = ["wall_time", "cpu_time", "evaluation_time", "steps_per_second"]
 
 
 @pytest.fixture
@@ -25,8 +24,8 @@ def plan(tmp_path):
     return path
 
 
-def results_without_times(folder: Path) -> pd.DataFrame:
-    return Results(folder).evaluations.drop(columns=TIMES)
+def results_of(folder: Path) -> pd.DataFrame:
+    return Results(folder).evaluations.drop(columns=CIRCUMSTANCES)
 
 
 def test_dry_run_shows_the_runs_and_runs_none(plan, tmp_path, monkeypatch, capsys):
@@ -123,11 +122,11 @@ def test_ctrl_c_stops_all_and_the_same_command_continues(plan, tmp_path):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "Interrupted: the same command continues." in output
-    before = results_without_times(folder)
+    before = results_of(folder)
     assert 0 < before["run_id"].nunique() < 4
     code, output = finish(plan, folder)
     assert code == 0, output
-    after = results_without_times(folder)
+    after = results_of(folder)
     assert after["run_id"].nunique() == 4
     kept = after[after["run_id"].isin(before["run_id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, before)
@@ -143,7 +142,7 @@ def test_killed_twenty_times_at_random_moments_the_table_equals_that_of_an_unbro
     code, output = finish(plan, tmp_path / "unbroken", engine)
     assert code == 0, output
     duration = time.monotonic() - started
-    unbroken = results_without_times(tmp_path / "unbroken")
+    unbroken = results_of(tmp_path / "unbroken")
     assert unbroken["run_id"].nunique() == 8
 
     moments = random.Random(0)
@@ -163,7 +162,7 @@ def test_killed_twenty_times_at_random_moments_the_table_equals_that_of_an_unbro
                 break
         code, output = finish(plan, folder, engine)
         assert code == 0, output
-        pd.testing.assert_frame_equal(results_without_times(folder), unbroken)
+        pd.testing.assert_frame_equal(results_of(folder), unbroken)
 
 
 @pytest.mark.slow
@@ -174,6 +173,6 @@ def test_a_ray_cluster_of_two_cores_gives_the_results_of_local_processes(plan, t
         code, output = finish(plan, tmp_path / engine, engine)
         assert code == 1, output
         assert "4 of 6 runs complete" in output
-    pd.testing.assert_frame_equal(results_without_times(tmp_path / "ray"), results_without_times(tmp_path / "local"))
+    pd.testing.assert_frame_equal(results_of(tmp_path / "ray"), results_of(tmp_path / "local"))
     errors = [Results(tmp_path / engine).failures["error"].tolist() for engine in ("local", "ray")]
     assert errors[0] == errors[1]
