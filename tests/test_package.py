@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import sb3_dpg
+from sb3_dpg.zoo.cli import EXTRAS
 from sb3_dpg.zoo.hyperparameters import shipped_hyperparameters
 
 CLONE = Path(__file__).parents[1]
@@ -49,6 +50,8 @@ def test_the_wheel_carries_hyperparameters_types_and_the_command(installed: Path
         "requests",
     ):
         assert f"Requires-Dist: {requirement}" in text.replace("rl_zoo3", "rl-zoo3")
+    # The extras that an error message names
+    assert all(f"Provides-Extra: {extra}\n" in text for extra in EXTRAS.values())
     assert (installed / "site" / "bin" / "sb3-dpg").is_file()
 
 

@@ -42,13 +42,7 @@ COMMANDS = {
 EXTRAS = {
     "Box2D": "box2d",
     "box2d": "box2d",
-    "cv2": "video",
-    "imageio_ffmpeg": "video",
-    "moviepy": "video",
     "mujoco": "mujoco",
-    "optunahub": "search",
-    "pandas": "plots",
-    "plotly": "search",
     "pygame": "classic-control",
     "ray": "ray",
     "rliable": "plots",

@@ -107,8 +107,7 @@ def test_the_path_of_the_noise_goes_on(write_config: WriteConfig, make_manager: 
     assert isinstance(noise, OrnsteinUhlenbeckNoise)
     # Not the beginning of the schedule, nor of the path
     assert noise.std[0] < OrnsteinUhlenbeckNoise([0.0], sigma=0.35).std[0]
-    fresh = make_manager("bnddpg", None, trained_agent=str(manager.trained_agent))
-    fresh.restart, fresh.carries_on = True, False
+    fresh = make_manager("bnddpg", config, trained_agent=str(manager.trained_agent), restart=True)
     restarted = fresh.setup_experiment()
     assert restarted is not None
     np.testing.assert_allclose(restarted[0].action_noise.std, OrnsteinUhlenbeckNoise([0.0], sigma=0.5).std)
@@ -117,8 +116,8 @@ def test_the_path_of_the_noise_goes_on(write_config: WriteConfig, make_manager: 
 def test_restarting_counts_from_the_beginning(write_config: WriteConfig, make_manager: MakeManager) -> None:
     config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL, **SCHEDULED))
     run = killed_run(make_manager, config, "bnddpg")
-    manager = make_manager("bnddpg", config, trained_agent=str(checkpoints(run)[-1] / "Pendulum-v1.zip"), n_timesteps=100)
-    manager.carries_on = False
+    agent = str(checkpoints(run)[-1] / "Pendulum-v1.zip")
+    manager = make_manager("bnddpg", config, trained_agent=agent, n_timesteps=100, restart=True)
     _, trace = train(manager)
     assert sorted(trace.values) == list(range(1, 101))
     assert trace.values[1][0] == pytest.approx(0.01)
