@@ -161,7 +161,9 @@ def curves_figure(logs: Path, path: Path) -> None:
         axis.set(xlabel="time steps", title=env_id)
         axis.legend()
         final = returns[:, -1]
-        print(f"{env_id}: {len(files)} seeds, final median {np.median(final):.1f}, worst {final.min():.1f}, best {final.max():.1f}")
+        print(
+            f"{env_id}: {len(files)} seeds, final median {np.median(final):.1f}, worst {final.min():.1f}, best {final.max():.1f}"
+        )
     axes[0].set_ylabel("return of mu, 10 episodes")
     save(path)
 

@@ -1,5 +1,7 @@
 """What online learning learns from."""
 
+from typing import Any
+
 import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
@@ -20,8 +22,15 @@ class LatestTransitions(ReplayBuffer):
         :param env: Associated ``VecNormalize`` to normalise observations and rewards
         :return: The newest transition of each environment, in the order of the environments
         """
+        return ReplayBufferSamples(*(self.to_torch(np.asarray(array)) for array in self.latest(env)[:5]))
+
+    def latest(self, env: VecNormalize | None = None) -> ReplayBufferSamples:
+        """
+        :param env: Associated ``VecNormalize`` to normalise observations and rewards
+        :return: The same as NumPy arrays, of which some are the buffer's own
+        """
         newest = (self.pos - 1) % self.buffer_size
-        data = (
+        arrays: Any = (
             self._normalize_obs(self.observations[newest], env),
             self.actions[newest],
             self._normalize_obs(self.next_observations[newest], env),
@@ -29,4 +38,4 @@ class LatestTransitions(ReplayBuffer):
             (self.dones[newest] * (1 - self.timeouts[newest])).reshape(-1, 1),
             self._normalize_reward(self.rewards[newest].reshape(-1, 1), env),
         )
-        return ReplayBufferSamples(*(self.to_torch(np.asarray(array)) for array in data))
+        return ReplayBufferSamples(*arrays)

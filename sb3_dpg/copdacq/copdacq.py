@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -15,6 +16,7 @@ from sb3_dpg.common.checks import check_rate, check_real
 from sb3_dpg.common.features import BoundedFeatures
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_schedule
+from sb3_dpg.copdacq.arrays import ArrayPolicy
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.guard import DivergenceError, DivergenceGuard
 from sb3_dpg.copdacq.policies import (
@@ -205,7 +207,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
                 self.correction_learning_rate,
             )
         ]
-        self._weights = self.policy.weights
+        online = self.replay_buffer_class is LatestTransitions
+        self._arrays = ArrayPolicy(self.policy) if online and ArrayPolicy.supports(self.policy) else None
+        self._weights = self.policy.weights if self._arrays is None else self._arrays.weights
         self._reset_statistics()
 
     def _bound_features(self) -> None:
@@ -227,7 +231,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         # Only now: a loaded model got its weights after it was built
-        self._guard = DivergenceGuard([tensor for part in self._weights for tensor in part], self.max_td_error)
+        self._guard = DivergenceGuard([tensor for part in self.policy.weights for tensor in part], self.max_td_error)
         return super()._setup_learn(*args, **kwargs)
 
     def _reset_statistics(self) -> None:
@@ -257,8 +261,17 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             rates.correction / self.policy.actor_n_active,
         )
         for _ in range(gradient_steps):
-            assert self.replay_buffer is not None
-            self.update(self.replay_buffer.sample(batch_size, env=self._vec_normalize_env), per_feature)
+            self.update(self._next_batch(batch_size), per_feature)
+
+    def _next_batch(self, batch_size: int) -> ReplayBufferSamples:
+        """
+        :param batch_size: Transitions in a minibatch
+        :return: Transitions to learn from, as NumPy arrays where there is an array policy
+        """
+        assert self.replay_buffer is not None
+        if self._arrays is not None and isinstance(self.replay_buffer, LatestTransitions):
+            return self.replay_buffer.latest(self._vec_normalize_env)
+        return self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
 
     def update(self, data: ReplayBufferSamples, steps: StepSizes) -> None:
         """
@@ -270,7 +283,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         """
         batch, weights = self.transitions(data), self._weights
         delta = td_error(batch, weights)
-        largest = delta.abs().max().item()
+        magnitude = abs(delta)
+        largest = float(magnitude.max())
         if not self._guard.is_sane(largest):
             self._diverge(largest)
         increments = copdac_q(batch, delta, weights, steps, self.natural_gradient)
@@ -280,18 +294,32 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             increment.apply()
         self._n_updates += 1
         self._n_logged += 1
-        self._td_error_sum += delta.abs().mean().item()
-        self._saturation_sum += (batch.mu.value.abs() >= SATURATED).float().mean().item()
+        self._td_error_sum += float(magnitude.sum()) / len(magnitude)
+        self._saturation_sum += float((abs(batch.mu.value) >= SATURATED).sum()) / batch.offset.shape[1] / len(delta)
 
     def transitions(self, data: ReplayBufferSamples) -> Transitions:
         """
         :param data: A batch from the replay buffer
         :return: The same with mu and V linearised at its states
         """
-        mu, value, next_value = self.policy.linearise(data.observations, data.next_observations)
+        policy = self.policy if isinstance(data.rewards, th.Tensor) else self._arrays
+        assert policy is not None
+        mu, value, next_value = policy.linearise(data.observations, data.next_observations)  # type: ignore[arg-type]
         # n-step buffers come with the discount of each return's length
         discounts = self.gamma if data.discounts is None else data.discounts
         return Transitions(mu, value, next_value, data.actions - mu.value, data.rewards, discounts * (1.0 - data.dones))
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self._arrays is None or self.num_timesteps < learning_starts:
+            return super()._sample_action(learning_starts, action_noise, n_envs)
+        # As SB3 does it, without the way through tensors and through the unscaled action and back
+        assert isinstance(self._last_obs, np.ndarray)
+        scaled = self._arrays.actions(self._last_obs)
+        if action_noise is not None:
+            scaled = np.minimum(np.maximum(scaled + action_noise(), -1.0), 1.0)
+        return self.policy.unscale_action(scaled), scaled
 
     def _diverge(self, td_error: float) -> None:
         """
@@ -312,7 +340,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
             self.logger.record("train/td_error", self._td_error_sum / self._n_logged)
             self.logger.record("train/action_saturation", self._saturation_sum / self._n_logged)
-            for name, weights in self._weights._asdict().items():
+            for name, weights in self.policy.weights._asdict().items():
                 self.logger.record(f"train/{name}_norm", th.nn.utils.get_total_norm(weights).item())
             for name, rate in self.step_sizes()._asdict().items():
                 self.logger.record(f"train/{name}_learning_rate", rate)
@@ -338,7 +366,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_weights", "_guard", "_schedules"]
+        return [*super()._excluded_save_params(), "_weights", "_arrays", "_guard", "_schedules"]
 
 
 def step_size(name: str, value: float | str | Schedule | None) -> Any:

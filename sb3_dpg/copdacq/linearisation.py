@@ -2,12 +2,14 @@
 What the compatible update needs to know of a function f(s; weights): its value at a batch of states, and products with its
 Jacobian J(s) = df / dweights, without J itself.
 
-A direction in the space of the weights is a list of tensors of their shapes, as the weights are.
+A direction in the space of the weights is a list of tensors of their shapes, as the weights are. Where types say tensors, NumPy
+arrays will do for linear functions: ``SparseLinear`` and the update are written for both.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch as th
 from torch import nn
 
@@ -52,17 +54,29 @@ class DenseGradient(NamedTuple):
     tensors: Weights
 
     def add_to(self, weights: Weights, step_size: float) -> None:
-        th._foreach_add_(weights, self.tensors, alpha=step_size)
+        for weight, tensor in zip(weights, self.tensors, strict=True):
+            weight += step_size * tensor
 
 
 class RowsGradient(NamedTuple):
-    """A gradient of one matrix of weights that is zero except in some rows; a row that occurs twice counts twice."""
+    """
+    A gradient of one matrix of weights that is zero except in some rows; a row that occurs twice counts twice.
+
+    :param indices: The rows, (batch_size, n_active)
+    :param rows: What is added to all rows of one state, (batch_size, n_outputs)
+    """
 
     indices: th.Tensor
     rows: th.Tensor
 
     def add_to(self, weights: Weights, step_size: float) -> None:
-        weights[0].index_add_(0, self.indices, self.rows, alpha=step_size)
+        (weight,) = weights
+        rows: Any = (step_size * self.rows)[:, None]
+        if isinstance(weight, np.ndarray):
+            np.add.at(weight, self.indices, rows)
+        else:
+            rows = rows.expand(*self.indices.shape, rows.shape[-1])
+            weight.index_add_(0, self.indices.flatten(), rows.flatten(0, 1))
 
 
 class DenseLinear:
@@ -100,9 +114,7 @@ class SparseLinear:
         return direction[0][self.active].sum(1)
 
     def vjp(self, cotangent: th.Tensor) -> RowsGradient:
-        batch_size, n_active = self.active.shape
-        rows = cotangent.unsqueeze(1).expand(batch_size, n_active, cotangent.shape[1])
-        return RowsGradient(self.active.flatten(), rows.flatten(0, 1))
+        return RowsGradient(self.active, cotangent)
 
 
 class Clipped:
@@ -114,7 +126,7 @@ class Clipped:
     """
 
     def __init__(self, function: Linearisation) -> None:
-        self.value = function.value.clamp(-1.0, 1.0)
+        self.value = function.value.clip(-1.0, 1.0)
         self.jvp = function.jvp
         self.vjp = function.vjp
 

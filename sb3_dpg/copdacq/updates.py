@@ -94,7 +94,7 @@ def compatible(mu: Linearisation, offset: th.Tensor, direction: Weights) -> th.T
     :param direction: A direction in the space of theta
     :return: One number a transition, (batch_size, 1)
     """
-    return (offset * mu.jvp(direction)).sum(1, keepdim=True)
+    return (offset * mu.jvp(direction)).sum(1)[:, None]
 
 
 def td_error(batch: Transitions, weights: ActorCriticWeights) -> th.Tensor:
@@ -123,8 +123,8 @@ def actor_gradient(mu: Linearisation, weights: ActorCriticWeights, natural: bool
         return DenseGradient([len(mu.value) * w for w in weights.w])
     ascent = mu.jvp(weights.w)
     # J(s) w = grad_a Q(s, a). Where the action already lies on its bound, a step further out changes nothing but the way back
-    outward = (mu.value.abs() >= 1.0) & (mu.value * ascent > 0.0)
-    return mu.vjp(ascent.masked_fill(outward, 0.0))
+    outward = (abs(mu.value) >= 1.0) & (mu.value * ascent > 0.0)
+    return mu.vjp(ascent * ~outward)
 
 
 def copdac_q(

@@ -1,0 +1,85 @@
+"""The linear policy over tiles on NumPy arrays: for a few states at a time PyTorch's overhead is several times the work."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
+
+from sb3_dpg.common.features import TileCoding
+from sb3_dpg.copdacq.linearisation import Clipped, SparseLinear
+from sb3_dpg.copdacq.policies import CompatiblePolicy, Linearised, LinearPolicy
+from sb3_dpg.copdacq.updates import ActorCriticWeights
+
+
+class ArrayPolicy:
+    """
+    What :class:`LinearPolicy` does, on NumPy arrays that share the memory of its parameters.
+
+    The update itself (``updates.py``) is written for both kinds of arrays.
+
+    :param policy: A policy that :meth:`supports` accepts
+    """
+
+    def __init__(self, policy: CompatiblePolicy) -> None:
+        features = policy.features_extractor
+        assert isinstance(features, TileCoding)
+        self.weights: Any = ActorCriticWeights(*([tensor.detach().numpy() for tensor in part] for part in policy.weights))
+        self._low, self._bins = features.low.numpy(), features.bins.numpy()
+        self._inverse_range, self._shifts = features.inverse_range.numpy(), features.shifts.numpy()
+        self._strides, self._first = features.strides.numpy(), features.first.numpy()
+        self._tiles = features.tiles_per_tiling if features.hashed else None
+
+    @staticmethod
+    def supports(policy: CompatiblePolicy) -> bool:
+        """
+        :param policy: The policy
+        :return: Whether it is linear over tiles of plain observations, with flat actions, on the CPU
+        """
+        return (
+            isinstance(policy, LinearPolicy)
+            and type(policy.features_extractor) is TileCoding
+            and policy.value_features_extractor is policy.features_extractor
+            and policy.device.type == "cpu"
+            and isinstance(policy.observation_space, spaces.Box)
+            and not is_image_space(policy.observation_space)
+            and len(policy.action_space.shape or ()) == 1
+        )
+
+    def active(self, observations: np.ndarray) -> np.ndarray:
+        """
+        As :meth:`TileCoding.active`.
+
+        :param observations: Observations, (batch_size, ...)
+        :return: Indices of the features that are 1, (batch_size, n_tilings)
+        """
+        scaled = (observations.reshape(len(observations), -1).astype(np.float32, copy=False) - self._low) * self._inverse_range
+        scaled = np.minimum(np.maximum(scaled, 0.0), self._bins)
+        tiles = (scaled[:, None] + self._shifts).astype(np.int64).dot(self._strides)
+        if self._tiles is not None:
+            tiles = (tiles >> 32) % self._tiles
+        return tiles + self._first
+
+    def actions(self, observations: np.ndarray) -> np.ndarray:
+        """
+        :param observations: Observations, (batch_size, ...)
+        :return: mu(s), scaled to [-1, 1], (batch_size, action_dim)
+        """
+        (theta,) = self.weights.theta
+        return np.minimum(np.maximum(theta[self.active(observations)].sum(1), -1.0), 1.0)
+
+    def linearise(self, observations: np.ndarray, next_observations: np.ndarray) -> Linearised:
+        """
+        As :meth:`LinearPolicy.linearise`.
+
+        :param observations: s, (batch_size, ...)
+        :param next_observations: s', (batch_size, ...)
+        :return: mu and V at s, V at s'
+        """
+        size = len(observations)
+        active: Any = self.active(np.concatenate([observations, next_observations]))
+        return Linearised(
+            Clipped(SparseLinear(active[:size], self.weights.theta)),
+            SparseLinear(active[:size], self.weights.v),
+            SparseLinear(active[size:], self.weights.v),
+        )
