@@ -22,11 +22,13 @@ def algorithm_classes() -> dict[str, type[BaseAlgorithm]]:
 
 def register_algorithms() -> None:
     """
-    Put our algorithms, their samplers and converters into rl-zoo3's tables, which all its scripts share by reference.
+    Put our algorithms, their samplers and converters into rl-zoo3's tables, which all its scripts share by reference, and
+    our environments into Gymnasium's.
     """
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
     from rl_zoo3.utils import ALGOS
 
+    import sb3_dpg.envs  # noqa: F401  # registers our environments with Gymnasium
     from sb3_dpg.zoo.search import CONVERTERS, SAMPLERS
 
     ALGOS.update(algorithm_classes())
