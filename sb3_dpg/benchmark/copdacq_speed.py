@@ -1,9 +1,9 @@
 """
 How fast COPDACQ learns, beside SB3's DDPG that only collects: ``python -m sb3_dpg.benchmark.copdacq_speed``.
 
-Environment steps a second on MountainCarContinuous-v0, one thread, learning included for COPDACQ; SB3's DDPG has a [32] network
-and ``gradient_steps=0``, so that only its loop is timed. Both run in turn, several times, and the medians count: other work on
-the machine then disturbs both alike. Steps per process-CPU-second do not depend on other work at all.
+Environment steps a second on MountainCarContinuous-v0, one thread, learning included for COPDACQ; SB3's DDPG has a [32]
+network and ``gradient_steps=0``, so that only its loop is timed. Both run in turn, several times, and the medians count: other
+work on the machine then disturbs both alike. Steps per process-CPU-second do not depend on other work at all.
 """
 
 import statistics

@@ -105,16 +105,17 @@ def run(method: Actor, action_dim: int, step_size: float, sigma: float, seed: in
     return np.array(costs)
 
 
-def best_of_sweep(method: Actor, action_dim: int) -> tuple[np.ndarray, float, float]:
+def best_of_sweep(method: Actor, action_dim: int, sigmas: tuple[float, ...]) -> tuple[np.ndarray, float, float]:
     """
     :param method: ``deterministic`` or ``stochastic``
     :param action_dim: m
+    :param sigmas: Exploration to sweep over, beside the step sizes
     :return: Costs of the best settings, (RUNS, n_batches), and these: step size and sigma
     """
     results = {}
     with np.errstate(all="ignore"):
         for step_size in STEP_SIZES:
-            for sigma in SIGMAS:
+            for sigma in sigmas:
                 results[step_size, sigma] = np.array([run(method, action_dim, step_size, sigma, seed) for seed in range(RUNS)])
     best = min(results, key=lambda key: results[key][:, -1].mean())
     return results[best], *best
@@ -124,22 +125,23 @@ def bandit_figure(path: Path) -> None:
     """
     :param path: Where the figure goes
     """
-    _, axes = plt.subplots(1, 3, figsize=(11, 3.4), sharey=True)
-    print("| m | algorithm | step size | sigma | final cost, mean of 5 runs | lowest, highest |\n|---|---|---|---|---|---|")
+    _, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True)
+    print("| m | sweep over sigma | algorithm | step size | sigma | final cost, mean of 5 runs | range |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for axis, action_dim in zip(axes, (10, 25, 50), strict=True):
-        for method, name in ((stochastic, "SAC-B"), (deterministic, "COPDAC-B")):
-            costs, step_size, sigma = best_of_sweep(method, action_dim)
-            steps = 2 * action_dim * np.arange(1, costs.shape[1] + 1)
-            axis.plot(steps, costs.mean(0), label=name)
-            axis.fill_between(steps, costs.min(0), costs.max(0), alpha=0.2)
-            final = costs[:, -1]
-            print(
-                f"| {action_dim} | {name} | {step_size} | {sigma} | {final.mean():.3g} | {final.min():.3g}, {final.max():.3g} |",
-                flush=True,
-            )
-        axis.set(xscale="log", yscale="log", xlabel="time steps", title=f"{action_dim} action dimensions", ylim=(1e-4, 1e3))
-        axis.legend()
+        for sigmas, style in ((SIGMAS, "-"), ((SIGMAS[-1],), "--")):
+            sweep = f"{sigmas[0]} to {sigmas[-1]}" if len(sigmas) > 1 else f"{sigmas[0]} only"
+            for method, name, color in ((stochastic, "SAC-B", "C0"), (deterministic, "COPDAC-B", "C1")):
+                costs, step_size, sigma = best_of_sweep(method, action_dim, sigmas)
+                steps = 2 * action_dim * np.arange(1, costs.shape[1] + 1)
+                axis.plot(steps, costs.mean(0), style, color=color, label=f"{name}, sigma {sweep}")
+                axis.fill_between(steps, costs.min(0), costs.max(0), color=color, alpha=0.2)
+                final = costs[:, -1]
+                values = f"{final.mean():.2g} | {final.min():.2g} to {final.max():.2g}"
+                print(f"| {action_dim} | {sweep} | {name} | {step_size} | {sigma} | {values} |", flush=True)
+        axis.set(xscale="log", yscale="log", xlabel="time steps", title=f"{action_dim} action dimensions", ylim=(1e-5, 1e3))
     axes[0].set_ylabel("cost of the mean action")
+    axes[0].legend(fontsize=7)
     save(path)
 
 
@@ -162,7 +164,7 @@ def curves_figure(logs: Path, path: Path) -> None:
         axis.legend()
         final = returns[:, -1]
         print(
-            f"{env_id}: {len(files)} seeds, final median {np.median(final):.1f}, worst {final.min():.1f}, best {final.max():.1f}"
+            f"{env_id}: {len(files)} seeds, final median {np.median(final):.1f}, from {final.min():.1f} to {final.max():.1f}"
         )
     axes[0].set_ylabel("return of mu, 10 episodes")
     save(path)

@@ -24,7 +24,8 @@ class ArrayPolicy:
     def __init__(self, policy: CompatiblePolicy) -> None:
         features = policy.features_extractor
         assert isinstance(features, TileCoding)
-        self.weights: Any = ActorCriticWeights(*([tensor.detach().numpy() for tensor in part] for part in policy.weights))
+        weights: Any = ([tensor.detach().numpy() for tensor in part] for part in policy.weights)
+        self.weights: Any = ActorCriticWeights(*weights)
         self._low, self._bins = features.low.numpy(), features.bins.numpy()
         self._inverse_range, self._shifts = features.inverse_range.numpy(), features.shifts.numpy()
         self._strides, self._first = features.strides.numpy(), features.first.numpy()

@@ -1,24 +1,24 @@
 """COPDAC-Q: the compatible off-policy deterministic actor-critic (Silver et al. 2014)."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
 from stable_baselines3.common.utils import FloatSchedule
 
 from sb3_dpg.common.checks import check_rate, check_real
+from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.common.features import BoundedFeatures
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.copdacq.arrays import ArrayPolicy
 from sb3_dpg.copdacq.buffers import LatestTransitions
-from sb3_dpg.copdacq.guard import DivergenceError, DivergenceGuard
 from sb3_dpg.copdacq.policies import (
     CompatiblePolicy,
     LinearPolicy,
@@ -229,11 +229,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             if extractor is not None and issubclass(features_class(name, extractor), BoundedFeatures):
                 self.policy_kwargs[name] = {"low": -bound, "high": bound} | (self.policy_kwargs.get(name) or {})
 
-    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
-        # Only now: a loaded model got its weights after it was built
-        self._guard = DivergenceGuard([tensor for part in self.policy.weights for tensor in part], self.max_td_error)
-        return super()._setup_learn(*args, **kwargs)
-
     def _reset_statistics(self) -> None:
         self._n_logged = 0
         self._td_error_sum = self._saturation_sum = 0.0
@@ -285,8 +280,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         delta = td_error(batch, weights)
         magnitude = abs(delta)
         largest = float(magnitude.max())
-        if not self._guard.is_sane(largest):
+        if not (math.isfinite(largest) and largest <= self.max_td_error):
             self._diverge(largest)
+        self._guard.passed()
         increments = copdac_q(batch, delta, weights, steps, self.natural_gradient)
         if self.gradient_q:
             increments += gradient_q_correction(batch, delta, weights, steps, self.gradient_q == "full")
@@ -302,9 +298,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         :param data: A batch from the replay buffer
         :return: The same with mu and V linearised at its states
         """
-        policy = self.policy if isinstance(data.rewards, th.Tensor) else self._arrays
-        assert policy is not None
-        mu, value, next_value = policy.linearise(data.observations, data.next_observations)  # type: ignore[arg-type]
+        policy: Any = self.policy if isinstance(data.rewards, th.Tensor) else self._arrays
+        mu, value, next_value = policy.linearise(data.observations, data.next_observations)
         # n-step buffers come with the discount of each return's length
         discounts = self.gamma if data.discounts is None else data.discounts
         return Transitions(mu, value, next_value, data.actions - mu.value, data.rewards, discounts * (1.0 - data.dones))
@@ -326,11 +321,15 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         :param td_error: The TD error that is too large
         """
         self._guard.restore()
-        rates = self.step_sizes()
         raise DivergenceError(
-            f"training diverges: a TD error of {td_error:g} after {self._n_updates} updates, above "
-            f"max_td_error={self.max_td_error:g}. The step sizes are actor_learning_rate={rates.actor:g}, "
-            f"advantage_learning_rate={rates.advantage:g}, "
+            f"training diverges: a TD error of {td_error:g} at step {self.num_timesteps}, after {self._n_updates} updates, "
+            f"above max_td_error={self.max_td_error:g}. {self._advice()}"
+        )
+
+    def _advice(self) -> str:
+        rates = self.step_sizes()
+        return (
+            f"The step sizes are actor_learning_rate={rates.actor:g}, advantage_learning_rate={rates.advantage:g}, "
             f"value_learning_rate={rates.value:g}, correction_learning_rate={rates.correction:g}: lower them, or normalise "
             "rewards. The model holds the weights of before the explosion and can be saved."
         )
@@ -366,7 +365,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_weights", "_arrays", "_guard", "_schedules"]
+        return [*super()._excluded_save_params(), "_weights", "_arrays", "_schedules"]
 
 
 def step_size(name: str, value: float | str | Schedule | None) -> Any:

@@ -2,8 +2,8 @@
 What the compatible update needs to know of a function f(s; weights): its value at a batch of states, and products with its
 Jacobian J(s) = df / dweights, without J itself.
 
-A direction in the space of the weights is a list of tensors of their shapes, as the weights are. Where types say tensors, NumPy
-arrays will do for linear functions: ``SparseLinear`` and the update are written for both.
+A direction in the space of the weights is a list of tensors of their shapes, as the weights are. Where types say tensors,
+NumPy arrays will do for linear functions: ``SparseLinear`` and the update are written for both.
 """
 
 from collections.abc import Mapping

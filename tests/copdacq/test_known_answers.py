@@ -11,7 +11,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.torch_layers import FlattenExtractor
 
 from sb3_dpg import COPDACQ
-from sb3_dpg.copdacq.guard import DivergenceError
+from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.envs import LQR, ContinuousBandit
 
 GAMMA = 0.9
@@ -32,10 +32,16 @@ def make_lqr(system: dict[str, Any]) -> LQR:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "natural_gradient", "actor_rate"),
-    [("double integrator", True, 5e-4), ("3 states, 1 action", False, 7.5e-3), ("4 states, 2 actions", True, 2e-4)],
+    ("name", "natural_gradient", "actor_rate", "advantage_rate", "noise_std"),
+    [
+        ("double integrator", True, "exp_5e-4_1e-4", "exp_150_15", 0.12),
+        ("3 states, 1 action", False, "exp_7.5e-3_1.5e-3", "exp_100_10", 0.12),
+        ("4 states, 2 actions", True, "exp_2e-4_2e-5", "exp_600_60", 0.05),
+    ],
 )
-def test_learned_gain_is_riccatis(name: str, natural_gradient: bool, actor_rate: float) -> None:
+def test_learned_gain_is_riccatis(
+    name: str, natural_gradient: bool, actor_rate: str, advantage_rate: str, noise_std: float
+) -> None:
     system = make_lqr(SYSTEMS[name])
     n_states = len(system.A)
     # V has (n + 1)(n + 2) / 2 features, among them the constant: a step size near their number is as large as is stable
@@ -43,14 +49,14 @@ def test_learned_gain_is_riccatis(name: str, natural_gradient: bool, actor_rate:
     model = COPDACQ(
         "LinearPolicy",
         make_vec_env(lambda: TimeLimit(make_lqr(SYSTEMS[name]), 8), n_envs=8, seed=0),
-        actor_learning_rate=f"exp_{actor_rate}_{actor_rate / 10}",
-        advantage_learning_rate="exp_600_60",
+        actor_learning_rate=actor_rate,
+        advantage_learning_rate=advantage_rate,
         value_learning_rate=f"exp_{value_rate}_{value_rate / 5}",
         gamma=GAMMA,
         natural_gradient=natural_gradient,
         buffer_size=4000,
         batch_size=256,
-        action_noise={"type": "normal", "sigma": 0.05, "seed": 0},
+        action_noise={"type": "normal", "sigma": noise_std, "seed": 0},
         policy_kwargs=dict(
             features_extractor_class="PolynomialBasis",
             features_extractor_kwargs=dict(degree=1, min_degree=1),
