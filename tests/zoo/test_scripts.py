@@ -30,7 +30,7 @@ def write_tiny_config(folder: Path, algo: str, env_id: str = PENDULUM, **changes
 def train(run: Run, folder: Path, algo: str, *options: str, n_timesteps: int = 300) -> None:
     """Train a tiny agent with checkpoints and evaluations."""
     config = write_tiny_config(folder, algo)
-    frequencies = ("--eval-freq", "100", "--eval-episodes", "1", "--save-freq", "150", "--num-threads", "1")
+    frequencies = ("--eval-freq", "100", "--eval-episodes", "2", "--save-freq", "150", "--num-threads", "1")
     run("train", "--algo", algo, *ENV, "-conf", config, "-n", str(n_timesteps), *frequencies, *options)
 
 
@@ -52,7 +52,7 @@ def test_train_enjoy_record_and_resume(run: Run, tmp_path: Path, algo: str) -> N
     run("record-video", *at_home, "-n", "5")
     videos = log / f"{PENDULUM}_1" / "videos"
     assert [path.name for path in videos.glob("*.mp4")] == [f"final-model-{algo}-{PENDULUM}-step-0-to-step-5.mp4"]
-    resumed = run("train", "--algo", algo, *ENV, "--resume", "-n", "450", "--eval-freq", "100", "--eval-episodes", "1").stdout
+    resumed = run("train", "--algo", algo, *ENV, "--resume", "-n", "450", "--eval-freq", "100", "--eval-episodes", "2").stdout
     assert "Loading replay buffer" in resumed
     with np.load(log / f"{PENDULUM}_2" / "evaluations.npz") as evaluations:
         assert evaluations["timesteps"].tolist() == [100, 200, 300, 400]
