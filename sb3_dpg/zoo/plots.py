@@ -35,7 +35,7 @@ def _run(script: str, arguments: Sequence[str]) -> None:
         except ValueError as error:
             if script == "plot_from_file" and "empty" in str(error):
                 raise ConfigurationError(
-                    "plot-from-file needs two or more runs (seeds) of each algorithm, with two or more episodes in an evaluation"
+                    "plot-from-file needs two or more runs (seeds) of each algorithm, of two or more episodes an evaluation"
                 ) from error
             raise
     if options.figures is not None:
