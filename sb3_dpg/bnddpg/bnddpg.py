@@ -1,5 +1,6 @@
 """DDPG with batch normalisation that works."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
@@ -16,6 +17,7 @@ from sb3_dpg.bnddpg.paper import paper_kwargs
 from sb3_dpg.bnddpg.policies import Actor, BNDDPGPolicy, CnnPolicy, Critic, MlpPolicy, MultiInputPolicy
 from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_rate, check_real
+from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.updates import gradient_step, join, polyak_update
 
@@ -224,6 +226,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         :param gradient_steps: Number of updates of the critic; actor and targets follow every ``policy_delay``
         :param batch_size: Transitions in a minibatch
         :raises ValueError: if the batch is too small for batch normalisation
+        :raises DivergenceError: if a loss is not finite; good weights are back in place by then
         """
         self._check_batch_size(batch_size)
         self.policy.set_training_mode(True)
@@ -243,9 +246,36 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
                 self.update_targets()
 
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        if len(actor_losses) > 0:
-            self.logger.record("train/actor_loss", th.stack(actor_losses).mean().item())
-        self.logger.record("train/critic_loss", th.stack(critic_losses).mean().item())
+        self._record_losses(critic=critic_losses, actor=actor_losses)
+        self._guard.passed(gradient_steps)
+
+    def _record_losses(self, **losses: list[th.Tensor]) -> None:
+        """
+        :param losses: Losses of each network's gradient steps, by network
+        :raises DivergenceError: if one is not finite
+        """
+        for name, values in losses.items():
+            if len(values) == 0:
+                continue
+            mean = th.stack(values).mean().item()
+            self.logger.record(f"train/{name}_loss", mean)
+            if not math.isfinite(mean):
+                self._guard.restore()
+                raise DivergenceError(
+                    f"training diverges: the {name}'s loss is {mean:g} at step {self.num_timesteps}, at or before gradient "
+                    f"step {self._n_updates}. {self._advice()}"
+                )
+
+    def _advice(self) -> str:
+        buffer = self.replay_buffer
+        assert buffer is not None
+        reward = abs(buffer.rewards[: buffer.size()]).max(initial=0.0)
+        rates = [schedule(self._current_progress_remaining) for schedule in (self.lr_schedule, self.actor_lr_schedule)]
+        return (
+            f"Likely causes: rewards that are too large (the largest in the replay buffer is {reward:g}; see VecNormalize) or "
+            f"learning rates that are too high (critic {rates[0]:g}, actor {rates[1]:g}; gradient_clip limits the steps, "
+            f"here it is {self.gradient_clip}). The model holds the last weights known to be good and can be saved."
+        )
 
     def _update_learning_rates(self) -> None:
         critic_rate = self.lr_schedule(self._current_progress_remaining)

@@ -1,0 +1,83 @@
+"""Stopping a training that diverges, with weights that can still be saved."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch as th
+
+# As SB3's get_parameters gives it: the state of each network and optimizer by name
+State = dict[str, dict[Any, Any]]
+
+# Updates between two copies of the weights; the older of the last two is what a diverged training goes back to
+SNAPSHOT_INTERVAL = 1000
+
+
+class DivergenceError(ValueError):
+    """
+    A loss, a TD error or the weights became infinite, NaN or larger than the limit.
+
+    A ``ValueError``, because that is what rl-zoo3's hyperparameter search takes for a trial to prune.
+    """
+
+
+class WeightsGuard:
+    """
+    Keeps copies of weights and optimizers, to put them back when training diverges.
+
+    The newest copy may hold the update that does the harm, seen only in the next loss: so the older of two is put back.
+    Both stay on the weights' device; with two moments an optimizer they take eight times the space of the networks.
+
+    :param read: Gives the state to keep, nested dictionaries of tensors (SB3's ``get_parameters``)
+    :param write: Puts such a state back (SB3's ``set_parameters``)
+    """
+
+    def __init__(self, read: Callable[[], State], write: Callable[[Any], object]) -> None:
+        self._read = read
+        self._write = write
+        self._n_updates = 0
+        self._older: State | None = None
+        self._newer: State | None = None
+
+    def start(self) -> None:
+        """To be called when a training starts."""
+        self._n_updates = 0
+        self._older = self._newer = copy.deepcopy(self._read())
+
+    def passed(self, n_updates: int = 1) -> None:
+        """
+        To be called with each update that was found sane.
+
+        :param n_updates: How many at once
+        """
+        if self._newer is None:
+            self.start()
+        self._n_updates += n_updates
+        if self._n_updates >= SNAPSHOT_INTERVAL:
+            self._n_updates = 0
+            self._older, self._newer = self._newer, copy.deepcopy(self._read())
+
+    def restore(self) -> None:
+        """Put back the weights of at least ``SNAPSHOT_INTERVAL`` updates ago, or those of the start."""
+        if self._older is not None:
+            self._write(copy.deepcopy(self._older))
+
+
+def finite_weights(module: th.nn.Module) -> bool:
+    """
+    :param module: A network
+    :return: Whether all its parameters and buffers are finite (waits for the device once)
+    """
+    total = sum((tensor.detach() * 0.0).sum() for tensor in module.state_dict().values())
+    return bool(total == 0.0)
+
+
+def all_finite(values: np.ndarray | dict[str, np.ndarray]) -> bool:
+    """
+    :param values: An array, or arrays by key
+    :return: Whether all are finite
+    """
+    if isinstance(values, dict):
+        return all(map(all_finite, values.values()))
+    return values.dtype.kind != "f" or bool(np.isfinite(values).all())
