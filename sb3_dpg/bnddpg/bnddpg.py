@@ -201,11 +201,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         shared = critic.features_extractor if critic.share_features_extractor else th.nn.Identity()
         self._actor_parameters = list(self.actor.parameters())
         self._critic_parameters = [*critic.q_networks.parameters()]
-        self._target_parameters = [*self.actor_target.parameters(), *critic_target.q_networks.parameters()]
+        self._target_parameters: list[th.Tensor] = [*self.actor_target.parameters(), *critic_target.q_networks.parameters()]
         if not critic.share_features_extractor:
             self._critic_parameters = list(critic.parameters())
             self._target_parameters = [*self.actor_target.parameters(), *critic_target.parameters()]
-        self._online_parameters = self._actor_parameters + self._critic_parameters
+        self._online_parameters: list[th.Tensor] = [*self._actor_parameters, *self._critic_parameters]
         self._actor_norm = BatchNormStatistics(self.actor)
         self._critic_norm = BatchNormStatistics(critic)
         # ... and its statistics move with the actor's loss alone

@@ -34,8 +34,9 @@ def check_real(
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, not {value!r} of type {type(value).__name__}")
-    above = value > low if low_open else value >= low
-    below = value < high if high_open else value <= high
+    number = float(value)
+    above = number > low if low_open else number >= low
+    below = number < high if high_open else number <= high
     if not (above and below):
         interval = f"{'(' if low_open else '['}{low:g}, {high:g}{')' if high_open or math.isinf(high) else ']'}"
         raise ValueError(f"{name}={value!r} is out of range: it must lie in {interval}")

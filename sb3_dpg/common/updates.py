@@ -29,7 +29,7 @@ def gradient_step(
 
 
 @th.no_grad()
-def polyak_update(parameters: list[nn.Parameter], target_parameters: list[nn.Parameter], tau: float) -> None:
+def polyak_update(parameters: list[th.Tensor], target_parameters: list[th.Tensor], tau: float) -> None:
     """
     theta' <- tau theta + (1 - tau) theta', one call for all tensors.
 
