@@ -82,6 +82,9 @@ def check_archive(path: str | Path | io.BufferedIOBase) -> None:
             return  # SB3's error names the file
     try:
         with zipfile.ZipFile(path) as archive:
+            # In a file that is cut off the last whole archive may be one inside: PyTorch's weights are zip files too
+            if "data" not in archive.namelist():
+                raise zipfile.BadZipFile("it holds no model")
             damaged = archive.testzip()
     except zipfile.BadZipFile as error:
         raise ValueError(

@@ -217,7 +217,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             self._check_weights("after an update")
         what = f"reward {reward}" if observed else f"observation {last if all_finite(new_obs) else new_obs}"
         raise ValueError(
-            f"at step {self.num_timesteps} the environment returned a {what} that is not finite, for the action {action} "
+            f"at step {self.num_timesteps} the environment returned {what}, which is not finite, for the action {action} "
             "(scaled to [-1, 1]). The transition was not learned from: the weights are those of before it and can be saved. "
             "SB3's VecCheckNan tells which environment of several it was."
         )

@@ -1,0 +1,102 @@
+"""Trainings that diverge stop, say when and why, and leave weights that can be saved and used."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+
+from sb3_dpg.common.divergence import SNAPSHOT_INTERVAL, DivergenceError, WeightsGuard
+from tests.algorithms import finite, make, same, weights
+
+DIVERGES: dict[str, dict[str, Any]] = {
+    "bnddpg": dict(learning_rate=1e30, batch_norm_mode="none"),
+    "copdacq": dict(value_learning_rate=50.0),
+    "copdacq-replay": dict(value_learning_rate=50.0),
+}
+
+
+@pytest.mark.parametrize(("name", "kwargs"), DIVERGES.items())
+def test_learning_rates_too_high(name: str, kwargs: dict[str, Any]) -> None:
+    model = make(name, **kwargs)
+    with pytest.raises(
+        DivergenceError, match=r"training diverges: .* at step \d+.*(critic 1e\+30|value_learning_rate=50)"
+    ) as error:
+        model.learn(2000)
+    assert f"at step {model.num_timesteps}" in str(error.value)
+    assert isinstance(error.value, ValueError), "rl-zoo3 prunes trials on ValueError"
+    assert finite(model)
+    model.save(io.BytesIO())
+    action, _ = model.predict(model.observation_space.sample())
+    assert np.isfinite(action).all()
+
+
+def test_rewards_that_overflow() -> None:
+    """1e30 is a finite reward, its square is no finite loss."""
+    model = make("bnddpg")
+    model.learn(20)
+    before = weights(model)
+    model.learn(0, reset_num_timesteps=False)
+    model.replay_buffer.rewards[:] = 1e30
+    with pytest.raises(DivergenceError, match=r"critic's loss is inf.*largest in the replay buffer is 1e\+30"):
+        model.train(1, batch_size=8)
+    assert same(weights(model), before)
+
+
+@pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_of_the_last_update(name: str, bad: float) -> None:
+    """No loss comes after the last update: the weights are looked at."""
+    model = make(name)
+    train = model.train
+
+    def last_update_breaks(*args: Any, **kwargs: Any) -> None:
+        train(*args, **kwargs)
+        if model.num_timesteps == 30:
+            next(model.policy.parameters()).data[..., 0] = bad
+
+    model.train = last_update_breaks
+    with pytest.raises(DivergenceError, match=r"after the last update \(step 30\) the weights are not finite"):
+        model.learn(30)
+    assert finite(model)
+
+
+def test_loaded_weights_are_looked_at() -> None:
+    model = make("bnddpg")
+    next(model.policy.parameters()).data[0] = float("nan")
+    with pytest.raises(DivergenceError, match=r"before training \(step 0\) the weights are not finite"):
+        model.learn(30)
+
+
+def test_optimizers_go_back_too() -> None:
+    """Weights that are put back with moments that are not finite would be lost in the next update."""
+    model = make("bnddpg", learning_rate=1e30, batch_norm_mode="none")
+    with pytest.raises(DivergenceError):
+        model.learn(100)
+    for name in ("actor", "critic"):
+        for moments in getattr(model, name).optimizer.state.values():
+            assert all(th.isfinite(tensor).all() for tensor in moments.values())
+    model.actor_lr_schedule = model.lr_schedule = lambda _: 1e-3
+    model.replay_buffer.reset()
+    model.learn(30)
+    assert finite(model)
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_guard_goes_back_at_least_one_interval(at_once: int) -> None:
+    weight = th.zeros(1)
+    guard = WeightsGuard(lambda: {"policy": {"weight": weight}}, lambda state: weight.copy_(state["policy"]["weight"]))
+    guard.start()
+    for _ in range(0, 3 * SNAPSHOT_INTERVAL + 5, at_once):
+        weight += at_once
+        guard.passed(at_once)
+    guard.restore()
+    assert weight.item() == 2 * SNAPSHOT_INTERVAL
+
+
+def test_guard_is_no_part_of_the_file(tmp_path: Any) -> None:
+    model = make("bnddpg")
+    model.learn(30)
+    model.save(tmp_path / "model")
+    assert type(model).load(tmp_path / "model")._guard is not model._guard

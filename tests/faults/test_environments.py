@@ -1,0 +1,89 @@
+"""Environments that misbehave: training stops with an error that says what happened and when, and the model can be saved."""
+
+import io
+import re
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from tests.algorithms import finite, make, weights
+
+pytestmark = pytest.mark.parametrize("name", ["bnddpg", "copdacq", "copdacq-replay"])
+FAULTY_STEP = 25
+
+
+class Faulty(gym.Env):
+    """Returns what it is told to from step 25 on; episodes of ``length`` steps."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (2,))
+    action_space = spaces.Box(-1.0, 1.0, (1,))
+
+    def __init__(self, reward: float = 1.0, observation: Any = None, error: str | None = None, length: float = 10) -> None:
+        self.faults = reward, observation, error
+        self.length = length
+        self.n_steps = self.n_episode_steps = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.n_episode_steps = 0
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        self.n_steps += 1
+        self.n_episode_steps += 1
+        observation, reward = self.np_random.uniform(-1, 1, 2).astype(np.float32), 1.0
+        if self.n_steps >= FAULTY_STEP:
+            reward, wrong, error = self.faults
+            observation = observation if wrong is None else wrong
+            if error is not None:
+                raise RuntimeError(error)
+        return observation, reward, self.n_episode_steps >= self.length, False, {}
+
+
+def assert_stops_sound(model: Any, error: type[Exception], message: str, steps: int = 100) -> None:
+    with pytest.raises(error, match=message):
+        model.learn(steps)
+    assert finite(model)
+    model.save(io.BytesIO())
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_reward(name: str, bad: float, normalize: bool) -> None:
+    env: Any = DummyVecEnv([lambda: Faulty(reward=bad)])
+    message = rf"at step {FAULTY_STEP} the environment returned reward \[\s*{re.escape(str(bad))}\], which is not finite"
+    assert_stops_sound(make(name, VecNormalize(env) if normalize else env), ValueError, message)
+
+
+# Step 25 is in the middle of an episode of 10 steps, step 30 is the last of one
+@pytest.mark.parametrize("length", [10, 5])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_observation(name: str, bad: float, length: int) -> None:
+    env = Faulty(observation=np.array([0.5, bad], dtype=np.float32), length=length)
+    message = rf"at step {FAULTY_STEP} the environment returned observation .*{bad}.*, which is not finite"
+    model = make(name, env)
+    assert_stops_sound(model, ValueError, message)
+    assert np.isfinite(model.replay_buffer.observations).all()
+    assert np.isfinite(model.replay_buffer.next_observations).all()
+
+
+def test_error_in_step_passes_through(name: str) -> None:
+    assert_stops_sound(make(name, Faulty(error="the simulator burst")), RuntimeError, "the simulator burst")
+
+
+def test_observation_of_another_shape(name: str) -> None:
+    assert_stops_sound(make(name, Faulty(observation=np.zeros(3, dtype=np.float32))), ValueError, "could not broadcast")
+
+
+@pytest.mark.parametrize("length", [1, float("inf")])
+def test_episodes_of_one_step_and_without_end(name: str, length: float) -> None:
+    model = make(name, Faulty(length=length))
+    before = weights(model)
+    model.learn(60)
+    assert model.num_timesteps == 60
+    assert finite(model)
+    assert any((before[key] != value).any() for key, value in weights(model).items())

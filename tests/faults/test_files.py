@@ -1,0 +1,170 @@
+"""Files: a save replaces the previous file whole or not at all; what is damaged is refused; weights come without pickles."""
+
+import io
+import resource
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.algorithms import CLASSES, make, same, weights
+
+ROOT = Path(__file__).parents[2]
+BOTH = pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
+
+
+@contextmanager
+def full_disk(n_bytes: int) -> Iterator[None]:
+    """No file can grow beyond ``n_bytes``, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("method", ["save", "save_weights", "save_replay_buffer"])
+@BOTH
+def test_full_disk(name: str, method: str, tmp_path: Path) -> None:
+    """The previous file survives, and nothing else is left lying about."""
+    model = make(name)
+    path = tmp_path / "file.bin"
+    getattr(model, method)(path)
+    content = path.read_bytes()
+    with full_disk(len(content) // 2), pytest.raises(OSError, match="File too large"):
+        getattr(model, method)(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+    getattr(model, method)(path)
+
+
+@pytest.mark.parametrize("method", ["save", "save_weights", "save_replay_buffer"])
+def test_unwritable_folder(method: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="file"):
+        getattr(make("bnddpg"), method)(tmp_path / "file" / "model.zip")
+
+
+def test_names_are_completed_as_in_sb3(tmp_path: Path) -> None:
+    model = make("copdacq")
+    model.save(tmp_path / "new" / "folder" / "model")
+    assert (tmp_path / "new/folder/model.zip").is_file()
+    (tmp_path / "model.zip").mkdir()
+    with pytest.warns(UserWarning, match="is a folder"):
+        model.save(tmp_path / "model.zip")
+    assert zipfile.is_zipfile(tmp_path / "model.zip_2")
+    stream = io.BytesIO()
+    model.save(stream)
+    stream.seek(0)
+    assert same(weights(type(model).load(stream)), weights(model))
+
+
+def test_a_link_keeps_its_target(tmp_path: Path) -> None:
+    model = make("copdacq")
+    model.save(tmp_path / "model.zip")
+    (tmp_path / "latest.zip").symlink_to("model.zip")
+    model.save(tmp_path / "latest.zip")
+    assert (tmp_path / "latest.zip").is_symlink()
+
+
+SAVE_FOREVER = """
+import sys
+from tests.algorithms import make
+model = make(sys.argv[1], policy_kwargs=dict(net_arch=[256, 256]) if sys.argv[1] == "bnddpg" else {})
+while True:
+    model.save(sys.argv[2])
+    print("saved", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@BOTH
+def test_killed_while_saving(name: str, number: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.zip"
+    for wait in (0.0, 0.003, 0.01, 0.02, 0.04):
+        command = [sys.executable, "-c", SAVE_FOREVER, name, str(path)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"saved\n"
+        time.sleep(wait)  # not a limit: it only varies where in the save it is hit
+        process.send_signal(number)
+        assert process.wait() == -number
+        process.stdout.close()
+        loaded = CLASSES[name].load(path)
+        assert loaded.num_timesteps == 0
+
+
+def damage(path: Path, kind: str) -> None:
+    content = bytearray(path.read_bytes())
+    if kind == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+        return
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("policy.pth" if kind == "weights" else "data")
+    content[member.header_offset + member.file_size // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "weights", "data"])
+@BOTH
+def test_damaged_zip_is_refused(name: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.zip"
+    make(name).save(path)
+    damage(path, kind)
+    with pytest.raises(ValueError, match=r"model\.zip is (damaged|no whole zip file).*load another checkpoint"):
+        CLASSES[name].load(tmp_path / "model")
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.zip"):
+        CLASSES["bnddpg"].load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_weights_round_trip(share: bool, tmp_path: Path) -> None:
+    kwargs: dict[str, Any] = dict(policy_kwargs=dict(net_arch=[8], share_features_extractor=share))
+    model, other = make("bnddpg", **kwargs), make("bnddpg", **kwargs | dict(seed=1))
+    model.learn(40)
+    model.save_weights(tmp_path / "weights")
+    assert not same(weights(other), weights(model))
+    other.load_weights(tmp_path / "weights")
+    assert (tmp_path / "weights.safetensors").is_file()
+    assert same(weights(other), weights(model))
+
+
+def test_weights_of_array_policies_act_after_loading() -> None:
+    """The NumPy view of COPDACQ's weights must follow."""
+    model, other = make("copdacq"), make("copdacq")
+    model.learn(100)
+    stream = io.BytesIO()
+    model.save_weights(stream)
+    stream.seek(0)
+    other.load_weights(stream)
+    observation = model.replay_buffer.observations[0]
+    assert (other.predict(observation)[0] == model.predict(observation)[0]).all()
+    assert same(weights(other.learn(20)), weights(other)), "the arrays are the parameters"
+
+
+def test_weights_of_another_architecture_change_nothing(tmp_path: Path) -> None:
+    model = make("bnddpg")
+    before = weights(model)
+    for kwargs, message in (
+        (dict(policy_kwargs=dict(net_arch=[9])), r"the shape of .* is \(9.*there and \(8.*here"),
+        (dict(policy_kwargs=dict(net_arch=[8, 8])), "lacks .* and has .* that this policy has not"),
+    ):
+        make("bnddpg", **kwargs).save_weights(tmp_path / "w.safetensors")
+        with pytest.raises(ValueError, match=message):
+            model.load_weights(tmp_path / "w.safetensors")
+    (tmp_path / "w.safetensors").write_bytes(b"\x80\x04pickle")
+    with pytest.raises(ValueError, match=r"w\.safetensors is no whole safetensors file"):
+        model.load_weights(tmp_path / "w.safetensors")
+    assert same(weights(model), before)
