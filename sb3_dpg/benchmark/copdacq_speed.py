@@ -19,8 +19,8 @@ from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNo
 from sb3_dpg import COPDACQ
 
 ENV_ID = "MountainCarContinuous-v0"
-STEPS = 8_000
-REPEATS = 5
+STEPS = 4_000
+REPEATS = 3
 
 
 def make_copdacq(n_envs: int) -> COPDACQ:

@@ -2,8 +2,8 @@
 The two experiments of Silver et al. 2014 that docs/copdacq.md shows: ``python -m sb3_dpg.benchmark.copdacq_studies``.
 
 ``bandit`` repeats their Figure 1, deterministic against stochastic actor-critic on the continuous bandit, in NumPy: there both
-critics are re-fitted by linear regression on each batch, which no SB3 algorithm does. ``curves LOGS`` draws the learning curves
-of their Figure 2 from the evaluations that ``sb3-dpg train`` left in a log folder.
+critics are re-fitted by linear regression on each batch, which no SB3 algorithm does. ``curves LOGS`` draws the learning
+curves of their Figure 2 from the evaluations that ``sb3-dpg train`` left in a log folder.
 """
 
 import argparse
