@@ -157,16 +157,16 @@ def curves_figure(logs: Path, path: Path) -> None:
             raise FileNotFoundError(f"no evaluations of {env_id} under {logs}: train it first by sb3-dpg train --algo copdacq")
         evaluations = [np.load(file) for file in files]
         returns = np.array([evaluation["results"].mean(1) for evaluation in evaluations])
-        steps = evaluations[0]["timesteps"]
+        steps = evaluations[0]["timesteps"] / 1000
         axis.plot(steps, returns.T, color="C0", alpha=0.25)
-        axis.plot(steps, np.median(returns, axis=0), color="C0", label=f"median of {len(files)} seeds")
-        axis.set(xlabel="time steps", title=env_id)
+        axis.plot(steps, np.median(returns, axis=0), color="C0", label=f"median of {len(files)}")
+        axis.set(xlabel="thousand time steps", title=env_id)
         axis.legend()
         final = returns[:, -1]
         print(
             f"{env_id}: {len(files)} seeds, final median {np.median(final):.1f}, from {final.min():.1f} to {final.max():.1f}"
         )
-    axes[0].set_ylabel("return of mu, 10 episodes")
+    axes[0].set_ylabel("return of mu")
     save(path)
 
 

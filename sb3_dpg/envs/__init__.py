@@ -16,7 +16,7 @@ __all__ = ["LQR", "ContinuousBandit", "PuddleWorld", "register"]
 def register() -> None:
     """Register the environments with gymnasium, those that are not yet."""
     specs = [
-        ("LQR-v0", LQR, 100, {}),
+        ("LQR-v0", LQR, 10, {"max_state": 1.7, "max_action": 6.0}),
         *((f"ContinuousBandit{dim}-v0", ContinuousBandit, None, {"action_dim": dim}) for dim in (10, 25, 50)),
         # The paper's limit on the length of an episode
         ("PuddleWorldContinuous-v0", PuddleWorld, 5000, {}),
