@@ -1,7 +1,8 @@
-"""Writing files so that whoever reads them, after whatever happened, finds a whole one."""
+"""Writing text so that whoever reads it, after whatever happened, finds a whole file."""
 
-import os
 from pathlib import Path
+
+from sb3_dpg.common.files import durable_replacement
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -11,16 +12,5 @@ def write_atomically(path: Path, text: str) -> None:
     :param path: Where to write
     :param text: The new content
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    if os.name == "posix":
-        # The new name is in the directory's data
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    with durable_replacement(path) as file:
+        file.write(text.encode())

@@ -7,12 +7,9 @@ import pytest
 
 from sb3_dpg.benchmark.analysis import statistics
 from sb3_dpg.benchmark.report import write_report
-from sb3_dpg.benchmark.results import STUDY_FILE, Results
+from sb3_dpg.benchmark.results import Results
 from sb3_dpg.zoo.errors import ConfigurationError
 from tests.benchmark.studies import make_plan, write_study
-
-CLONE = Path(__file__).parents[2]
-PUBLISHED = sorted(path.parent for path in (CLONE / "docs" / "benchmark").glob(f"*/{STUDY_FILE}"))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -92,12 +89,3 @@ def test_no_report_without_results(tmp_path):
     Results(tmp_path).write_study(make_plan())
     with pytest.raises(ConfigurationError, match="no run of the plan 'study' is complete"):
         write_report([tmp_path])
-
-
-@pytest.mark.skipif(not PUBLISHED, reason="no published results in this checkout")
-@pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.name)
-def test_published_reports_are_what_the_published_results_say(published, tmp_path):
-    for name in (STUDY_FILE, "evaluations.csv", "failures.csv"):
-        if (published / name).is_file():
-            (tmp_path / name).write_bytes((published / name).read_bytes())
-    assert write_report([tmp_path]).read_bytes() == (published / "benchmark.md").read_bytes()

@@ -1,0 +1,20 @@
+"""What is published is what the committed results say; with all bootstrap resamples, unlike the other tests of reports."""
+
+from pathlib import Path
+
+import pytest
+
+from sb3_dpg.benchmark.report import write_report
+from sb3_dpg.benchmark.results import STUDY_FILE
+
+CLONE = Path(__file__).parents[2]
+PUBLISHED = sorted(path.parent for path in (CLONE / "docs" / "benchmark").glob(f"*/{STUDY_FILE}"))
+
+
+@pytest.mark.skipif(not PUBLISHED, reason="no published results in this checkout")
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.name)
+def test_published_reports_are_what_the_published_results_say(published, tmp_path):
+    for name in (STUDY_FILE, "evaluations.csv", "failures.csv"):
+        if (published / name).is_file():
+            (tmp_path / name).write_bytes((published / name).read_bytes())
+    assert write_report([tmp_path]).read_bytes() == (published / "benchmark.md").read_bytes()
