@@ -1,0 +1,113 @@
+"""A callback that logs what actor and critic are like."""
+
+from collections import deque
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import NormalActionNoise
+from torch import nn
+
+from sb3_dpg.common.checks import check_integer, check_real
+from sb3_dpg.common.noise import ScheduledNoise
+from sb3_dpg.diagnostics.action_values import action_values, evaluation_mode, greedy_actions
+from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
+from sb3_dpg.diagnostics.gradients import action_gradient, gradient_norm
+from sb3_dpg.diagnostics.greedy import greedy_gap
+
+
+class DiagnosticsCallback(BaseCallback):
+    """
+    Log what actor and critic of any SB3 off-policy actor-critic are like at the newest observations of training.
+
+    Every ``log_freq`` calls, recorded for the next dump of the model's logger:
+
+    - ``diagnostics/actor_saturation``: share of the components of mu(s), scaled to [-1, 1], beyond +-``saturation``;
+    - ``diagnostics/action_gradient_norm``: mean of the Euclidean norm of dQ(s, a)/da at a = mu(s): what the actor learns from;
+    - ``diagnostics/actor_gradient_norm``: norm of the gradient of mean Q(s, mu(s)) in the actor's weights; with the last one
+      large and this one near 0, the actor is saturated;
+    - ``diagnostics/critic_gradient_norm``: norm of the gradient of mean Q(s, mu(s)) in the critic's weights;
+    - ``diagnostics/q_mean`` and ``diagnostics/q_std``: mean and standard deviation of Q(s, mu(s));
+    - ``diagnostics/greedy_gap``: mean of max_a Q(s, a) - Q(s, mu(s)), see :func:`~sb3_dpg.diagnostics.greedy_gap`;
+    - ``diagnostics/actor_batch_norm_drift``: how far the running statistics of the actor's batch normalisation, by which it
+      acts, are from those of these observations, see :func:`~sb3_dpg.diagnostics.batch_norm.batch_norm_drift`;
+    - ``diagnostics/noise_std``: standard deviation of the action noise, mean over the action dimensions.
+
+    What an algorithm does not have (batch normalisation, noise, an actor of weights that autograd knows) is not logged.
+    Training is not touched: no random number is drawn from its generators, no statistics and no gradients are written.
+
+    :param log_freq: Calls of the callback between two measurements
+    :param n_observations: Number of newest observations, at least 2
+    :param saturation: Beyond which absolute value an action counts as saturated, in (0, 1)
+    :param verbose: Verbosity level
+    :raises TypeError: if a number has the wrong type, or, when training starts, the model has no critic of states and actions
+    :raises ValueError: if a number is out of its range
+    """
+
+    def __init__(self, log_freq: int = 1000, n_observations: int = 256, saturation: float = 0.99, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        check_integer("log_freq", log_freq, 1)
+        check_integer("n_observations", n_observations, 2)
+        check_real("saturation", saturation, 0.0, 1.0, low_open=True, high_open=True)
+        self.log_freq = log_freq
+        self.saturation = saturation
+        self._observations: deque[np.ndarray | dict[str, np.ndarray]] = deque(maxlen=n_observations)
+
+    def _init_callback(self) -> None:
+        action_values(self.model)  # type: ignore[arg-type]  # raises TypeError for other algorithms
+
+    def _on_step(self) -> bool:
+        observations = self.model._last_obs
+        assert observations is not None
+        for index in range(self.training_env.num_envs):
+            if isinstance(observations, dict):
+                self._observations.append({name: array[index].copy() for name, array in observations.items()})
+            else:
+                self._observations.append(np.asarray(observations)[index].copy())
+        if self.n_calls % self.log_freq == 0 and len(self._observations) > 1:
+            for name, value in self.measure().items():
+                self.logger.record(f"diagnostics/{name}", value)
+        return True
+
+    def measure(self) -> dict[str, float]:
+        """
+        :return: The measurements of the newest observations, by name
+        """
+        observations = self._batch()
+        model = self.model
+        q = action_values(model)  # type: ignore[arg-type]
+        with evaluation_mode(model):  # type: ignore[arg-type]
+            inputs, _ = model.policy.obs_to_tensor(observations)
+            with th.enable_grad():
+                actions = greedy_actions(model, inputs)  # type: ignore[arg-type]
+                values = q(inputs, actions)
+                gradients = action_gradient(q, inputs, actions.detach())
+            measurements = {
+                "actor_saturation": float((actions.abs() > self.saturation).float().mean()),
+                "action_gradient_norm": float(gradients.norm(dim=1).mean()),
+                "q_mean": float(values.detach().mean()),
+                "q_std": float(values.detach().std(correction=0)),
+            }
+            for name in ("actor", "critic"):
+                network = getattr(model, name, None)
+                if values.requires_grad and isinstance(network, nn.Module):
+                    measurements[f"{name}_gradient_norm"] = gradient_norm(values.mean(), network)
+            drift = batch_norm_drift(model.policy, lambda: greedy_actions(model, inputs))  # type: ignore[arg-type]
+        if drift is not None:
+            measurements["actor_batch_norm_drift"] = drift
+        measurements["greedy_gap"] = float(greedy_gap(model, observations).gap.mean())  # type: ignore[arg-type]
+        noise = getattr(model, "action_noise", None)
+        if isinstance(noise, ScheduledNoise):
+            measurements["noise_std"] = float(np.mean(noise.std))
+        elif isinstance(noise, NormalActionNoise):
+            measurements["noise_std"] = float(np.mean(noise._sigma))
+        return measurements
+
+    def _batch(self) -> np.ndarray | dict[str, np.ndarray]:
+        """
+        :return: The newest observations as one batch
+        """
+        newest = self._observations[-1]
+        if isinstance(newest, dict):
+            return {name: np.stack([observation[name] for observation in self._observations]) for name in newest}
+        return np.stack([np.asarray(observation) for observation in self._observations])

@@ -1,0 +1,164 @@
+"""Diagnostics against critics and networks for which they are known."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3 import PPO, SAC, TD3
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from torch import nn
+
+from sb3_dpg.common.callbacks.value_estimate import CompatibleValues
+from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
+from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
+from sb3_dpg.diagnostics.gradients import action_gradient
+from tests.algorithms import make, same, weights
+
+OBSERVATIONS = np.random.default_rng(0).uniform(-1, 1, (32, 3)).astype(np.float32)
+BEST, SCALE = 0.3, 2.0
+
+
+class Quadratic(nn.Module):
+    """Two critics -c (a - BEST)^2 + c' of which the first is the smaller one."""
+
+    def forward(self, observations: th.Tensor, actions: th.Tensor) -> tuple[th.Tensor, ...]:
+        value = -SCALE * (actions - BEST).square().sum(1, keepdim=True)
+        return value, value + 1.0
+
+
+def small(algorithm: type[OffPolicyAlgorithm], **kwargs: Any) -> OffPolicyAlgorithm:
+    arguments = dict(learning_starts=10, batch_size=8, buffer_size=200, policy_kwargs=dict(net_arch=[8]), seed=0, device="cpu")
+    return algorithm("MlpPolicy", "Pendulum-v1", **arguments | kwargs)
+
+
+def actor_action(model: OffPolicyAlgorithm) -> np.ndarray:
+    return model.policy.scale_action(model.predict(OBSERVATIONS, deterministic=True)[0])
+
+
+@pytest.mark.parametrize("algorithm", [TD3, SAC])
+def test_gap_of_a_quadratic_critic_is_known(algorithm: type[OffPolicyAlgorithm]) -> None:
+    model = small(algorithm)
+    model.critic = Quadratic()
+    result = greedy_gap(model, OBSERVATIONS)
+    expected = SCALE * (actor_action(model)[:, 0] - BEST) ** 2
+    # The last distribution has a standard deviation of 1e-3, so that the best action is closer than that to BEST
+    np.testing.assert_allclose(result.gap, expected, atol=SCALE * 1e-6 + 1e-5)
+    np.testing.assert_allclose(result.best_action, BEST, atol=5e-3)
+    np.testing.assert_allclose(result.value, -expected, atol=1e-5)
+
+
+def test_gap_of_a_greedy_actor_is_zero() -> None:
+    model = small(TD3)
+    model.critic = Quadratic()
+    with th.no_grad():
+        model.actor.mu[-2].weight.zero_()
+        model.actor.mu[-2].bias.fill_(np.arctanh(BEST))
+    assert greedy_gap(model, OBSERVATIONS).gap == pytest.approx(0.0, abs=1e-6)
+
+
+def test_gap_of_a_compatible_critic_is_at_a_bound() -> None:
+    model = make("copdacq")
+    with th.no_grad():
+        model.policy.w.fill_(0.5)
+    result = greedy_gap(model, OBSERVATIONS)
+    # A(s, a) = (a - 0) * sum of 8 active weights
+    np.testing.assert_allclose(result.gap, 4.0, rtol=1e-5)
+    np.testing.assert_allclose(result.best_action, 1.0)
+
+
+def test_search_is_repeatable_and_leaves_generators_alone() -> None:
+    model = small(TD3)
+    th.manual_seed(1)
+    first = greedy_gap(model, OBSERVATIONS, n_iterations=1)
+    after = th.rand(1)
+    th.manual_seed(1)
+    assert th.equal(after, th.rand(1))
+    assert np.array_equal(first.gap, greedy_gap(model, OBSERVATIONS, n_iterations=1).gap)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error"),
+    [
+        ("n_samples", 1, ValueError),
+        ("n_iterations", 0, ValueError),
+        ("elite_fraction", 0.0, ValueError),
+        ("n_samples", 2.5, TypeError),
+    ],
+)
+def test_wrong_arguments_are_named(argument: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=argument):
+        greedy_gap(small(TD3), OBSERVATIONS, **{argument: value})
+
+
+def test_algorithms_without_critic_are_refused() -> None:
+    model = PPO("MlpPolicy", "Pendulum-v1", n_steps=8, batch_size=8, device="cpu")
+    with pytest.raises(TypeError, match="PPO has no critic"):
+        model.learn(8, callback=DiagnosticsCallback())
+
+
+def test_action_gradient_of_a_quadratic_critic() -> None:
+    model = small(TD3)
+    model.critic = Quadratic()
+    actions = th.linspace(-1, 1, 32)[:, None]
+    gradient = action_gradient(action_values(model), th.from_numpy(OBSERVATIONS), actions)
+    th.testing.assert_close(gradient, -2 * SCALE * (actions - BEST))
+
+
+def test_action_gradient_of_a_compatible_critic() -> None:
+    model = make("copdacq")
+    assert isinstance(model.policy, CompatibleValues)
+    with th.no_grad():
+        model.policy.w.fill_(0.5)
+    gradient = action_gradient(action_values(model), th.from_numpy(OBSERVATIONS), th.zeros(32, 1))
+    th.testing.assert_close(gradient, th.full((32, 1), 4.0))
+
+
+def test_drift_is_the_shift_of_the_data() -> None:
+    layer = nn.BatchNorm1d(2, eps=0.0).eval()
+    layer.running_mean.copy_(th.tensor([1.0, -1.0]))
+    layer.running_var.fill_(4.0)
+    # Batch means 3 and -1: one feature is one standard deviation off, the other none
+    batch = th.tensor([[2.0, 0.0], [4.0, -2.0]])
+    assert batch_norm_drift(layer, lambda: layer(batch)) == pytest.approx(0.5)
+    assert batch_norm_drift(nn.Linear(2, 2), lambda: None) is None
+
+
+def diagnosed(model: OffPolicyAlgorithm, steps: int = 40) -> dict[str, float]:
+    callback = DiagnosticsCallback(log_freq=20)
+    model.learn(steps, callback=callback)
+    return callback.measure()
+
+
+def test_saturation_is_seen() -> None:
+    model = small(TD3, learning_starts=100)
+    with th.no_grad():
+        model.actor.mu[-2].weight.zero_()
+        model.actor.mu[-2].bias.fill_(20.0)
+    measurements = diagnosed(model)
+    assert measurements["actor_saturation"] == 1.0
+    # Nothing reaches the actor through tanh, whatever the critic says
+    assert measurements["actor_gradient_norm"] == pytest.approx(0.0, abs=1e-6)
+    assert measurements["action_gradient_norm"] > 1e-3
+
+
+def test_noise_is_logged() -> None:
+    measurements = diagnosed(small(TD3, action_noise=NormalActionNoise(np.zeros(1), np.full(1, 0.25))))
+    assert measurements["noise_std"] == 0.25
+    assert diagnosed(make("bnddpg"))["noise_std"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
+def test_training_is_not_touched(name: str) -> None:
+    plain = make(name).learn(60)
+    # Made afterwards: it seeds the generators that both share
+    watched = make(name).learn(60, callback=DiagnosticsCallback(log_freq=7, n_observations=16))
+    assert same(weights(plain), weights(watched))
+
+
+def test_names_that_are_logged() -> None:
+    assert {"actor_batch_norm_drift", "actor_gradient_norm", "critic_gradient_norm", "greedy_gap"} <= diagnosed(
+        make("bnddpg")
+    ).keys()
+    assert "actor_batch_norm_drift" not in diagnosed(make("copdacq"))
