@@ -1,0 +1,137 @@
+"""Trained policies as files that run without sb3_dpg and SB3."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecNormalize
+from torch import nn
+
+from sb3_dpg.common.files import replacing
+
+ExportFormat = Literal["onnx", "torchscript"]
+
+SUFFIXES = {"onnx": "onnx", "torchscript": "pt"}
+#: Names of the input and the output in an ONNX file
+INPUT_NAME, OUTPUT_NAME = "observation", "action"
+
+
+class ActionFunction(nn.Module):
+    """
+    From observations as the environment gives them to actions in the environment's units.
+
+    :param policy: A policy whose ``_predict`` gives one action, in evaluation mode
+    :param normalization: The ``VecNormalize`` that the policy was trained with, None for none
+    """
+
+    def __init__(self, policy: BasePolicy, normalization: VecNormalize | None = None) -> None:
+        super().__init__()
+        assert isinstance(policy.action_space, spaces.Box)  # for mypy: checked by export_policy
+        self.policy = policy
+        self.squashed = policy.squash_output
+        self.register_buffer("low", th.tensor(policy.action_space.low))
+        self.register_buffer("high", th.tensor(policy.action_space.high))
+        self.clip = None if normalization is None else float(normalization.clip_obs)
+        if normalization is not None:
+            statistics = normalization.obs_rms
+            # In double precision, as VecNormalize computes: its clipped quotients are rounded to single precision afterwards
+            self.register_buffer("mean", th.tensor(statistics.mean, dtype=th.float64))
+            self.register_buffer("std", th.tensor(np.sqrt(statistics.var + normalization.epsilon), dtype=th.float64))
+
+    def forward(self, observation: th.Tensor) -> th.Tensor:
+        """
+        :param observation: Observations, (batch_size, ...), not normalised
+        :return: Actions, (batch_size, ...) of the shape of the action space
+        """
+        if self.clip is not None:
+            observation = ((observation.double() - self.mean) / self.std).clamp(-self.clip, self.clip).float()
+        action = self.policy._predict(observation, deterministic=True).reshape(-1, *self.low.shape)
+        if self.squashed:
+            return self.low + 0.5 * (action + 1.0) * (self.high - self.low)
+        return th.minimum(th.maximum(action, self.low), self.high)
+
+
+def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFormat = "onnx") -> Path:
+    """
+    Export what ``model.predict(observation, deterministic=True)`` computes to a file that needs neither sb3_dpg nor SB3.
+
+    The file maps float32 (images: uint8) observations of any batch size, (batch_size, *observation_shape), to actions in the
+    environment's units, (batch_size, *action_shape). Batch normalisation is that of evaluation, by running statistics. If
+    the model's environment is normalised by ``VecNormalize``, its present statistics are part of the file: it takes raw
+    observations. Images are channels first, as SB3's ``VecTransposeImage`` gives them. The file is written whole or not at
+    all.
+
+    :param model: BNDDPG, COPDACQ or another SB3 off-policy algorithm of continuous actions, such as TD3 or SAC
+    :param path: Where to; ``.onnx`` or ``.pt`` is added to a name without suffix
+    :param format: ``"onnx"`` (needs the extra ``export``) or ``"torchscript"``
+    :return: The path of the file
+    :raises ValueError: if the format is unknown, or the observations or the actions are not a ``Box``
+    :raises ImportError: if the packages of the extra ``export`` are missing
+    """
+    if format not in get_args(ExportFormat):
+        raise ValueError(f"format={format!r} is unknown: it must be one of {', '.join(get_args(ExportFormat))}")
+    for name, space in (("observation", model.observation_space), ("action", model.action_space)):
+        if not isinstance(space, spaces.Box):
+            raise ValueError(f"{name}_space={space} cannot be exported: it must be a gymnasium.spaces.Box")
+    # A copy, so that neither the model's device nor its training mode changes
+    policy = type(model.policy)(**model.policy._get_constructor_parameters())
+    policy.load_state_dict(model.policy.state_dict())
+    policy.cpu().set_training_mode(False)
+    normalization = model.get_vec_normalize_env()
+    if normalization is not None and not normalization.norm_obs:
+        normalization = None
+    function = ActionFunction(policy, normalization).cpu().eval().requires_grad_(False)
+    # Two observations: a batch of one would be taken for a constant by the tracer
+    example = th.from_numpy(np.stack([model.observation_space.sample() for _ in range(2)]))
+    if example.dtype == th.float64:
+        example = example.float()
+    path = Path(path)
+    if path.suffix == "":
+        path = path.with_suffix(f".{SUFFIXES[format]}")
+    with warnings.catch_warnings():
+        # Tracers warn of Python branches on shapes, which do not depend on the observation here
+        warnings.simplefilter("ignore")
+        content = _onnx(function, example) if format == "onnx" else _torchscript(function, example)
+    with replacing(path, SUFFIXES[format]) as file:
+        file.write(content)
+    return path
+
+
+def _torchscript(function: ActionFunction, example: th.Tensor) -> bytes:
+    """
+    :param function: What to export
+    :param example: Two observations
+    :return: The content of the file
+    """
+    buffer = io.BytesIO()
+    th.jit.save(th.jit.freeze(th.jit.trace(function, example)), buffer)
+    return buffer.getvalue()
+
+
+def _onnx(function: ActionFunction, example: th.Tensor) -> bytes:
+    """
+    :param function: What to export
+    :param example: Two observations
+    :return: The content of the file
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f'ONNX files need the extra "export": pip install "sb3-dpg[export]" ({error})') from error
+    program = th.onnx.export(
+        function,
+        (example,),
+        input_names=[INPUT_NAME],
+        output_names=[OUTPUT_NAME],
+        dynamic_shapes={"observation": {0: th.export.Dim("batch_size")}},
+        dynamo=True,
+        verbose=False,
+    )
+    return program.model_proto.SerializeToString()
