@@ -34,6 +34,7 @@ COMMANDS = {
     "plot-train": Command("sb3_dpg.zoo.plots:plot_train", "plot training returns of one algorithm"),
     "all-plots": Command("sb3_dpg.zoo.plots:all_plots", "plot and tabulate evaluations of several algorithms and seeds"),
     "plot-from-file": Command("sb3_dpg.zoo.plots:plot_from_file", "plot what all-plots saved, with rliable if asked"),
+    "plot-policy": Command("sb3_dpg.zoo.policy_plots:main", "draw mu, V or Q of a saved model over two dimensions"),
     "push-to-hub": Command("sb3_dpg.zoo.hub:push_to_hub", "make a model repository of a trained agent and upload it"),
     "load-from-hub": Command("sb3_dpg.zoo.hub:load_from_hub", "download a trained agent, or read it from such a folder"),
 }
