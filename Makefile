@@ -6,12 +6,13 @@ LINT_PATHS = sb3_dpg tests
 # The networks are small: more threads only wait for each other
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: train test test-slow pytest lint type format check-codestyle commit-checks wheel clean help
+.PHONY: train test test-slow test-nightly pytest lint type format check-codestyle commit-checks wheel clean help
 
 help:
 	@echo "make train          train BNDDPG on Pendulum-v1, evaluate it beside an untrained policy, plot the learning curve"
 	@echo "make test           lint, type-check and run the tests (all but the slow ones)"
 	@echo "make test-slow      run the slow tests: trainings that must reach a return"
+	@echo "make test-nightly  run the tests that kill whole studies again and again, and those on a Ray cluster"
 	@echo "make format         sort imports and format"
 	@echo "make lint type      what make test checks before the tests"
 	@echo "make commit-checks  format, type, lint"
@@ -44,10 +45,14 @@ type: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 pytest: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not nightly"
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+test-nightly: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]"
+	$(BIN)/python -m pytest -m nightly
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --select I --fix $(LINT_PATHS)

@@ -132,7 +132,7 @@ def test_ctrl_c_stops_all_and_the_same_command_continues(plan, tmp_path):
     pd.testing.assert_frame_equal(kept, before)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_killed_twenty_times_at_random_moments_the_table_equals_that_of_an_unbroken_study(plan, tmp_path, engine):
     if engine == "ray":
@@ -165,7 +165,7 @@ def test_killed_twenty_times_at_random_moments_the_table_equals_that_of_an_unbro
         pd.testing.assert_frame_equal(results_of(folder), unbroken)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_ray_cluster_of_two_cores_gives_the_results_of_local_processes(plan, tmp_path):
     pytest.importorskip("ray")
     add_impossible_algorithm(plan)

@@ -107,7 +107,7 @@ def test_killed_while_results_are_written_the_table_equals_that_of_an_unbroken_s
     check_twenty_kills(plan, lambda folder: run_study(plan, folder, FakeEngine(), console), tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_killed_while_training_the_table_equals_that_of_an_unbroken_study(tmp_path, console):
     (tmp_path / "plan.yml").write_text(TINY_PLAN)
