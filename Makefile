@@ -24,7 +24,7 @@ $(VENV)/installed-%: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".$(EXTRAS)"
 	touch $@
 
-$(VENV)/installed-dev: EXTRAS = [dev,mujoco,box2d,classic-control,plots,tensorboard]
+$(VENV)/installed-dev: EXTRAS = [dev,mujoco,box2d,classic-control,plots,tensorboard,export]
 
 TRAIN = --algo bnddpg --env Pendulum-v1
 # Further options of sb3-dpg train

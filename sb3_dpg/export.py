@@ -30,6 +30,11 @@ class ActionFunction(nn.Module):
     :param normalization: The ``VecNormalize`` that the policy was trained with, None for none
     """
 
+    low: th.Tensor
+    high: th.Tensor
+    mean: th.Tensor
+    std: th.Tensor
+
     def __init__(self, policy: BasePolicy, normalization: VecNormalize | None = None) -> None:
         super().__init__()
         assert isinstance(policy.action_space, spaces.Box)  # for mypy: checked by export_policy
@@ -40,6 +45,7 @@ class ActionFunction(nn.Module):
         self.clip = None if normalization is None else float(normalization.clip_obs)
         if normalization is not None:
             statistics = normalization.obs_rms
+            assert not isinstance(statistics, dict)  # for mypy: checked by export_policy
             # In double precision, as VecNormalize computes: its clipped quotients are rounded to single precision afterwards
             self.register_buffer("mean", th.tensor(statistics.mean, dtype=th.float64))
             self.register_buffer("std", th.tensor(np.sqrt(statistics.var + normalization.epsilon), dtype=th.float64))
@@ -134,4 +140,5 @@ def _onnx(function: ActionFunction, example: th.Tensor) -> bytes:
         dynamo=True,
         verbose=False,
     )
+    assert program is not None  # for mypy: the dynamo exporter gives a program
     return program.model_proto.SerializeToString()

@@ -22,12 +22,15 @@ def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | 
     drifts: list[float] = []
 
     def measure(layer: nn.Module, inputs: tuple[th.Tensor, ...]) -> None:
+        eps: Any = layer.eps
+        mean: Any
+        variance: Any
         mean, variance = (
             (layer.ra_mean, layer.ra_var) if isinstance(layer, BatchRenorm) else (layer.running_mean, layer.running_var)
         )
         # Features are on axis 1, (batch_size, features) or (batch_size, channels, height, width)
         batch_mean = inputs[0].detach().transpose(0, 1).flatten(1).mean(1)
-        drifts.append(float(((batch_mean - mean).abs() / (variance + layer.eps).sqrt()).mean()))
+        drifts.append(float(((batch_mean - mean).abs() / (variance + eps).sqrt()).mean()))
 
     with ExitStack() as stack, th.no_grad():
         for layer in BatchNormStatistics(network).layers:
