@@ -96,14 +96,14 @@ def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:
         )
 
 
-def check_action_noise(noise: ActionNoise | None, action_dim: int) -> None:
+def check_action_noise(noise: ActionNoise | None, action_shape: tuple[int, ...]) -> None:
     """
-    Refuse SB3 noise of a negative scale or of a length other than the action's.
+    Refuse SB3 noise of a negative scale or of a shape other than the action's.
 
     :param noise: The noise, of whatever class; classes whose scale is unknown are accepted as they are
-    :param action_dim: Number of action dimensions
+    :param action_shape: Shape of an action
     :raises TypeError: if it is not an SB3 ``ActionNoise``
-    :raises ValueError: if its scale is negative or its length does not fit the actions
+    :raises ValueError: if its scale is negative or its shape does not fit the actions
     """
     if noise is None:
         return
@@ -113,12 +113,12 @@ def check_action_noise(noise: ActionNoise | None, action_dim: int) -> None:
         noise = noise.base_noise
     if isinstance(noise, NormalActionNoise | OrnsteinUhlenbeckActionNoise):
         mean, sigma = np.asarray(noise._mu), np.asarray(noise._sigma)
-        length = np.broadcast_shapes(mean.shape, sigma.shape)
+        shape = np.broadcast_shapes(mean.shape, sigma.shape)
         if np.any(sigma < 0):
             raise ValueError(f"action_noise={noise} has a negative sigma: every entry must be at least 0")
     elif hasattr(noise, "action_dim"):
-        length = (noise.action_dim,)
+        shape = (noise.action_dim,)
     else:
         return
-    if length not in ((), (1,), (action_dim,)):
-        raise ValueError(f"action_noise={noise} has shape {length}: the environment has {action_dim} action dimension(s)")
+    if shape not in ((), (1,), action_shape):
+        raise ValueError(f"action_noise={noise} has shape {shape}: the environment's actions have shape {action_shape}")

@@ -83,9 +83,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         self._warned_without_noise = False
         self._replay_buffer_deferred = False
         if env is not None:
-            action_dim = get_action_dim(self.action_space)
-            self.action_noise = make_noise(action_noise, action_dim)
-            check_action_noise(self.action_noise, action_dim)
+            self.action_noise = make_noise(action_noise, get_action_dim(self.action_space))
+            check_action_noise(self.action_noise, self.action_space.shape)
 
     @staticmethod
     def _check_common_arguments(arguments: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
@@ -136,6 +137,10 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._check_online(buffer_size, replay_buffer_class, train_freq, n_steps)
         if buffer_size == 1 and replay_buffer_class is None:
             replay_buffer_class = LatestTransitions
+        if env is not None:
+            # Before SB3 asks for a MultiInputPolicy, which there is none of
+            env = maybe_make_env(env, verbose)
+            refuse_dictionaries(env.observation_space)
         super().__init__(
             policy,
             env,

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.preprocessing import get_action_dim, preprocess_obs
+from stable_baselines3.common.preprocessing import get_action_dim, is_image_space, preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor, get_actor_critic_arch
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
 from sb3_dpg.common.checks import check_real
-from sb3_dpg.common.features import FourierBasis, PolynomialBasis, RadialBasis, TileCoding
+from sb3_dpg.common.features import BoundedFeatures, FourierBasis, PolynomialBasis, RadialBasis, TileCoding
 from sb3_dpg.common.policies import DeterministicPolicy
 from sb3_dpg.common.torch_layers import hidden_layers, last_width, output_layer
 from sb3_dpg.copdacq.linearisation import Clipped, DenseLinear, Differentiable, Linearisation, SparseLinear
@@ -155,6 +155,19 @@ def default_features(observation_space: spaces.Space) -> tuple[type[BaseFeatures
     return TileCoding, {"hash_size": HASH_SIZE} if hashed else {}
 
 
+def scaled_image_bounds(
+    extractor: type[BaseFeaturesExtractor], observation_space: spaces.Space, normalize_images: bool
+) -> dict[str, float]:
+    """
+    :param extractor: Features
+    :param observation_space: Observation space
+    :param normalize_images: Whether images are divided by 255
+    :return: The bounds of images as features get to see them, whose space still says 0 to 255; otherwise none
+    """
+    scaled = normalize_images and is_image_space(observation_space) and issubclass(extractor, BoundedFeatures)
+    return {"low": 0.0, "high": 1.0} if scaled else {}
+
+
 class LinearPolicy(CompatiblePolicy):
     """
     mu, V and A linear in features of the state; every weight starts at 0.
@@ -193,13 +206,17 @@ class LinearPolicy(CompatiblePolicy):
             observation_space,
             action_space,
             features_extractor_class=features_extractor_class,
-            features_extractor_kwargs=kwargs,
+            features_extractor_kwargs=scaled_image_bounds(features_extractor_class, observation_space, normalize_images)
+            | kwargs,
             normalize_images=normalize_images,
         )
         if value_features_extractor_class is None and value_features_extractor_kwargs:
             value_features_extractor_class = features_extractor_class
         if value_features_extractor_class is not None:
             value_features_extractor_class = features_class("value_features_extractor_class", value_features_extractor_class)
+            value_features_extractor_kwargs = scaled_image_bounds(
+                value_features_extractor_class, observation_space, normalize_images
+            ) | dict(value_features_extractor_kwargs or {})
         self.value_features_extractor_class = value_features_extractor_class
         self.value_features_extractor_kwargs = dict(value_features_extractor_kwargs or {})
 

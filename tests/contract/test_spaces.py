@@ -1,0 +1,160 @@
+"""Every observation and action space that SB3 knows: it is learned from as DDPG does, or refused with a reason."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.torch_layers import NatureCNN
+
+from tests.algorithms import same, weights
+from tests.contract.scripts import ALL, COPDACQS, OURS, OURS_WITH_REPLAY, Observed, build
+
+FLAT = {
+    "box": spaces.Box(-1.0, 1.0, (3,)),
+    "box-2d": spaces.Box(-1.0, 1.0, (2, 3)),
+    "box-float64": spaces.Box(-1.0, 1.0, (3,), np.float64),
+    "box-int": spaces.Box(-5, 5, (2,), np.int32),
+    "discrete": spaces.Discrete(4),
+    "multi-discrete": spaces.MultiDiscrete([3, 2]),
+    "multi-binary": spaces.MultiBinary(3),
+    "multi-binary-2d": spaces.MultiBinary([2, 3]),
+}
+IMAGES = {
+    "channels-first": spaces.Box(0, 255, (1, 36, 36), np.uint8),
+    "channels-last": spaces.Box(0, 255, (36, 36, 3), np.uint8),
+}
+DICTS = {
+    "vectors": spaces.Dict({"a": FLAT["box"], "b": FLAT["box-2d"], "c": FLAT["discrete"]}),
+    "image": spaces.Dict({"image": IMAGES["channels-first"], "bits": FLAT["multi-binary"]}),
+}
+ACTION_SPACES = {
+    "one": spaces.Box(-1.0, 1.0, (1,)),
+    "asymmetric": spaces.Box(np.array([-2.0, 0.0, 10.0], np.float32), np.array([3.0, 0.5, 11.0], np.float32)),
+    "matrix": spaces.Box(-2.0, 1.0, (2, 2)),
+}
+
+
+# 8 features in place of 512
+SMALL_CNN: dict[str, Any] = dict(net_arch=[8], features_extractor_kwargs=dict(features_dim=8))
+SMALL_COMBINED: dict[str, Any] = dict(net_arch=[8], features_extractor_kwargs=dict(cnn_output_dim=8))
+
+
+def script(name: str, env: Any, **kwargs: Any) -> dict[str, Any]:
+    """Train, then act on one observation and on the environment's batch: what came of it."""
+    model = build(name, env, **kwargs)
+    before = weights(model)
+    model.learn(15)
+    space = model.get_env().observation_space
+    actions = {}
+    for key, observation in (("one", space.sample()), ("batch", model.get_env().reset())):
+        action, state = model.predict(observation, deterministic=True)
+        actions[key] = (action.shape, action.dtype, state)
+        assert np.isfinite(action).all()
+        assert (env.action_space.low <= action).all()
+        assert (action <= env.action_space.high).all()
+    return dict(actions=actions, learned=not same(weights(model), before), n_steps=model.num_timesteps, obs=space)
+
+
+@pytest.mark.parametrize("space", FLAT.values(), ids=FLAT)
+@pytest.mark.parametrize("name", OURS)
+def test_observations_without_channels(name: str, space: spaces.Space) -> None:
+    assert script(name, Observed(space)) == script("ddpg", Observed(space))
+
+
+@pytest.mark.parametrize("space", IMAGES.values(), ids=IMAGES)
+@pytest.mark.parametrize("name", ["bnddpg", "bnddpg-none"])
+def test_images(name: str, space: spaces.Space) -> None:
+    outcome = script(name, Observed(space), policy="CnnPolicy", policy_kwargs=SMALL_CNN)
+    assert outcome == script("ddpg", Observed(space), policy="CnnPolicy", policy_kwargs=SMALL_CNN)
+    assert outcome["obs"].shape[0] in (1, 3), "channels come first"
+
+
+@pytest.mark.parametrize("space", IMAGES.values(), ids=IMAGES)
+@pytest.mark.parametrize("name", COPDACQS)
+def test_images_of_copdacq(name: str, space: spaces.Space) -> None:
+    kwargs: dict[str, Any] = dict(features_extractor_class=NatureCNN, features_extractor_kwargs=dict(features_dim=8))
+    if "mlp" in name:
+        kwargs["net_arch"] = [8]
+    outcome = script(name, Observed(space), policy_kwargs=kwargs)
+    assert outcome == script("ddpg", Observed(space), policy="CnnPolicy", policy_kwargs=SMALL_CNN)
+
+
+@pytest.mark.parametrize("name", ["copdacq", "copdacq-replay"])
+def test_tiles_of_images_tell_bright_from_dark(name: str) -> None:
+    model = build(name, Observed(IMAGES["channels-first"]))
+    extractor = model.policy.features_extractor
+    dark, bright = (
+        extractor(model.policy.preprocess(model.policy.obs_to_tensor(np.full((1, 36, 36), level, np.uint8))[0]))
+        for level in (0, 250)
+    )
+    assert not (dark == bright).all()
+
+
+@pytest.mark.parametrize("space", DICTS.values(), ids=DICTS)
+@pytest.mark.parametrize("name", ["bnddpg", "bnddpg-none"])
+def test_dictionaries(name: str, space: spaces.Dict) -> None:
+    kwargs: dict[str, Any] = dict(policy="MultiInputPolicy", policy_kwargs=SMALL_COMBINED)
+    assert script(name, Observed(space), **kwargs) == script("ddpg", Observed(space), **kwargs)
+
+
+@pytest.mark.parametrize("space", DICTS.values(), ids=DICTS)
+@pytest.mark.parametrize("name", COPDACQS)
+def test_copdacq_refuses_dictionaries(name: str, space: spaces.Dict) -> None:
+    with pytest.raises(ValueError, match=r"observation_space=Dict.*not supported by COPDACQ.*FlattenObservation"):
+        build(name, Observed(space))
+
+
+@pytest.mark.parametrize("name", ["ddpg", "bnddpg"])
+def test_a_dictionary_needs_its_policy(name: str) -> None:
+    with pytest.raises(ValueError, match="MultiInputPolicy"):
+        build(name, Observed(DICTS["vectors"]), policy="MlpPolicy")
+
+
+@pytest.mark.parametrize("name", COPDACQS)
+def test_unbounded_observations(name: str) -> None:
+    env = Observed(spaces.Box(-np.inf, np.inf, (3,)))
+    if "mlp" in name:
+        assert script(name, env) == script("ddpg", Observed(spaces.Box(-np.inf, np.inf, (3,))))
+        return
+    with pytest.raises(ValueError, match=r"dimension\(s\) \[0, 1, 2\] of the observation are unbounded"):
+        build(name, env)
+
+
+@pytest.mark.parametrize("space", ACTION_SPACES.values(), ids=ACTION_SPACES)
+@pytest.mark.parametrize("name", OURS)
+def test_actions(name: str, space: spaces.Box) -> None:
+    assert script(name, Observed(action_space=space)) == script("ddpg", Observed(action_space=space))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_noise_must_have_the_shape_of_the_actions(name: str) -> None:
+    for noise in (dict(type="normal", sigma=0.1), NormalActionNoise(np.zeros(4), np.ones(4))):
+        with pytest.raises(ValueError, match=r"action_noise=.* has shape \(4,\): .* actions have shape \(2, 2\)"):
+            build(name, Observed(action_space=ACTION_SPACES["matrix"]), action_noise=noise)
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.MultiBinary(2), spaces.MultiDiscrete([2, 2])], ids=repr)
+@pytest.mark.parametrize("name", OURS)
+def test_discrete_actions_are_refused(name: str, space: Any) -> None:
+    with pytest.raises(ValueError, match=r"action_space=.* is not supported: \w+ learns a deterministic policy"):
+        build(name, Observed(action_space=space))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_unbounded_actions_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"action_space=.* infinite bounds"):
+        build(name, Observed(action_space=spaces.Box(-np.inf, np.inf, (2,))))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_unknown_policies_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="Policy NoPolicy unknown"):
+        build(name, policy="NoPolicy")
+
+
+@pytest.mark.parametrize("name", OURS_WITH_REPLAY)
+def test_memory_efficient_buffer(name: str) -> None:
+    kwargs: dict[str, Any] = dict(optimize_memory_usage=True, replay_buffer_kwargs=dict(handle_timeout_termination=False))
+    assert script(name, Observed(), **kwargs) == script("ddpg", Observed(), **kwargs)
