@@ -10,6 +10,8 @@ from sb3_contrib.common.torch_layers import BatchRenorm1d
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from sb3_dpg.common.linear import Linear
+
 
 @dataclass(frozen=True)
 class BatchNorm:
@@ -53,7 +55,7 @@ def hidden_layers(
     modules: list[nn.Module] = []
     for width in net_arch:
         # The normalisation subtracts the mean, so that a bias before it would be without effect
-        modules.append(nn.Linear(input_dim, width, bias=norm is None))
+        modules.append(Linear(input_dim, width, bias=norm is None))
         if norm is not None:
             modules.append(norm.layer(width))
         modules.append(activation_fn())
