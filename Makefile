@@ -6,7 +6,7 @@ LINT_PATHS = sb3_dpg tests
 # The networks are small: more threads only wait for each other
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: train test test-slow test-nightly pytest lint type format check-codestyle commit-checks wheel clean help
+.PHONY: train test test-slow test-nightly pytest lint type format check-codestyle commit-checks docs docs-links wheel clean help
 
 help:
 	@echo "make train          train BNDDPG on Pendulum-v1, evaluate it beside an untrained policy, plot the learning curve"
@@ -16,6 +16,8 @@ help:
 	@echo "make format         sort imports and format"
 	@echo "make lint type      what make test checks before the tests"
 	@echo "make commit-checks  format, type, lint"
+	@echo "make docs           build the documentation into build/docs; a warning is an error"
+	@echo "make docs-links     ask for every page on the web that the documentation links to"
 	@echo "make wheel          build a wheel into dist/"
 
 # A stamp for each set of dependencies, so that they are installed again when they change
@@ -24,7 +26,7 @@ $(VENV)/installed-%: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".$(EXTRAS)"
 	touch $@
 
-$(VENV)/installed-dev: EXTRAS = [dev,mujoco,box2d,classic-control,plots,tensorboard,export]
+$(VENV)/installed-dev: EXTRAS = [dev,mujoco,box2d,classic-control,plots,tensorboard,export,docs]
 
 TRAIN = --algo bnddpg --env Pendulum-v1
 # Further options of sb3-dpg train
@@ -59,6 +61,12 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format $(LINT_PATHS)
 
 commit-checks: format type lint
+
+docs: $(VENV)/installed-dev
+	$(BIN)/sphinx-build -W --keep-going -b html -d build/doctrees docs build/docs
+
+docs-links: $(VENV)/installed-dev
+	$(BIN)/sphinx-build -q -b linkcheck -d build/doctrees docs build/docs-links
 
 wheel: $(VENV)/installed-dev
 	$(BIN)/python -m build --wheel

@@ -67,11 +67,11 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
     """
     Export what ``model.predict(observation, deterministic=True)`` computes to a file that needs neither sb3_dpg nor SB3.
 
-    The file maps float32 (images: uint8) observations of any batch size, (batch_size, *observation_shape), to actions in the
-    environment's units, (batch_size, *action_shape). Batch normalisation is that of evaluation, by running statistics. If
-    the model's environment is normalised by ``VecNormalize``, its present statistics are part of the file: it takes raw
-    observations. Images are channels first, as SB3's ``VecTransposeImage`` gives them. The file is written whole or not at
-    all.
+    The file maps float32 (images: uint8) observations of any batch size, ``(batch_size, *observation_shape)``, to actions
+    in the environment's units, ``(batch_size, *action_shape)``. Batch normalisation is that of evaluation, by running
+    statistics. If the model's environment is normalised by ``VecNormalize``, its present statistics are part of the file:
+    it takes raw observations. Images are channels first, as SB3's ``VecTransposeImage`` gives them. The file is written
+    whole or not at all.
 
     :param model: BNDDPG, COPDACQ or another SB3 off-policy algorithm of continuous actions, such as TD3 or SAC
     :param path: Where to; ``.onnx`` or ``.pt`` is added to a name without suffix

@@ -11,7 +11,7 @@ from sb3_dpg.common.features.bounded import BoundedFeatures, check_features_dim,
 class RadialBasis(BoundedFeatures):
     """
     Normalised Gaussian radial basis functions on a grid (Sutton and Barto 2018, section 9.5.5):
-    phi_i = g_i / sum_j g_j, g_i = exp(-|x - c_i|^2 / (2 width^2)), x scaled to [0, 1].
+    ``phi_i = g_i / sum_j g_j``, ``g_i = exp(-|x - c_i|^2 / (2 width^2))``, x scaled to [0, 1].
 
     :param observation_space: Observation space, a ``Box``; it is flattened
     :param n_centers: Number of centres along each dimension, the outermost on the bounds; at least 2
