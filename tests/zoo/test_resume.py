@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import set_random_seed
 
+from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.manager import ExperimentManager
@@ -17,6 +21,7 @@ from sb3_dpg.zoo.resume import (
     ResumableCheckpointCallback,
     checkpoints,
     latest_checkpoint,
+    mark_interruption,
     resolve_trained_agent,
     resumed_seed,
     saved_timesteps,
@@ -54,6 +59,21 @@ class Trace(BaseCallback):
         if self.num_timesteps == self.kill_at:
             raise Killed
         return True
+
+
+class Stop(BaseCallback):
+    """Die between two rollouts, after all that the other callbacks do there."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps == self.at:
+            raise Killed
 
 
 def train(manager: ExperimentManager, kill_at: int | None = None) -> tuple[Any, Trace]:
@@ -95,6 +115,71 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(write_config: WriteConfig, m
     # Of the replay buffer nothing is lost but the steps after the checkpoint
     assert model.replay_buffer.size() == TOTAL
     assert model.get_vec_normalize_env().obs_rms.count == pytest.approx(TOTAL, abs=5)
+
+
+def begin_episode(model: BaseAlgorithm) -> None:
+    """Let two trainings go on with the same random numbers, in a new episode."""
+    set_random_seed(7)
+    model.action_space.seed(7)
+    assert model.env is not None
+    model.env.seed(7)
+    # Read by learn: None has the environment reset
+    model._last_obs = None
+
+
+def state_of(model: Any) -> dict[str, Any]:
+    """All that the further training depends on, as arrays, by name."""
+    state: dict[str, Any] = {"num_timesteps": model.num_timesteps, "n_updates": model._n_updates}
+    for part, values in model.get_parameters().items():
+        leaves, _ = th.utils._pytree.tree_flatten_with_path(values)
+        state.update({f"{part}{th.utils._pytree.keystr(path)}": np.asarray(leaf) for path, leaf in leaves if leaf is not None})
+    for name in ("pos", "full", "observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
+        state[f"replay buffer: {name}"] = getattr(model.replay_buffer, name)
+    normalize = model.get_vec_normalize_env()
+    for name in ("obs_rms", "ret_rms"):
+        state.update({f"{name}.{key}": value for key, value in vars(getattr(normalize, name)).items()})
+    return state
+
+
+def assert_same_state(left: dict[str, Any], right: dict[str, Any]) -> None:
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        np.testing.assert_array_equal(right[name], value, err_msg=name)
+
+
+FAMILY = {
+    # Each with state of its own that must survive: phase of the delay, target networks, running statistics, noise
+    "bnddpg": {"policy_delay": 3, "target_policy_noise": 0.2, "actor_learning_rate": "lin_0.005_0.001"},
+    "td3": {"policy_delay": 3},
+}
+
+
+@pytest.mark.parametrize("algo", ["bnddpg", "td3"])
+def test_a_resumed_training_is_the_unbroken_one_but_for_a_new_episode(
+    write_config: WriteConfig, make_manager: MakeManager, algo: str
+) -> None:
+    config = write_config(tiny_entry(algo, n_timesteps=TOTAL, **SCHEDULED, **FAMILY[algo]))
+    manager = make_manager(algo, config, save_freq=100)
+    experiment = manager.setup_experiment()
+    assert experiment is not None
+    unbroken = experiment[0]
+    with pytest.raises(Killed):
+        # Not by manager.learn, which closes the environment
+        unbroken.learn(TOTAL, callback=[*manager.callbacks, Stop(200)])
+    agent = checkpoints(folder_of(manager))[-1] / "Pendulum-v1.zip"
+    assert saved_timesteps(agent) == 200
+    manager = make_manager(algo, None, trained_agent=str(agent))
+    experiment = manager.setup_experiment()
+    assert experiment is not None
+    resumed = experiment[0]
+
+    mark_interruption(unbroken, str(agent))
+    assert_same_state(state_of(unbroken), state_of(resumed))
+    begin_episode(unbroken)
+    unbroken.learn(TOTAL - 200, callback=ActionNoiseCallback(None), reset_num_timesteps=False)
+    begin_episode(resumed)
+    manager.learn(resumed)
+    assert_same_state(state_of(unbroken), state_of(resumed))
 
 
 def test_the_path_of_the_noise_goes_on(write_config: WriteConfig, make_manager: MakeManager) -> None:
