@@ -17,7 +17,14 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 
-from sb3_dpg.common.checks import check_action_noise, check_action_space, check_integer, check_rate, check_real
+from sb3_dpg.common.checks import (
+    check_action_noise,
+    check_action_space,
+    check_integer,
+    check_rate,
+    check_real,
+    check_train_freq,
+)
 from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
 from sb3_dpg.common.files import check_archive, replacing
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
@@ -96,6 +103,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
                 check_integer(name, arguments[name], low)
         if "gradient_steps" in arguments:
             check_integer("gradient_steps", arguments["gradient_steps"], -1)
+        if "train_freq" in arguments:
+            check_train_freq(arguments["train_freq"])
         if "tau" in arguments:
             check_real("tau", arguments["tau"], 0.0, 1.0, low_open=True)
         if "gamma" in arguments:
