@@ -1,10 +1,13 @@
 """Files: a save replaces the previous file whole or not at all; what is damaged is refused; weights come without pickles."""
 
 import io
+import os
+import random
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -14,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from sb3_dpg.benchmark.results import Results
+from sb3_dpg.zoo.resume import ResumableCheckpointCallback, checkpoints, saved_timesteps
 from tests.algorithms import CLASSES, make, same, weights
+from tests.benchmark.studies import make_plan, make_records, write_study
 
 ROOT = Path(__file__).parents[2]
 BOTH = pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
@@ -51,6 +57,64 @@ def test_unwritable_folder(method: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OSError, match="file"):
         getattr(make("bnddpg"), method)(tmp_path / "file" / "model.zip")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("method", ["save", "save_weights", "save_replay_buffer"])
+def test_folder_without_permission(method: str) -> None:
+    """The previous file survives a save by a user who may not write into its folder."""
+    model = make("bnddpg")
+    # Not pytest's: the parents of that are closed to other users
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "file.bin"
+        getattr(model, method)(path)
+        content = path.read_bytes()
+        os.chmod(name, 0o555)
+        child = os.fork()
+        if child == 0:
+            with_what = 2
+            try:
+                if os.getuid() == 0:
+                    os.setuid(65534)  # root may write everywhere
+                getattr(model, method)(path)
+                with_what = 1
+            except PermissionError:
+                with_what = 0
+            finally:
+                os._exit(with_what)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "1: it was saved, 2: another error"
+        assert path.read_bytes() == content
+        assert os.listdir(name) == ["file.bin"]
+        os.chmod(name, 0o755)
+
+
+def test_full_disk_at_a_checkpoint(tmp_path: Path) -> None:
+    """Training stops, the previous checkpoint is whole."""
+    model = make("bnddpg")
+    callback = ResumableCheckpointCallback(10, str(tmp_path), "Pendulum-v1")
+    callback.init_callback(model)
+    model.learn(20, callback)
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint_20_steps"]
+    with full_disk(5000), pytest.raises(OSError, match="File too large"):
+        model.learn(20, callback, reset_num_timesteps=False)
+    (checkpoint,) = checkpoints(tmp_path)
+    assert checkpoint.name == "checkpoint_20_steps"
+    assert saved_timesteps(checkpoint / "Pendulum-v1.zip") == 20
+    CLASSES["bnddpg"].load(checkpoint / "Pendulum-v1.zip").load_replay_buffer(checkpoint / "replay_buffer.pkl")
+
+
+def test_full_disk_while_results_are_written(tmp_path: Path) -> None:
+    plan = make_plan()
+    results = write_study(tmp_path, plan, leave_out=lambda run: run.seed > 0)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    run = results.missing(plan)[0]
+    with full_disk(len(files["evaluations.csv"])), pytest.raises(OSError, match="File too large"):
+        results.add(run, make_records(run))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+    again = Results(tmp_path)
+    assert run in again.missing(plan)
+    again.add(run, make_records(run))
+    assert run not in Results(tmp_path).missing(plan)
 
 
 def test_names_are_completed_as_in_sb3(tmp_path: Path) -> None:
@@ -122,6 +186,35 @@ def test_damaged_zip_is_refused(name: str, kind: str, tmp_path: Path) -> None:
     damage(path, kind)
     with pytest.raises(ValueError, match=r"model\.zip is (damaged|no whole zip file).*load another checkpoint"):
         CLASSES[name].load(tmp_path / "model")
+
+
+@BOTH
+def test_damage_anywhere_is_refused_or_harmless(name: str, tmp_path: Path) -> None:
+    """Some bytes of a zip file mean nothing, such as the time of day: then what is loaded is what was saved."""
+    model = make(name)
+    model.save(tmp_path / "whole.zip")
+    content = (tmp_path / "whole.zip").read_bytes()
+    path = tmp_path / "damaged.zip"
+    moments = random.Random(0)
+    refused = 0
+    for trial in range(30):
+        damaged = bytearray(content)
+        position = moments.randrange(len(content))
+        if trial % 3 == 0:
+            damaged = damaged[:position]
+        else:
+            damaged[position] ^= 1 << moments.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            loaded = CLASSES[name].load(path)
+        except ValueError as error:
+            told = str(error)
+        else:
+            assert same(weights(loaded), weights(model)), f"byte {position}"
+            continue
+        assert "load another checkpoint" in told, f"byte {position}"
+        refused += 1
+    assert refused > 20
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
