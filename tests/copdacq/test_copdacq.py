@@ -21,6 +21,7 @@ from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.common.features import FourierBasis, TileCoding
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.policies import LinearPolicy, MlpPolicy
+from sb3_dpg.copdacq.updates import td_error
 
 NOISE = {"type": "autoregressive", "lambda": 0.9, "std": "lin_0.7_0.3", "seed": 3}
 POLICIES: dict[str, dict[str, Any]] = {
@@ -161,6 +162,18 @@ def test_n_step_returns_come_with_their_own_discounts() -> None:
     assert data.discounts is not None
     th.testing.assert_close(model.transitions(data).discounts, data.discounts * (1.0 - data.dones))
     assert data.discounts.min().item() == pytest.approx(0.9**3)
+
+
+def test_terminal_states_have_no_value() -> None:
+    model = make(buffer_size=300, gamma=0.9).learn(50)
+    assert model.replay_buffer is not None
+    data = model.replay_buffer.sample(2)._replace(dones=th.tensor([[0.0], [1.0]]))
+    with th.no_grad():
+        batch = model.transitions(data)
+        delta = td_error(batch, model.policy.weights)
+        target = delta + model.policy.q_values(data.observations, data.actions)
+    assert batch.next_value.value.abs().min() > 1e-3, "the test could not fail"
+    th.testing.assert_close(target, data.rewards + th.tensor([[0.9], [0.0]]) * batch.next_value.value)
 
 
 def test_discrete_observations_are_tabular() -> None:
