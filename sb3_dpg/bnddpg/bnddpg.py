@@ -13,8 +13,9 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayB
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from torch.nn import functional as F
 
+from sb3_dpg.bnddpg.networks import Actor, Critic
 from sb3_dpg.bnddpg.paper import paper_kwargs
-from sb3_dpg.bnddpg.policies import Actor, BNDDPGPolicy, CnnPolicy, Critic, MlpPolicy, MultiInputPolicy
+from sb3_dpg.bnddpg.policies import BNDDPGPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_rate, check_real
 from sb3_dpg.common.divergence import DivergenceError

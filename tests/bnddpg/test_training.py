@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 from sb3_dpg import BNDDPG
 from sb3_dpg.bnddpg import BNDDPGPolicy
 from sb3_dpg.bnddpg.bnddpg import BATCH_NORM_MODES
-from sb3_dpg.bnddpg.policies import Actor
+from sb3_dpg.bnddpg.networks import Actor
 from sb3_dpg.common.noise import ScheduledNoise
 
 NOISE = dict(type="normal", sigma=0.1)
