@@ -21,7 +21,7 @@ from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.common.features import FourierBasis, TileCoding
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.policies import LinearPolicy, MlpPolicy
-from sb3_dpg.copdacq.updates import td_error
+from sb3_dpg.copdacq.updates import StepSizes, td_error
 
 NOISE = {"type": "autoregressive", "lambda": 0.9, "std": "lin_0.7_0.3", "seed": 3}
 POLICIES: dict[str, dict[str, Any]] = {
@@ -145,6 +145,14 @@ def test_step_sizes_are_per_active_feature() -> None:
         assert model.replay_buffer is not None
         data = model.replay_buffer.sample(1)
         th.testing.assert_close(model.policy.q_values(data.observations, data.actions), data.rewards)
+
+
+def test_each_step_size_is_the_one_given() -> None:
+    model = make(
+        actor_learning_rate=0.1, advantage_learning_rate=0.2, value_learning_rate=0.3, correction_learning_rate="lin_0.4_0.1"
+    )
+    assert model.step_sizes() == StepSizes(actor=0.1, advantage=0.2, value=0.3, correction=0.4)
+    assert make(learning_rate=0.5, actor_learning_rate=None).step_sizes() == StepSizes(0.5, 0.5, 0.5, 0.5)
 
 
 def test_several_environments_and_replay_options_learn() -> None:

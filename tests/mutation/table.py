@@ -1,7 +1,8 @@
 """All wrong changes of the mutation check."""
 
+from tests.mutation.bnddpg import BNDDPG
 from tests.mutation.copdacq import COPDACQ
 from tests.mutation.features import FEATURES
 from tests.mutation.noise import NOISE
 
-MUTATIONS = [*COPDACQ, *NOISE, *FEATURES]
+MUTATIONS = [*BNDDPG, *COPDACQ, *NOISE, *FEATURES]
