@@ -75,22 +75,18 @@ def check_rate(name: str, value: Any) -> None:
         check_real(name, value, 0.0, math.inf, high_open=True)
 
 
-def check_train_freq(value: Any) -> None:
+def check_type(name: str, value: Any, *types: type) -> None:
     """
-    Refuse anything but a positive number of steps, or a pair of a positive number and its unit.
+    Refuse anything but objects of some types.
 
-    :param value: The value of ``train_freq``
-    :raises TypeError: if it is neither an integer nor a pair
-    :raises ValueError: if the number is not positive or the unit unknown
+    :param name: Name of the parameter, for the error
+    :param value: Value of the parameter
+    :param types: The types that are allowed
+    :raises TypeError: if the value has none of them
     """
-    number, unit = value if isinstance(value, tuple) and len(value) == 2 else (value, "step")
-    unit = getattr(unit, "value", unit)
-    if unit not in ("step", "episode"):
-        raise ValueError(f"train_freq={value!r} has an unknown unit: it must be 'step' or 'episode'")
-    if isinstance(number, bool) or not isinstance(number, Integral):
-        raise TypeError(f"train_freq={value!r} must be an integer or a pair like (2, 'episode')")
-    if number < 1:
-        raise ValueError(f"train_freq={value!r} is too small: it must be at least 1")
+    if not isinstance(value, types):
+        allowed = " or ".join("None" if kind is type(None) else kind.__name__ for kind in types)
+        raise TypeError(f"{name} must be {allowed}, not {value!r} of type {type(value).__name__}")
 
 
 def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:

@@ -17,14 +17,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 
-from sb3_dpg.common.checks import (
-    check_action_noise,
-    check_action_space,
-    check_integer,
-    check_rate,
-    check_real,
-    check_train_freq,
-)
+from sb3_dpg.common.arguments import check_common_arguments
+from sb3_dpg.common.checks import check_action_noise, check_action_space, check_rate
 from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
 from sb3_dpg.common.files import check_archive, replacing
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
@@ -71,7 +65,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         **kwargs: Any,
     ) -> None:
         check_rate("learning_rate", learning_rate)
-        self._check_common_arguments(kwargs)
+        given = dict(policy_kwargs=policy_kwargs, replay_buffer_kwargs=replay_buffer_kwargs, verbose=verbose)
+        check_common_arguments(kwargs | given)
         if env is not None:
             env = maybe_make_env(env, verbose)
             check_action_space(env, type(self).__name__)
@@ -92,23 +87,6 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         if env is not None:
             self.action_noise = make_noise(action_noise, get_action_dim(self.action_space))
             check_action_noise(self.action_noise, self.action_space.shape)
-
-    @staticmethod
-    def _check_common_arguments(arguments: Mapping[str, Any]) -> None:
-        """
-        :param arguments: Those of SB3's ``OffPolicyAlgorithm`` that were given
-        """
-        for name, low in (("buffer_size", 1), ("learning_starts", 0), ("batch_size", 1), ("n_steps", 1)):
-            if name in arguments:
-                check_integer(name, arguments[name], low)
-        if "gradient_steps" in arguments:
-            check_integer("gradient_steps", arguments["gradient_steps"], -1)
-        if "train_freq" in arguments:
-            check_train_freq(arguments["train_freq"])
-        if "tau" in arguments:
-            check_real("tau", arguments["tau"], 0.0, 1.0, low_open=True)
-        if "gamma" in arguments:
-            check_real("gamma", arguments["gamma"], 0.0, 1.0)
 
     def _setup_model(self) -> None:
         full_size = self.buffer_size

@@ -382,7 +382,10 @@ def step_size(name: str, value: float | str | Schedule | None) -> Any:
     :raises ValueError: if the number is negative or the string describes no schedule
     """
     if isinstance(value, str):
-        value = parse_schedule(value)
+        try:
+            value = parse_schedule(value)
+        except ValueError as error:
+            raise ValueError(f"{name}={value!r}: {error}") from error
     if value is not None:
         check_rate(name, value)
     return value

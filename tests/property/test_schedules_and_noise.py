@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from sb3_dpg.common import schedules
 from sb3_dpg.common.noise import make_noise
+from tests.property.values import ANYTHING
 
-NUMBERS = st.floats(width=64) | st.integers(-10, 10)
-ANYTHING = NUMBERS | st.none() | st.booleans() | st.text(max_size=8) | st.lists(NUMBERS, max_size=3)
 PROGRESS = st.floats(0.0, 1.0)
 SHAPES = st.sampled_from([schedules.linear, schedules.exponential, schedules.cosine])
 

@@ -22,7 +22,7 @@ def observation_bounds(
     :param low: Lower bounds, a number or one per dimension; None: the space's
     :param high: Upper bounds, a number or one per dimension; None: the space's
     :return: Lower and upper bounds, each (observation_dim,)
-    :raises TypeError: if the space is not a ``Box``
+    :raises TypeError: if the space is not a ``Box`` or bounds are not numbers
     :raises ValueError: if bounds have the wrong length, are infinite, or are the wrong way round
     """
     if not isinstance(observation_space, spaces.Box):
@@ -33,7 +33,10 @@ def observation_bounds(
     size = int(np.prod(observation_space.shape))
     bounds = []
     for name, given, default in (("low", low, observation_space.low), ("high", high, observation_space.high)):
-        value = np.asarray(default if given is None else given, dtype=np.float64).reshape(-1)
+        try:
+            value = np.asarray(default if given is None else given, dtype=np.float64).reshape(-1)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name}={given!r} must be a number or one number per dimension of the observation") from error
         if value.size not in (1, size):
             raise ValueError(f"{name}={given!r} has {value.size} entries: the observation has {size} dimension(s)")
         bounds.append(np.broadcast_to(value, (size,)))
@@ -45,9 +48,13 @@ def observation_bounds(
             "low= and high= (in policy_kwargs: features_extractor_kwargs=dict(low=..., high=...)), or wrap the environment "
             "in VecNormalize, whose observations COPDACQ takes to lie within 3 standard deviations"
         )
-    empty = np.flatnonzero(~(lower < upper))
+    # The reciprocal of the range has to be a float32
+    empty = np.flatnonzero(~(upper - lower > 1 / UNBOUNDED))
     if empty.size:
-        raise ValueError(f"low={lower[empty]} must be below high={upper[empty]} (dimension(s) {empty.tolist()})")
+        raise ValueError(
+            f"low={lower[empty]} must be below high={upper[empty]}, by more than {1 / UNBOUNDED:g} "
+            f"(dimension(s) {empty.tolist()} of the observation)"
+        )
     return lower, upper
 
 

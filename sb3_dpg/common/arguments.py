@@ -1,0 +1,58 @@
+"""Checks of the arguments that both algorithms hand on to SB3's ``OffPolicyAlgorithm``."""
+
+from collections.abc import Mapping
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+from sb3_dpg.common.checks import check_integer, check_real, check_type
+
+SMALLEST = dict(
+    buffer_size=1, learning_starts=0, batch_size=1, n_steps=1, gradient_steps=-1, stats_window_size=1, seed=0, verbose=0
+)
+TYPES: dict[str, tuple[type, ...]] = dict(
+    policy_kwargs=(dict,),
+    replay_buffer_kwargs=(dict,),
+    tensorboard_log=(str, Path),
+    optimize_memory_usage=(bool,),
+)
+#: None stands for "not given"
+OPTIONAL = ("policy_kwargs", "replay_buffer_kwargs", "seed", "tensorboard_log")
+
+
+def check_common_arguments(arguments: Mapping[str, Any]) -> None:
+    """
+    :param arguments: Arguments of SB3's ``OffPolicyAlgorithm``, by name
+    :raises TypeError: if one has the wrong type
+    :raises ValueError: if one is out of its range
+    """
+    given = {name: value for name, value in arguments.items() if not (value is None and name in OPTIONAL)}
+    for name, value in given.items():
+        if name in SMALLEST:
+            check_integer(name, value, SMALLEST[name])
+        if name in TYPES:
+            check_type(name, value, *TYPES[name])
+    if "train_freq" in given:
+        check_train_freq(given["train_freq"])
+    if "tau" in given:
+        check_real("tau", given["tau"], 0.0, 1.0, low_open=True)
+    if "gamma" in given:
+        check_real("gamma", given["gamma"], 0.0, 1.0)
+
+
+def check_train_freq(value: Any) -> None:
+    """
+    Refuse anything but a positive number of steps, or a pair of a positive number and its unit.
+
+    :param value: The value of ``train_freq``
+    :raises TypeError: if it is neither an integer nor a pair
+    :raises ValueError: if the number is not positive or the unit unknown
+    """
+    number, unit = value if isinstance(value, tuple) and len(value) == 2 else (value, "step")
+    unit = getattr(unit, "value", unit)
+    if unit not in ("step", "episode"):
+        raise ValueError(f"train_freq={value!r} has an unknown unit: it must be 'step' or 'episode'")
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise TypeError(f"train_freq={value!r} must be an integer or a pair like (2, 'episode')")
+    if number < 1:
+        raise ValueError(f"train_freq={value!r} is too small: it must be at least 1")
