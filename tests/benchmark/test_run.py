@@ -1,22 +1,12 @@
-import multiprocessing
-import os
-import random
-import signal
-import sys
-import time
-
-import pandas as pd
 import pytest
 from filelock import FileLock
 from rich.console import Console
 
 from sb3_dpg.benchmark.engines.base import Ended
-from sb3_dpg.benchmark.engines.local import LocalEngine
-from sb3_dpg.benchmark.plan import load_plan
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.benchmark.run import LOCK_FILE, Summary, run_study
 from sb3_dpg.zoo.errors import ConfigurationError
-from tests.benchmark.studies import CIRCUMSTANCES, TINY_PLAN, FakeEngine, make_plan, make_records, write_study
+from tests.benchmark.studies import FakeEngine, make_plan, make_records, write_study
 
 
 @pytest.fixture
@@ -70,53 +60,3 @@ def test_ctrl_c_keeps_what_is_complete_and_stops_the_engine(tmp_path, console):
 def test_two_processes_do_not_share_a_results_folder(tmp_path, console):
     with FileLock(tmp_path / LOCK_FILE), pytest.raises(ConfigurationError, match="another process"):
         run_study(make_plan(), tmp_path, FakeEngine(), console)
-
-
-def check_twenty_kills(plan, study, folder):
-    """
-    Kill a study twenty times, at moments at which an unbroken one would still be running; once complete, begin another.
-
-    :param plan: The plan
-    :param study: Runs it, from its results folder
-    :param folder: Where the results folders are made
-    """
-    started = time.monotonic()
-    study(folder / "unbroken")
-    duration = time.monotonic() - started
-    unbroken = Results(folder / "unbroken").evaluations.drop(columns=CIRCUMSTANCES)
-    assert set(unbroken["run_id"]) == {run.id for run in plan.runs}
-    moments = random.Random(0)
-    kills = studies = 0
-    while kills < 20:
-        studies += 1
-        killed = folder / f"killed-{studies}"
-        while Results(killed).missing(plan):
-            child = os.fork()
-            if child == 0:
-                study(killed)
-                os._exit(0)
-            time.sleep(moments.uniform(0.0, duration))
-            os.kill(child, signal.SIGKILL)
-            kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-        pd.testing.assert_frame_equal(Results(killed).evaluations.drop(columns=CIRCUMSTANCES), unbroken)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_killed_while_results_are_written_the_table_equals_that_of_an_unbroken_study(tmp_path, console):
-    plan = make_plan()
-    check_twenty_kills(plan, lambda folder: run_study(plan, folder, FakeEngine(), console), tmp_path)
-
-
-@pytest.mark.nightly
-@pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_killed_while_training_the_table_equals_that_of_an_unbroken_study(tmp_path, console):
-    (tmp_path / "plan.yml").write_text(TINY_PLAN)
-    plan = load_plan(tmp_path / "plan.yml")
-
-    def study(folder):
-        engine = LocalEngine(jobs=2)
-        # What is imported here need not be imported again in each worker
-        engine._context = multiprocessing.get_context("fork")
-        run_study(plan, folder, engine, console)
-
-    check_twenty_kills(plan, study, tmp_path)

@@ -22,7 +22,8 @@ class RayEngine:
     def __init__(self, address: str | None = None, jobs: int | None = None) -> None:
         if not ray.is_initialized():
             own_cluster = {} if address else {"num_cpus": jobs, "include_dashboard": False}
-            ray.init(address=address, log_to_driver=False, **own_cluster)
+            # Without an address Ray looks for a cluster that somebody else has started
+            ray.init(address=address or "local", log_to_driver=False, **own_cluster)
         n_cores = int(ray.cluster_resources().get("CPU", 1))
         self.jobs = min(jobs or n_cores, n_cores)
         # A task that died is a run that failed, as with local processes. One task a process: nothing remains of the last run

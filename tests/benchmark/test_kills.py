@@ -1,0 +1,147 @@
+"""Studies killed again and again, by the one signal that nothing can be done about: nothing is lost, nothing counted twice."""
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from filelock import FileLock
+from rich.console import Console
+
+from sb3_dpg.benchmark.engines.local import LocalEngine
+from sb3_dpg.benchmark.plan import Plan, load_plan
+from sb3_dpg.benchmark.results import Results
+from sb3_dpg.benchmark.run import LOCK_FILE, run_study
+from tests.benchmark.studies import CIRCUMSTANCES, TINY_PLAN, FakeEngine, make_plan
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
+KILLS = 20
+CLONE = Path(__file__).parents[2]
+Study = Callable[[Path], object]
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(quiet=True)
+
+
+@pytest.fixture
+def tiny_plan(tmp_path: Path) -> Plan:
+    (tmp_path / "plan.yml").write_text(TINY_PLAN)
+    return load_plan(tmp_path / "plan.yml")
+
+
+def begin(study: Study, folder: Path) -> int:
+    """Direct a study from a process of its own, forked: it need not import anything."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            study(folder)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def end_of(child: int) -> int | None:
+    """The exit code of a child; None if it was killed."""
+    status = os.waitpid(child, 0)[1]
+    return None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def results_of(folder: Path) -> pd.DataFrame:
+    return Results(folder).evaluations.drop(columns=CIRCUMSTANCES)
+
+
+def check_kills(plan: Plan, study: Study, folder: Path) -> None:
+    """
+    Kill a study at random moments at which an unbroken one would still be running; once complete, begin another.
+
+    It takes no longer than ``KILLS + 2`` unbroken studies and the studies that were complete before they would be killed.
+
+    :param plan: The plan
+    :param study: Runs it, from its results folder
+    :param folder: Where the results folders are made
+    """
+    started = time.monotonic()
+    assert end_of(begin(study, folder / "unbroken")) == 0
+    duration = time.monotonic() - started
+    unbroken = results_of(folder / "unbroken")
+    assert set(unbroken["run_id"]) == {run.id for run in plan.runs}
+    moments = random.Random(0)
+    kills = studies = 0
+    left = []
+    while kills < KILLS:
+        studies += 1
+        killed = folder / f"killed-{studies}"
+        while kills < KILLS and Results(killed).missing(plan):
+            child = begin(study, killed)
+            time.sleep(moments.uniform(0.0, duration))
+            os.kill(child, signal.SIGKILL)
+            code = end_of(child)
+            assert code in (None, 0)
+            kills += code is None
+            # A forked worker holds the lock as well: it follows the process that directed it
+            with FileLock(killed / LOCK_FILE, timeout=60):
+                left.append(len(Results(killed).missing(plan)))
+        assert end_of(begin(study, killed)) == 0
+        pd.testing.assert_frame_equal(results_of(killed), unbroken)
+    assert any(0 < n_missing < len(plan.runs) for n_missing in left), "no kill fell into the middle of a study"
+
+
+def test_while_results_are_written(tmp_path: Path, console: Console) -> None:
+    plan = make_plan()
+    check_kills(plan, lambda folder: run_study(plan, folder, FakeEngine(), console), tmp_path)
+
+
+@pytest.mark.slow
+def test_while_local_processes_train(tmp_path: Path, console: Console, tiny_plan: Plan) -> None:
+    def study(folder: Path) -> None:
+        engine = LocalEngine(jobs=2)
+        # What is imported here need not be imported again in each worker
+        engine._context = multiprocessing.get_context("fork")
+        run_study(tiny_plan, folder, engine, console)
+
+    check_kills(tiny_plan, study, tmp_path)
+
+
+CLUSTER = """
+import sys, ray
+ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """The address of a Ray cluster of two cores, which outlives the studies that use it."""
+    pytest.importorskip("ray")
+    environment = {**os.environ, "PYTHONPATH": str(CLONE), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", CLUSTER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address, "no cluster was started"
+        yield address
+        process.stdin.close()
+
+
+@pytest.mark.slow
+def test_while_a_ray_cluster_trains(tmp_path: Path, console: Console, tiny_plan: Plan, cluster: str) -> None:
+    def study(folder: Path) -> None:
+        from sb3_dpg.benchmark.engines.ray import RayEngine
+
+        run_study(tiny_plan, folder, RayEngine(address=cluster), console)
+
+    check_kills(tiny_plan, study, tmp_path)
