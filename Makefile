@@ -1,18 +1,25 @@
 SHELL = /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
+# Versions of dependencies; test-lowest and test-highest have theirs
+CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 LINT_PATHS = sb3_dpg tests
 # The networks are small: more threads only wait for each other
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: train test test-slow test-nightly pytest lint type format check-codestyle commit-checks docs docs-links wheel clean help
+.PHONY: train test test-slow test-nightly test-lowest test-highest coverage mutation long-run pytest lint type format check-codestyle commit-checks docs docs-links wheel clean help
 
 help:
 	@echo "make train          train BNDDPG on Pendulum-v1, evaluate it beside an untrained policy, plot the learning curve"
 	@echo "make test           lint, type-check and run the tests (all but the slow ones)"
-	@echo "make test-slow      run the slow tests: trainings that must reach a return"
-	@echo "make test-nightly  run the tests that kill whole studies again and again, and those on a Ray cluster"
+	@echo "make test-slow      run the slow tests: trainings that must reach a return, studies killed again and again, a Ray cluster"
+	@echo "make test-nightly   run the property tests with 1000 examples each"
+	@echo "make test-lowest    run the tests on the lowest versions of the dependencies that pyproject.toml admits"
+	@echo "make test-highest   run the tests on the newest versions that there are"
+	@echo "make coverage       run the tests and fail if they reach less than 90 % of the lines"
+	@echo "make mutation       make wrong changes one by one and tell which test notices each (WORD=noise: only those)"
+	@echo "make long-run       train for 200,000 and 50,000 steps and tell whether memory and speed stay as they are"
 	@echo "make format         sort imports and format"
 	@echo "make lint type      what make test checks before the tests"
 	@echo "make commit-checks  format, type, lint"
@@ -21,12 +28,16 @@ help:
 	@echo "make wheel          build a wheel into dist/"
 
 # A stamp for each set of dependencies, so that they are installed again when they change
-$(VENV)/installed-%: pyproject.toml constraints.txt
+$(VENV)/installed-%: pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".$(EXTRAS)"
+	$(BIN)/python -m pip install --quiet $(UPGRADE) --constraint $(CONSTRAINTS) --editable ".$(EXTRAS)"
 	touch $@
 
-$(VENV)/installed-dev: EXTRAS = [dev,mujoco,box2d,classic-control,plots,tensorboard,export,docs]
+# Gymnasium 1.0's Box2D is built from source, with SWIG: not for the lowest versions
+$(VENV)/installed-lowest: EXTRAS = [dev,mujoco,classic-control,plots,tensorboard,export]
+DEV_EXTRAS = dev,mujoco,box2d,classic-control,plots,tensorboard,export,docs
+$(VENV)/installed-dev $(VENV)/installed-highest: EXTRAS = [$(DEV_EXTRAS)]
+$(VENV)/installed-slow: EXTRAS = [$(DEV_EXTRAS),ray]
 
 TRAIN = --algo bnddpg --env Pendulum-v1
 # Further options of sb3-dpg train
@@ -49,12 +60,31 @@ type: $(VENV)/installed-dev
 pytest: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "not slow and not nightly"
 
-test-slow: $(VENV)/installed-dev
+test-slow: $(VENV)/installed-slow
 	$(BIN)/python -m pytest -m slow
 
 test-nightly: $(VENV)/installed-dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]"
-	$(BIN)/python -m pytest -m nightly
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/property
+
+# Each in an environment of its own
+test-lowest:
+	$(MAKE) .venv-lowest/installed-lowest VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
+	.venv-lowest/bin/python -m pytest -m "not slow and not nightly"
+
+test-highest:
+	rm -f .venv-highest/installed-highest
+	$(MAKE) .venv-highest/installed-highest VENV=.venv-highest UPGRADE="--upgrade --upgrade-strategy eager"
+	.venv-highest/bin/python -m pytest -m "not slow and not nightly"
+
+coverage: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not slow and not nightly" --cov --cov-report term:skip-covered --cov-fail-under 90
+
+WORD ?=
+mutation: $(VENV)/installed-dev
+	$(BIN)/python -m tests.mutation.check $(WORD)
+
+long-run: $(VENV)/installed-dev
+	$(BIN)/python -m sb3_dpg.benchmark.long_run
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --select I --fix $(LINT_PATHS)

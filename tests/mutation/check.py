@@ -6,19 +6,24 @@ With a word, only changes are made whose name or file contains it. The exit stat
 """
 
 import argparse
+import importlib
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 #: What the tests need of the repository
 COPIED = ("sb3_dpg", "tests", "hyperparams", "pyproject.toml")
+#: Imported once, for all runs of the tests
+LIBRARIES = ("gymnasium", "hypothesis", "pandas", "sb3_contrib", "scipy.stats", "stable_baselines3", "torch.func")
 _FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
@@ -60,16 +65,42 @@ def first_failure(folder: Path, tests: Sequence[str]) -> str | None:
     :return: The first test that fails; None if all pass
     :raises RuntimeError: if pytest could not run the tests
     """
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not slow and not nightly"]
-    # Before an editable installation on the path
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([*command, *tests], cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
+    output = folder / "output.txt"
+    process = multiprocessing.get_context("fork").Process(target=_run_pytest, args=(folder, tests, output))
+    process.start()
+    process.join()
+    if process.exitcode == 0:
         return None
-    failure = _FIRST_FAILURE.search(done.stdout)
+    text = output.read_text()
+    failure = _FIRST_FAILURE.search(text)
     if failure is None:
-        raise RuntimeError(f"pytest {' '.join(tests)} ended with {done.returncode} in {folder}:\n{done.stdout}\n{done.stderr}")
+        raise RuntimeError(f"pytest {' '.join(tests)} ended with {process.exitcode} in {folder}:\n{text}")
     return failure[1]
+
+
+def _run_pytest(folder: Path, tests: Sequence[str], output: Path) -> None:
+    """
+    What a forked process does. It has the libraries already, which take longer to import than most tests to run.
+
+    :param folder: A copy of the repository
+    :param tests: Its test files to run
+    :param output: Where pytest's output goes
+    """
+    os.chdir(folder)
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    # They may be another pytest's
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    for name in [name for name in sys.modules if name.split(".")[0] in ("sb3_dpg", "tests")]:
+        del sys.modules[name]
+    # Before the repository itself and an editable installation, here and in processes that tests start
+    sys.path.insert(0, str(folder))
+    os.environ["PYTHONPATH"] = str(folder)
+    # Two versions of a file may have the same size and time
+    sys.dont_write_bytecode = True
+    options = ["-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not slow and not nightly"]
+    sys.exit(int(pytest.main([*options, *tests])))
 
 
 def copy_repository(root: Path, folder: Path) -> None:
@@ -97,6 +128,8 @@ def check(mutations: Iterable[Mutation], root: Path = ROOT) -> list[Mutation]:
     """
     mutations = list(mutations)
     survivors = []
+    for library in LIBRARIES:
+        importlib.import_module(library)
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
         folder = Path(name)
         copy_repository(root, folder)
