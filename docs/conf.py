@@ -1,5 +1,13 @@
 """The documentation as a site: ``make docs``. Why Sphinx: docs/design.md."""
 
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+from types import ModuleType
+
+from sphinx.application import Sphinx
+
 import sb3_dpg
 
 project = "sb3-dpg"
@@ -34,3 +42,38 @@ nitpick_ignore_regex = [
 ]
 
 linkcheck_anchors = False
+
+# Modules that a page of the reference names itself
+NAMED = {
+    name
+    for page in (Path(__file__).parent / "api").glob("*.md")
+    for name in re.findall(r"^\.\. automodule:: (\S+)$", page.read_text(), re.MULTILINE)
+}
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", fill_in_modules)
+
+
+def fill_in_modules(app: Sphinx, docname: str, source: list[str]) -> None:
+    """In place of ``<!-- modules of PACKAGE -->``, the reference of each of its modules that no page names itself."""
+    source[0] = re.sub(r"^<!-- modules of (\S+) -->$", lambda match: reference(match[1]), source[0], flags=re.MULTILINE)
+
+
+def reference(package: str) -> str:
+    root = importlib.import_module(package)
+    names = [package, *(info.name for info in pkgutil.walk_packages(root.__path__, f"{package}."))]
+    return "\n".join(section(importlib.import_module(name)) for name in names if not re.search(r"\.__main__$", name))
+
+
+def section(module: ModuleType) -> str:
+    """The reference of what a module defines and its package does not export: that is documented with the package."""
+    name = module.__name__
+    exported = set(getattr(importlib.import_module(name.rpartition(".")[0]), "__all__", []))
+    own = {key for key, value in vars(module).items() if getattr(value, "__module__", None) == name and key[0] != "_"}
+    # A function that the package exports under the name of its module hides the module
+    hidden = name.rpartition(".")[2] in exported
+    if name in NAMED or hidden or not module.__doc__ or not (own - exported or hasattr(module, "__path__")):
+        return ""
+    excluded = f"   :exclude-members: {', '.join(sorted(own & exported))}\n" if own & exported else ""
+    return f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{excluded}```\n"

@@ -20,7 +20,7 @@ from tests.pages import CLONE, PAGES, SPAN, blocks, prose
 # What stands for something else in a command inside a sentence
 PLACEHOLDERS = {"COMMAND"}
 # Not ours
-OTHERS = {"cd", "git"}
+OTHERS = {"cd", "git", "source"}
 
 
 class Parsed(BaseException):
