@@ -23,17 +23,34 @@ def saved(tmp_path: Path) -> Path:
 
 
 # Eight tiles are active everywhere: mu = 0.4, A = 2 (a - mu), V = 8
-@pytest.mark.parametrize(("options", "expected"), [(["mu"], 0.4), (["v"], 8.0), (["q", "--action", "0.9"], 9.0)])
-def test_values_that_are_drawn(saved: Path, options: list[str], expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[np.ndarray] = []
-    monkeypatch.setattr(policy_plots, "draw", lambda x, y, values, options: drawn.append(values))
-    policy_plots.main([str(saved), "--algo", "copdacq", "--resolution", "5", "--quantity", *options])
-    np.testing.assert_allclose(drawn[0], np.full((5, 5), expected), rtol=1e-5)
+def test_values_that_are_drawn(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, np.ndarray] = {}
+    monkeypatch.setattr(policy_plots, "draw", lambda x, y, pictures, options: drawn.update(pictures))
+    policy_plots.main([str(saved), "--algo", "copdacq", "--resolution", "5", "--quantity", "mu", "v", "q", "--action", "0.9"])
+    for quantity, expected in {"mu": 0.4, "v": 8.0, "q": 9.0}.items():
+        np.testing.assert_allclose(drawn[quantity], np.full((5, 5), expected), rtol=1e-5)
+
+
+def test_observations_over_an_angle() -> None:
+    options = policy_plots.make_parser().parse_args(["m", "--algo", "a", "--dims", "0", "2", "--sine", "1"])
+    x, y = np.array([0.0, np.pi / 2]), np.array([-3.0, 5.0])
+    expected = [[1, 0, -3], [0, 1, -3], [1, 0, 5], [0, 1, 5]]
+    np.testing.assert_allclose(policy_plots.observe(x, y, options, 3), expected, atol=1e-6)
+
+
+def test_an_angle_goes_once_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make("copdacq").save(tmp_path / "pendulum.zip")
+    ends: list[float] = []
+    monkeypatch.setattr(policy_plots, "draw", lambda x, y, pictures, options: ends.extend([x[0], x[-1], y[0], y[-1]]))
+    policy_plots.main([str(tmp_path / "pendulum.zip"), "--algo", "copdacq", "--dims", "0", "2", "--sine", "1"])
+    np.testing.assert_allclose(ends, [-np.pi, np.pi, -8, 8], rtol=1e-6)
 
 
 def test_picture_is_written(saved: Path, tmp_path: Path) -> None:
     figure = tmp_path / "figures" / "mu.png"
-    policy_plots.main([str(saved), "--algo", "copdacq", "--resolution", "5", "--figure", str(figure)])
+    policy_plots.main(
+        [str(saved), "--algo", "copdacq", "--resolution", "5", "--quantity", "mu", "v", "q", "--figure", str(figure)]
+    )
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
@@ -43,6 +60,8 @@ def test_picture_is_written(saved: Path, tmp_path: Path) -> None:
         (["--dims", "0", "2"], "--dims 2 is out of range: observations have the dimensions 0 to 1"),
         (["--at", "1"], "--at has 1 number"),
         (["--low", "1", "1", "--high", "0", "0"], "give --low and --high"),
+        (["--sine", "3"], "--sine 3 is out of range"),
+        (["--sine", "1"], "--dims and --sine must name different dimensions"),
         (["--action-dim", "1"], "--action-dim 1 is out of range"),
     ],
 )
