@@ -172,6 +172,21 @@ def test_n_step_returns_come_with_their_own_discounts() -> None:
     assert data.discounts.min().item() == pytest.approx(0.9**3)
 
 
+@pytest.mark.parametrize("buffer_size", [1, 300])
+def test_transitions_count_actions_from_the_policys_own(buffer_size: int) -> None:
+    """... which are within their range, even where the linear function is beyond it."""
+    model = make(env=make_vec_env("Pendulum-v1", n_envs=20, seed=0), buffer_size=buffer_size).learn(40)
+    with th.no_grad():
+        model.policy.weights.theta[0].normal_(0.0, 0.3)
+        data = model._next_batch(20)
+        batch = model.transitions(data)
+    observations, actions, offset = (np.asarray(array) for array in (data.observations, data.actions, batch.offset))
+    mu = model.policy.scale_action(model.predict(observations, deterministic=True)[0])
+    assert (abs(mu) == 1.0).any(), "some are on the bound"
+    assert (abs(mu) < 1.0).any(), "some are not"
+    np.testing.assert_allclose(offset, actions - mu, atol=1e-6)
+
+
 def test_terminal_states_have_no_value() -> None:
     model = make(buffer_size=300, gamma=0.9).learn(50)
     assert model.replay_buffer is not None
