@@ -194,7 +194,10 @@ class BNDDPGPolicy(DeterministicPolicy):
         kwargs = fused | self.optimizer_kwargs | kwargs
         if kwargs.get("foreach") or kwargs.get("capturable") or kwargs.get("differentiable"):
             kwargs.setdefault("fused", False)
-        return self.optimizer_class(network.parameters(), lr=lr_schedule(1), **kwargs)  # type: ignore[call-arg]
+        try:
+            return self.optimizer_class(network.parameters(), lr=lr_schedule(1), **kwargs)  # type: ignore[call-arg]
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"optimizer_kwargs={kwargs} cannot be used: {error}") from error
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | dict(

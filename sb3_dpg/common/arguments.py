@@ -32,12 +32,53 @@ def check_common_arguments(arguments: Mapping[str, Any]) -> None:
             check_integer(name, value, SMALLEST[name])
         if name in TYPES:
             check_type(name, value, *TYPES[name])
+    check_policy_kwargs(given.get("policy_kwargs", {}))
     if "train_freq" in given:
         check_train_freq(given["train_freq"])
     if "tau" in given:
         check_real("tau", given["tau"], 0.0, 1.0, low_open=True)
     if "gamma" in given:
         check_real("gamma", given["gamma"], 0.0, 1.0)
+
+
+def check_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> None:
+    """
+    Check what SB3 and PyTorch would stumble over; the policies check the rest.
+
+    :param policy_kwargs: Arguments of the policy
+    :raises TypeError: if one has the wrong type
+    :raises ValueError: if one is out of its range
+    """
+    for name, value in policy_kwargs.items():
+        if value is None:
+            continue
+        if name == "net_arch":
+            check_net_arch(value)
+        elif name.endswith("_kwargs"):
+            check_type(name, value, dict)
+        elif name.endswith("features_extractor_class"):
+            check_type(name, value, type, str)
+        elif name in ("activation_fn", "optimizer_class") and not callable(value):
+            raise TypeError(f"{name} must be a class, not {value!r} of type {type(value).__name__}")
+
+
+def check_net_arch(value: Any) -> None:
+    """
+    :param value: The value of ``net_arch``
+    :raises TypeError: if it is neither a list of integers nor a dictionary of two such lists
+    :raises ValueError: if a size is not positive, or the dictionary has not the keys pi and qf
+    """
+    if isinstance(value, dict):
+        if set(value) != {"pi", "qf"}:
+            raise ValueError(f"net_arch={value!r} must have the keys 'pi' and 'qf'")
+        lists = list(value.values())
+    else:
+        lists = [value]
+    for sizes in lists:
+        if not isinstance(sizes, list | tuple):
+            raise TypeError(f"net_arch={value!r} must be a list of integers, or dict(pi=[...], qf=[...])")
+        for size in sizes:
+            check_integer("net_arch", size, 1)
 
 
 def check_train_freq(value: Any) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
 from sb3_dpg.zoo.hyperparameters import did_you_mean
 
 #: Environment variable: show tracebacks of errors that are otherwise told in one line
@@ -39,18 +39,6 @@ COMMANDS = {
     "load-from-hub": Command("sb3_dpg.zoo.hub:load_from_hub", "download a trained agent, or read it from such a folder"),
 }
 
-#: Which extra brings a module
-EXTRAS = {
-    "Box2D": "box2d",
-    "box2d": "box2d",
-    "mujoco": "mujoco",
-    "pygame": "classic-control",
-    "ray": "ray",
-    "rliable": "plots",
-    "seaborn": "plots",
-    "tensorboard": "tensorboard",
-}
-
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that answers an unknown command with the nearest one."""
@@ -79,19 +67,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sb3-dpg {__version__}")
     parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND")
     return parser
-
-
-def missing_extra(error: ImportError) -> str | None:
-    """
-    :param error: An import that failed, or Gymnasium's report of one
-    :return: What to install, None if it is not about an optional dependency
-    """
-    names = [error.name.split(".")[0]] if error.name else []
-    names += re.findall(r"[\w]+", str(error))
-    extra = next((EXTRAS[name] for name in names if name in EXTRAS), None)
-    if extra is None:
-        return None
-    return f'this needs the extra {extra!r}: pip install "sb3-dpg[{extra}]" ({error})'
 
 
 def one_line(error: Exception) -> str | None:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -26,6 +27,26 @@ ZOO_KEYS = frozenset(
         "vec_env_wrapper",
     }
 )
+#: What rl-zoo3 can read of a key's value; text is an expression that it evaluates, or the name of a class
+ZOO_TYPES: dict[str, tuple[type, ...]] = {
+    "callback": (str, dict, list),
+    "env_kwargs": (dict,),
+    "env_wrapper": (str, dict, list),
+    "frame_stack": (int,),
+    "monitor_kwargs": (dict, str),
+    "n_envs": (int,),
+    "n_timesteps": (int, float),
+    "normalize": (bool, dict, str),
+    "policy_kwargs": (dict, str),
+    "replay_buffer_kwargs": (dict, str),
+    "vec_env_wrapper": (str, dict, list),
+}
+#: ... where nothing at all means that there is none
+MAY_BE_EMPTY = frozenset(
+    {"callback", "env_wrapper", "frame_stack", "policy_kwargs", "replay_buffer_kwargs", "vec_env_wrapper"}
+)
+#: Those that count something
+COUNTS = frozenset({"frame_stack", "n_envs", "n_timesteps"})
 #: The zoo's own two, and ours
 NOISE_KEYS = ("noise_type", "noise_std", "noise_theta", "noise_dt")
 
@@ -117,6 +138,7 @@ def check_hyperparameters(hyperparams: Mapping[str, Any], algorithm: type[BaseAl
     for key in ("policy", "n_timesteps"):
         if key not in hyperparams:
             raise ConfigurationError(f"{source}: the key {key!r} is missing")
+    check_zoo_values(hyperparams, source)
     policy = hyperparams["policy"]
     aliases = algorithm.policy_aliases
     if not isinstance(policy, str) or ("." not in policy and policy not in aliases):
@@ -125,3 +147,24 @@ def check_hyperparameters(hyperparams: Mapping[str, Any], algorithm: type[BaseAl
             f"{source}: policy {policy!r} is unknown for {algorithm.__name__}{hint or '.'} "
             f"Known: {', '.join(aliases)}, or module.Class"
         )
+
+
+def check_zoo_values(hyperparams: Mapping[str, Any], source: str) -> None:
+    """
+    Check the values of the keys that rl-zoo3 reads itself.
+
+    :param hyperparams: An entry of a hyperparameter file
+    :param source: File and entry, for the message
+    :raises ConfigurationError: naming the file and the key
+    """
+    for key, types in ZOO_TYPES.items():
+        if key not in hyperparams or (hyperparams[key] is None and key in MAY_BE_EMPTY):
+            continue
+        value = hyperparams[key]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            allowed = " or ".join(kind.__name__ for kind in types)
+            raise ConfigurationError(f"{source}: {key} must be {allowed}, not {value!r}")
+        if key in COUNTS and not 1 <= value < math.inf:
+            raise ConfigurationError(f"{source}: {key} must be at least 1 and finite, not {value!r}")
+        if isinstance(value, str) and not value.strip():
+            raise ConfigurationError(f"{source}: {key} must not be empty text")

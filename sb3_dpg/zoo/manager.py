@@ -16,7 +16,7 @@ from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import make_noise
 from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.zoo.action_noise import check_noise_keys, is_zoo_noise, noise_specification, take_noise_keys
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
 from sb3_dpg.zoo.hyperparameters import NOISE_KEYS, check_hyperparameters, default_config, load_yaml
 from sb3_dpg.zoo.registration import OUR_ALGORITHMS
 from sb3_dpg.zoo.resume import (
@@ -39,6 +39,10 @@ OUR_LEARNING_RATES = (
     "value_learning_rate",
     "correction_learning_rate",
 )
+
+
+#: What the values of a hyperparameter file can cause, the expressions among them too, which rl-zoo3 evaluates
+READING_ERRORS = (AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError, ValueError)
 
 
 class ExperimentManager(ZooExperimentManager):
@@ -137,13 +141,25 @@ class ExperimentManager(ZooExperimentManager):
         policy_kwargs = hyperparams.get("policy_kwargs")
         if isinstance(policy_kwargs, dict):
             hyperparams["policy_kwargs"] = {
-                key: get_class_by_name(value) if isinstance(value, str) and "." in value else value
+                key: self._find_class(key, value) if isinstance(value, str) and "." in value else value
                 for key, value in policy_kwargs.items()
             }
         preprocessed = super()._preprocess_hyperparams(hyperparams)
         if self.carries_on:
             check_remaining(self.trained_agent, self.n_timesteps)
         return preprocessed
+
+    def _find_class(self, key: str, name: str) -> type:
+        """
+        :param key: Key of ``policy_kwargs``, for the error
+        :param name: Full name of a class
+        :return: The class
+        :raises ConfigurationError: if there is none of that name
+        """
+        try:
+            return get_class_by_name(name)
+        except (AttributeError, ImportError, ValueError) as error:
+            raise ConfigurationError(f"{self._source}: policy_kwargs: {key}={name!r} names no class ({error})") from error
 
     # Action noise
 
@@ -186,7 +202,11 @@ class ExperimentManager(ZooExperimentManager):
             return super().setup_experiment()
         except ConfigurationError:
             raise
-        except (AssertionError, KeyError, TypeError, ValueError) as error:
+        except ImportError as error:
+            if missing_extra(error):
+                raise
+            raise ConfigurationError(f"{self._source}: {error}") from error
+        except READING_ERRORS as error:
             raise ConfigurationError(f"{self._source}: {error}") from error
 
     def create_callbacks(self) -> None:

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 import sb3_dpg
-from sb3_dpg.zoo.cli import COMMANDS, DEBUG_VARIABLE, main, missing_extra
+from sb3_dpg.zoo.cli import COMMANDS, DEBUG_VARIABLE, main
+from sb3_dpg.zoo.errors import missing_extra
 from tests.zoo.entries import tiny_entry
 
 Capture = pytest.CaptureFixture[str]
@@ -84,6 +85,13 @@ def test_mistakes_get_one_line(capsys: Capture, arguments: tuple[str, ...], expe
         ({"tau": 2.0}, "tau"),
         ({"batch_norm_mode": "both"}, "batch_norm_mode='both'"),
         ({"policy_kwargs": {"net_arhc": [8]}}, "net_arhc"),
+        ({"policy_kwargs": "dict(net_arch=[8]"}, "never closed"),
+        ({"policy_kwargs": {"net_arch": 8}}, "net_arch=8 must be a list"),
+        ({"policy": "no.such.module.Policy"}, "No module named 'no'"),
+        ({"policy_kwargs": {"activation_fn": "no.Module"}}, "policy_kwargs: activation_fn='no.Module' names no class"),
+        ({"n_envs": None}, "n_envs must be int, not None"),
+        ({"n_timesteps": 0}, "n_timesteps must be at least 1"),
+        ({"normalize": [1]}, "normalize must be bool or dict or str, not [1]"),
     ],
 )  # fmt: skip
 def test_a_bad_file_gets_one_line_with_file_and_key(
