@@ -53,7 +53,9 @@ class Linear(nn.Linear):
         :param input: (batch_size, in_features)
         :return: (batch_size, out_features)
         """
-        if len(input) < MIN_ROWS or not self._onednn(input):
+        # torch.compile has its own way with matrix products, and refuses oneDNN's where the weights change; a graph that is
+        # exported is for any number of rows, and must not ask for them
+        if th.compiler.is_compiling() or len(input) < MIN_ROWS or not self._onednn(input):
             return F.linear(input, self.weight, self.bias)
         product = _OneDNNProduct.apply(input, self.weight)
         return product if self.bias is None else product + self.bias
@@ -64,7 +66,5 @@ class Linear(nn.Linear):
             and input.device.type == "cpu"
             and input.dtype == self.weight.dtype == th.float32
             and input.dim() == 2
-            # torch.compile has its own way with matrix products, and refuses oneDNN's where the weights change
-            and not th.compiler.is_compiling()
             and onednn_available()
         )
