@@ -1,6 +1,7 @@
 """A callback that logs what actor and critic are like."""
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import torch as th
@@ -31,6 +32,7 @@ class DiagnosticsCallback(BaseCallback):
     - ``diagnostics/greedy_gap``: mean of max_a Q(s, a) - Q(s, mu(s)), see :func:`~sb3_dpg.diagnostics.greedy_gap`;
     - ``diagnostics/actor_batch_norm_drift``: how far the running statistics of the actor's batch normalisation, by which it
       acts, are from those of these observations, see :func:`~sb3_dpg.diagnostics.batch_norm.batch_norm_drift`;
+    - ``diagnostics/critic_batch_norm_drift``: the same of the critic, at (s, mu(s)), by which the actor learns;
     - ``diagnostics/noise_std``: standard deviation of the action noise, mean over the action dimensions.
 
     What an algorithm does not have (batch normalisation, noise, an actor of weights that autograd knows) is not logged.
@@ -92,9 +94,14 @@ class DiagnosticsCallback(BaseCallback):
                 network = getattr(model, name, None)
                 if values.requires_grad and isinstance(network, nn.Module):
                     measurements[f"{name}_gradient_norm"] = gradient_norm(values.mean(), network)
-            drift = batch_norm_drift(model.policy, lambda: greedy_actions(model, inputs))  # type: ignore[arg-type]
-        if drift is not None:
-            measurements["actor_batch_norm_drift"] = drift
+            passes: dict[str, Callable[[], th.Tensor]] = {
+                "actor": lambda: greedy_actions(model, inputs),  # type: ignore[arg-type]
+                "critic": lambda: q(inputs, actions),
+            }
+            for name, forward in passes.items():
+                drift = batch_norm_drift(model.policy, forward)
+                if drift is not None:
+                    measurements[f"{name}_batch_norm_drift"] = drift
         measurements["greedy_gap"] = float(greedy_gap(model, observations).gap.mean())  # type: ignore[arg-type]
         noise = getattr(model, "action_noise", None)
         if isinstance(noise, ScheduledNoise):

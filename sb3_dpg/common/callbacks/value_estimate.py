@@ -139,6 +139,14 @@ class ValueEstimateCallback(BaseCallback):
         if self.eval_env is not None and is_normalized != (unwrap_vec_normalize(self.eval_env) is not None):
             raise ValueError("either both or none of the training environment and eval_env must be wrapped in VecNormalize")
 
+    @property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Q(s_t, a_t) and the discounted return of each state behind the last log, each (n_states,), to draw one over the other."""
+        if not self._comparisons:
+            return np.empty(0), np.empty(0)
+        estimates, returns, _ = (np.concatenate(parts) for parts in zip(*self._comparisons, strict=True))
+        return estimates, returns
+
     def _critic(self) -> Callable[..., Any] | None:
         """
         :return: The function of observations and scaled actions that gives the estimates, None if there is none

@@ -1,0 +1,246 @@
+"""
+Trainings that fail, each beside one that does not, and what the diagnostics say: the pictures of docs/diagnostics.md.
+
+    python -m sb3_dpg.diagnostics.cases saturation --folder docs/images
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import pandas as pd
+import torch as th
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from sb3_dpg import BNDDPG, COPDACQ
+from sb3_dpg.common.callbacks import ValueEstimateCallback
+from sb3_dpg.diagnostics.callback import DiagnosticsCallback
+from sb3_dpg.diagnostics.greedy import greedy_gap
+from sb3_dpg.diagnostics.plots import draw_greedy_actions, draw_quantity, draw_value_estimates, grid, read_progress
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Environment = Callable[[], gym.Env]
+Make = Callable[[gym.Env, Mapping[str, Any]], OffPolicyAlgorithm]
+
+
+class Outcome(NamedTuple):
+    """
+    A training that is done.
+
+    :param model: The model
+    :param progress: What was logged
+    :param values: The callback that compared its values with returns
+    """
+
+    model: OffPolicyAlgorithm
+    progress: pd.DataFrame
+    values: ValueEstimateCallback
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    A training that fails and one that does not.
+
+    :param fails: What sets the failing one apart: arguments of the algorithm
+    :param works: The same of the other one
+    :param panels: What the picture shows, names of ``plots.QUANTITIES``
+    :param steps: Steps of each training
+    :param make: Makes the model
+    :param env: Makes the environment
+    :param last_panel: Draws a further panel for the failing training, None for none
+    """
+
+    fails: Mapping[str, Any]
+    works: Mapping[str, Any]
+    panels: Sequence[str]
+    steps: int = 6000
+    make: Make = field(default=lambda env, arguments: ddpg(env, arguments))
+    env: Environment = lambda: gym.make("Pendulum-v1")
+    last_panel: Callable[["Axes", Outcome], None] | None = None
+
+
+def ddpg(env: gym.Env, arguments: Mapping[str, Any]) -> BNDDPG:
+    """
+    :param env: The environment
+    :param arguments: What is not as usual here
+    :return: DDPG with small networks, without batch normalisation where the arguments do not say otherwise
+    """
+    usual = dict(
+        batch_norm_mode="none",
+        batch_size=64,
+        learning_starts=500,
+        buffer_size=20_000,
+        action_noise={"type": "normal", "sigma": 0.1},
+        policy_kwargs={"net_arch": [64, 64]},
+        device="cpu",
+    )
+    return BNDDPG("MlpPolicy", env, **{**usual, **arguments})
+
+
+def copdacq(env: gym.Env, arguments: Mapping[str, Any]) -> COPDACQ:
+    """
+    :param env: The environment
+    :param arguments: What is not as usual here
+    :return: COPDACQ
+    """
+    return COPDACQ("LinearPolicy", env, **arguments)
+
+
+def huge_observations() -> gym.Env:
+    """
+    :return: The pendulum with observations in other units, a thousand times as large
+    """
+    env = gym.make("Pendulum-v1")
+    assert isinstance(env.observation_space, gym.spaces.Box)
+    space = gym.spaces.Box(1000 * env.observation_space.low, 1000 * env.observation_space.high)
+    return gym.wrappers.TransformObservation(env, lambda observation: 1000 * observation, space)
+
+
+def value_pairs(axes: "Axes", outcome: Outcome) -> None:
+    """
+    :param axes: Where to draw
+    :param outcome: The training whose last evaluation to draw
+    """
+    draw_value_estimates(axes, *outcome.values.pairs)
+
+
+def best_actions(axes: "Axes", outcome: Outcome) -> None:
+    """
+    :param axes: Where to draw
+    :param outcome: The training whose actor to compare with its critic, at states from its replay buffer
+    """
+    buffer = outcome.model.replay_buffer
+    assert buffer is not None
+    newest = buffer.observations[: buffer.size()][-200:, 0]
+    draw_greedy_actions(axes, greedy_gap(outcome.model, newest))
+
+
+def noise(std: float) -> dict[str, Any]:
+    """
+    :param std: Its standard deviation
+    :return: Correlated noise, as mountain car needs it
+    """
+    return {"action_noise": {"type": "autoregressive", "lambda": 0.95, "std": std}}
+
+
+CASES = {
+    "saturation": Case(
+        fails={"actor_learning_rate": 0.03}, works={}, panels=("return", "saturation", "action_gradient", "actor_gradient")
+    ),
+    "overestimation": Case(
+        fails={"tau": 1.0}, works={}, panels=("return", "values", "critic_gradient"), last_panel=value_pairs
+    ),
+    "greedy_gap": Case(
+        fails={"actor_learning_rate": 1e-6},
+        works={},
+        panels=("return", "greedy_gap", "actor_gradient"),
+        last_panel=best_actions,
+    ),
+    "drift": Case(
+        fails={"batch_norm_mode": "running"},
+        works={"batch_norm_mode": "joint"},
+        panels=("return", "batch_norm_drift", "values", "greedy_gap"),
+    ),
+    "blind_critic": Case(
+        fails={},
+        works={"batch_norm_mode": "joint"},
+        panels=("return", "action_gradient", "greedy_gap", "saturation"),
+        env=huge_observations,
+    ),
+    "noise": Case(
+        fails=noise(0.1),
+        works=noise(1.0),
+        panels=("return", "noise", "action_gradient", "values"),
+        steps=40_000,
+        make=copdacq,
+        env=lambda: gym.make("MountainCarContinuous-v0"),
+    ),
+}
+
+
+def train(case: Case, arguments: Mapping[str, Any], seed: int, steps: int) -> Outcome:
+    """
+    :param case: The case
+    :param arguments: Those of one of its trainings
+    :param seed: The seed
+    :param steps: Number of steps
+    :return: The training, with twelve evaluations
+    """
+    model = case.make(case.env(), {**arguments, "seed": seed})
+    frequency = max(1, steps // 12)
+    values = ValueEstimateCallback(Monitor(case.env()), frequency, n_episodes=3)
+    # It dumps the log, and so comes last
+    evaluation = EvalCallback(Monitor(case.env()), eval_freq=frequency, n_eval_episodes=3, verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        model.set_logger(configure(folder, ["csv"]))
+        model.learn(steps, callback=[DiagnosticsCallback(frequency), values, evaluation])
+        model.logger.close()
+        return Outcome(model, read_progress(folder), values)
+
+
+def label(arguments: Mapping[str, Any]) -> str:
+    """
+    :param arguments: What sets a training apart
+    :return: The same for the legend
+    """
+    if "action_noise" in arguments:
+        return f"std={arguments['action_noise']['std']}"
+    return ", ".join(f"{name}={value}" for name, value in arguments.items()) or "as usual"
+
+
+def run(name: str, folder: Path, seed: int, steps: int | None = None) -> None:
+    """
+    Train both trainings of a case, draw them, and print what they end with.
+
+    :param name: Name of the case
+    :param folder: Where the picture goes
+    :param seed: Seed of both
+    :param steps: Number of steps, None: the case's
+    """
+    case = CASES[name]
+    steps = case.steps if steps is None else steps
+    outcomes = {label(arguments): train(case, arguments, seed, steps) for arguments in (case.fails, case.works)}
+    figure, panels = grid(len(case.panels) + (case.last_panel is not None))
+    progress = {label: outcome.progress for label, outcome in outcomes.items()}
+    for axes, quantity in zip(panels, case.panels, strict=False):
+        draw_quantity(axes, progress, quantity)
+    if case.last_panel is not None:
+        case.last_panel(panels[-1], outcomes[label(case.fails)])
+    figure.savefig(folder / f"diagnostics_{name}.png", dpi=100)
+    for title, outcome in outcomes.items():
+        mean, _ = evaluate_policy(outcome.model, Monitor(case.env()), n_eval_episodes=10)
+        last = outcome.progress.ffill().iloc[-1].filter(regex="^(diagnostics|value)/")
+        print(f"{name}, {title}, seed {seed}, {steps} steps: return {mean:.1f}")
+        print("  " + ", ".join(f"{column} {value:.3g}" for column, value in last.items() if np.isfinite(value)))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """
+    :param arguments: The command line, None: that of the process
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help=f"which: {', '.join(CASES)} (default: all)")
+    parser.add_argument("--folder", type=Path, default=Path("."), help="where the pictures go")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="steps of each training (default: the case's)")
+    options = parser.parse_args(arguments)
+    th.set_num_threads(1)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name in options.cases or CASES:
+        run(name, options.folder, options.seed, options.steps)
+
+
+if __name__ == "__main__":
+    main()

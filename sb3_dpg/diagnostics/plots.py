@@ -1,0 +1,170 @@
+"""Pictures of the diagnostics: from what SB3's CSV logger wrote, and from arrays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sb3_dpg.diagnostics.greedy import GreedyGap
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours, which the colour-blind tell apart; one a training
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", ":")
+STEPS = "time/total_timesteps"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """
+    What one panel shows.
+
+    :param title: Its title
+    :param columns: The logged names, with their labels; the first is drawn solid, the second dashed
+    :param log: Whether the axis is logarithmic (in both directions from 1, where numbers are of either sign)
+    """
+
+    title: str
+    columns: Mapping[str, str]
+    log: bool = False
+
+
+QUANTITIES = {
+    "return": Quantity("Return of mu", {"eval/mean_reward": ""}),
+    "saturation": Quantity("Actor saturation", {"diagnostics/actor_saturation": ""}),
+    "action_gradient": Quantity("Norm of dQ/da at mu(s)", {"diagnostics/action_gradient_norm": ""}, log=True),
+    "actor_gradient": Quantity("Norm of the actor's gradient", {"diagnostics/actor_gradient_norm": ""}, log=True),
+    "critic_gradient": Quantity("Norm of Q's gradient in its weights", {"diagnostics/critic_gradient_norm": ""}, log=True),
+    "values": Quantity(
+        "Q and the discounted return", {"value/estimate": "estimate", "value/return": "return obtained"}, log=True
+    ),
+    "greedy_gap": Quantity(
+        "max Q(s, .) - Q(s, mu(s))", {"diagnostics/greedy_gap": "gap", "diagnostics/q_std": "spread of Q"}, log=True
+    ),
+    "batch_norm_drift": Quantity(
+        "Batch-norm drift (standard deviations)",
+        {"diagnostics/actor_batch_norm_drift": "actor", "diagnostics/critic_batch_norm_drift": "critic"},
+        log=True,
+    ),
+    "noise": Quantity("Standard deviation of the noise", {"diagnostics/noise_std": ""}),
+}
+
+
+def read_progress(path: str | Path) -> pd.DataFrame:
+    """
+    :param path: The ``progress.csv`` of SB3's logger, or the folder it is in
+    :return: A row for each dump of the logger; what it did not hold is NaN
+    :raises ValueError: if there are no steps in it
+    """
+    path = Path(path)
+    progress = pd.read_csv(path / "progress.csv" if path.is_dir() else path)
+    if STEPS not in progress:
+        raise ValueError(f"{path} has no column {STEPS}: it is not the progress.csv of an SB3 training")
+    return progress
+
+
+def plot_diagnostics(runs: Mapping[str, pd.DataFrame], quantities: Sequence[str] | None = None) -> "Figure":
+    """
+    Draw the diagnostics over the steps of one or several trainings, a panel for each.
+
+    :param runs: The trainings, by the names that the legend shows, as :func:`read_progress` reads them
+    :param quantities: Which of ``QUANTITIES`` to draw; None: those that any of the trainings has logged
+    :return: The figure
+    :raises ValueError: if a quantity is unknown, or none of them was logged
+    """
+    if quantities is None:
+        logged = set().union(*(progress.columns for progress in runs.values()))
+        quantities = [name for name, quantity in QUANTITIES.items() if logged & quantity.columns.keys()]
+        if not quantities:
+            raise ValueError("none of the trainings has logged diagnostics: train with callback=DiagnosticsCallback()")
+    figure, panels = grid(len(quantities))
+    for panel, name in zip(panels, quantities, strict=True):
+        draw_quantity(panel, runs, name)
+    return figure
+
+
+def grid(n_panels: int) -> tuple["Figure", list["Axes"]]:
+    """
+    :param n_panels: Number of panels
+    :return: A figure with so many, two in a row
+    """
+    # Not by pyplot: it would open a window, and keep the figure
+    from matplotlib.figure import Figure
+
+    n_rows = (n_panels + 1) // 2
+    figure = Figure(figsize=(9.0, 2.9 * n_rows), layout="constrained")
+    return figure, [figure.add_subplot(n_rows, 2, index + 1) for index in range(n_panels)]
+
+
+def draw_quantity(axes: "Axes", runs: Mapping[str, pd.DataFrame], name: str) -> None:
+    """
+    Draw one diagnostic over the steps.
+
+    :param axes: Where to
+    :param runs: The trainings, by the names that the legend shows, as :func:`read_progress` reads them
+    :param name: One of ``QUANTITIES``
+    :raises ValueError: if it is not
+    """
+    if name not in QUANTITIES:
+        raise ValueError(f"quantity {name!r} is unknown: it must be one of {', '.join(QUANTITIES)}")
+    quantity = QUANTITIES[name]
+    signed = False
+    for (run, progress), colour in zip(runs.items(), COLOURS, strict=False):
+        for (column, label), style in zip(quantity.columns.items(), STYLES, strict=False):
+            if column not in progress or progress[column].isna().all():
+                continue
+            points = progress[[STEPS, column]].dropna()
+            signed |= bool((points[column] <= 0).any())
+            axes.plot(
+                points[STEPS], points[column], style, color=colour, marker=".", label=f"{run}: {label}" if label else run
+            )
+    if quantity.log:
+        axes.set_yscale("symlog" if signed else "log")
+    axes.set(title=quantity.title, xlabel="steps")
+    axes.locator_params(axis="x", nbins=6)
+    axes.grid(alpha=0.3)
+    if axes.has_data():
+        axes.legend(fontsize="small")
+
+
+def draw_value_estimates(axes: "Axes", estimates: np.ndarray, returns: np.ndarray) -> None:
+    """
+    Draw Q(s_t, a_t) over the discounted return obtained from there on (the DDPG paper's Figure 3).
+
+    :param axes: Where to
+    :param estimates: What the critic says, (n_states,)
+    :param returns: What was obtained, (n_states,): both as ``ValueEstimateCallback.pairs``
+    :raises ValueError: if there is not the same number of both, or none
+    """
+    if not 0 < len(estimates) == len(returns):
+        raise ValueError(f"{len(estimates)} estimates and {len(returns)} returns: there must be as many of both, at least 1")
+    axes.plot(returns, estimates, ".", color=COLOURS[0], alpha=0.3)
+    ends = [min(returns.min(), estimates.min()), max(returns.max(), estimates.max())]
+    axes.plot(ends, ends, "--", color="black", label="equal")
+    axes.set(title="Each state of the last evaluation", xlabel="discounted return", ylabel="Q(s, mu(s))")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def draw_greedy_actions(axes: "Axes", result: GreedyGap, action_dim: int = 0) -> None:
+    """
+    Draw the actor's actions over those that the critic holds for best: on the diagonal where the actor follows it.
+
+    :param axes: Where to
+    :param result: What ``greedy_gap`` found
+    :param action_dim: The component of the action to draw
+    """
+    points = axes.scatter(
+        result.best_action[:, action_dim], result.actor_action[:, action_dim], c=result.gap, s=12, cmap="cividis"
+    )
+    axes.figure.colorbar(points, ax=axes, label="gap")
+    axes.plot([-1, 1], [-1, 1], "--", color="black", label="equal")
+    axes.set(title="Each state", xlabel="best action", ylabel="mu(s)", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
