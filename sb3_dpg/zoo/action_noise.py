@@ -41,6 +41,14 @@ def is_zoo_noise(keys: Mapping[str, Any]) -> bool:
     return is_number and keys.get("noise_theta") is None and keys.get("noise_dt") is None
 
 
+def used_keys(keys: Mapping[str, Any]) -> str:
+    """
+    :param keys: The noise keys of an entry, None for those that it has not
+    :return: Those that it has, for an error: the noise's own names for them are others
+    """
+    return ", ".join(key for key, value in keys.items() if value is not None)
+
+
 def check_noise_keys(keys: Mapping[str, Any], source: str) -> None:
     """
     :param keys: The noise keys of an entry
@@ -62,4 +70,4 @@ def check_noise_keys(keys: Mapping[str, Any], source: str) -> None:
     try:
         make_noise(noise_specification(keys), action_dim)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{source}: the noise keys cannot be used: {error}") from error
+        raise ConfigurationError(f"{source}: the noise keys ({used_keys(keys)}) cannot be used: {error}") from error

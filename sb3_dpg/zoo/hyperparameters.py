@@ -161,7 +161,9 @@ def check_zoo_values(hyperparams: Mapping[str, Any], source: str) -> None:
         if key not in hyperparams or (hyperparams[key] is None and key in MAY_BE_EMPTY):
             continue
         value = hyperparams[key]
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        # bool is a subclass of int
+        readable = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+        if not readable:
             allowed = " or ".join(kind.__name__ for kind in types)
             raise ConfigurationError(f"{source}: {key} must be {allowed}, not {value!r}")
         if key in COUNTS and not 1 <= value < math.inf:

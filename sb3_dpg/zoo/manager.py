@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import make_noise
 from sb3_dpg.common.schedules import parse_schedule
-from sb3_dpg.zoo.action_noise import check_noise_keys, is_zoo_noise, noise_specification, take_noise_keys
+from sb3_dpg.zoo.action_noise import check_noise_keys, is_zoo_noise, noise_specification, take_noise_keys, used_keys
 from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
 from sb3_dpg.zoo.hyperparameters import NOISE_KEYS, check_hyperparameters, default_config, load_yaml
 from sb3_dpg.zoo.registration import OUR_ALGORITHMS
@@ -138,10 +138,13 @@ class ExperimentManager(ZooExperimentManager):
         return {**ZooExperimentManager._preprocess_schedules(hyperparams), **schedules}
 
     def _preprocess_hyperparams(self, hyperparams: dict[str, Any]) -> Any:
-        policy_kwargs = hyperparams.get("policy_kwargs")
+        policy, policy_kwargs = hyperparams.get("policy"), hyperparams.get("policy_kwargs")
+        if isinstance(policy, str) and "." in policy:
+            # rl-zoo3 imports it itself, and does not say which key was wrong
+            self._find_class("policy", policy)
         if isinstance(policy_kwargs, dict):
             hyperparams["policy_kwargs"] = {
-                key: self._find_class(key, value) if isinstance(value, str) and "." in value else value
+                key: self._find_class(f"policy_kwargs: {key}", value) if isinstance(value, str) and "." in value else value
                 for key, value in policy_kwargs.items()
             }
         preprocessed = super()._preprocess_hyperparams(hyperparams)
@@ -151,7 +154,7 @@ class ExperimentManager(ZooExperimentManager):
 
     def _find_class(self, key: str, name: str) -> type:
         """
-        :param key: Key of ``policy_kwargs``, for the error
+        :param key: Key of the entry, for the error
         :param name: Full name of a class
         :return: The class
         :raises ConfigurationError: if there is none of that name
@@ -159,7 +162,7 @@ class ExperimentManager(ZooExperimentManager):
         try:
             return get_class_by_name(name)
         except (AttributeError, ImportError, ValueError) as error:
-            raise ConfigurationError(f"{self._source}: policy_kwargs: {key}={name!r} names no class ({error})") from error
+            raise ConfigurationError(f"{self._source}: {key}={name!r} names no class ({error})") from error
 
     # Action noise
 
@@ -175,11 +178,14 @@ class ExperimentManager(ZooExperimentManager):
         hyperparams = super()._preprocess_action_noise(hyperparams, saved_hyperparams, env)
         if specification is not None:
             print(f"Applying noise {specification}")
-            self._apply_noise(specification, hyperparams, env)
+            self._apply_noise(keys, specification, hyperparams, env)
         return hyperparams
 
-    def _apply_noise(self, specification: dict[str, Any], hyperparams: dict[str, Any], env: VecEnv) -> None:
+    def _apply_noise(
+        self, keys: Mapping[str, Any], specification: dict[str, Any], hyperparams: dict[str, Any], env: VecEnv
+    ) -> None:
         """
+        :param keys: The noise keys, for errors
         :param specification: Which noise
         :param hyperparams: Arguments for the constructor, which of our algorithms takes a specification
         :param env: The environment
@@ -187,7 +193,7 @@ class ExperimentManager(ZooExperimentManager):
         try:
             make_noise(specification, get_action_dim(env.action_space))
         except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"{self._source}: the noise keys cannot be used: {error}") from error
+            raise ConfigurationError(f"{self._source}: the noise keys ({used_keys(keys)}) cannot be used: {error}") from error
         if self.algo in OUR_ALGORITHMS:
             hyperparams["action_noise"] = specification
         elif not self.optimize_hyperparameters:

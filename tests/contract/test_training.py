@@ -1,5 +1,6 @@
 """How often and on what is trained: each of SB3's forms makes as many updates as with DDPG."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ def text(kwargs: dict[str, Any]) -> str:
     return ",".join(f"{key}={value}" for key, value in kwargs.items())
 
 
+@functools.cache
 def script(name: str, n_envs: int = 1, **kwargs: Any) -> dict[str, Any]:
     model = build(name, make_vec_env(Observed, n_envs), **kwargs)
     before = weights(model)

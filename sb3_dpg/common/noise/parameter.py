@@ -23,7 +23,8 @@ def is_sequence(value: ParameterLike) -> bool:
     :param value: A number, a schedule, a schedule string or a sequence of these
     :return: Whether it is a sequence, with an entry per action dimension
     """
-    return not isinstance(value, str) and np.ndim(value) > 0  # type: ignore[arg-type]
+    # NumPy makes no array of a list whose entries are of several shapes, not even to count its axes
+    return isinstance(value, list | tuple) or (not isinstance(value, str) and np.ndim(value) > 0)  # type: ignore[arg-type]
 
 
 class NoiseParameter:
@@ -45,7 +46,7 @@ class NoiseParameter:
         self.positive = positive
         self.factor: float | np.ndarray = 1.0
         entries: list[Any] = list(value) if is_sequence(value) else [value]  # type: ignore[arg-type]
-        if is_sequence(value) and (np.ndim(value) != 1 or len(entries) != action_dim):  # type: ignore[arg-type]
+        if is_sequence(value) and (len(entries) != action_dim or any(is_sequence(entry) for entry in entries)):
             raise ValueError(
                 f"{name}={value!r} has the wrong length for {action_dim} action dimension(s): give one number for all of "
                 f"them, such as 0.2, or one per action dimension, such as {[0.2] * action_dim}"

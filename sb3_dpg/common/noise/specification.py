@@ -44,7 +44,7 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_dim: int) ->
     name = arguments.pop("type", None)
     if isinstance(name, str) and "." in name:
         return _foreign_noise(name, arguments, action_dim)
-    if name not in _TYPES:
+    if not isinstance(name, str) or name not in _TYPES:
         raise ValueError(
             f"type={name!r} in the noise specification {dict(spec)} is not known: it must be one of {sorted(_TYPES)} "
             f"or the full name of an ActionNoise class, as in {_EXAMPLE}"
@@ -78,7 +78,10 @@ def _autoregressive(**arguments: Any) -> OrnsteinUhlenbeckNoise:
     :param arguments: ``lambda``, ``sigma`` or ``std``, and those that both classmethods take
     :return: The noise
     """
-    lambda_ = arguments.pop("lambda")
+    lambda_, n_actions = arguments.pop("lambda"), len(arguments["mean"])
+    if isinstance(lambda_, list | tuple) and len(lambda_) != n_actions:
+        # Further on it would be an error about theta
+        raise ValueError(f"lambda={lambda_!r} has the wrong length for {n_actions} action dimension(s)")
     if "std" in arguments:
         return OrnsteinUhlenbeckNoise.from_stationary(theta=theta_from_lambda(lambda_), **arguments)
     return OrnsteinUhlenbeckNoise.from_autoregressive(lambda_, **arguments)
