@@ -5,7 +5,7 @@ from tests.mutation.check import Mutation
 ALGORITHM = "sb3_dpg/bnddpg/bnddpg.py"
 STEPS = "sb3_dpg/common/updates.py"
 NORM = "sb3_dpg/common/batch_norm.py"
-TESTS = tuple(f"tests/bnddpg/test_{name}.py" for name in ("statistics", "equivalence", "training"))
+TESTS = tuple(f"tests/bnddpg/test_{name}.py" for name in ("statistics", "equivalence", "oracles", "training"))
 
 BNDDPG = [
     Mutation(name, file, old, new, TESTS)
@@ -35,10 +35,10 @@ BNDDPG = [
         ),
         ("target-batch is joint's alone", ALGORITHM, 'in ("joint", "target-batch"):', 'in ("joint",):'),
         (
-            "target-running normalises targets by the batch",
+            "running normalises targets by the batch",
             ALGORITHM,
             'in ("joint", "target-batch"):',
-            'in ("joint", "target-batch", "target-running"):',
+            'in ("joint", "target-batch", "running"):',
         ),
         ("the actor's pass moves the critic's statistics", ALGORITHM, "with self._critic_norm.from_running():", "if True:"),
         (
