@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -103,10 +105,22 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
     with warnings.catch_warnings():
         # Tracers warn of Python branches on shapes, which do not depend on the observation here
         warnings.simplefilter("ignore")
-        content = _onnx(function, example) if format == "onnx" else _torchscript(function, example)
+        with without_validation():
+            content = _onnx(function, example) if format == "onnx" else _torchscript(function, example)
     with replacing(path, SUFFIXES[format]) as file:
         file.write(content)
     return path
+
+
+@contextmanager
+def without_validation() -> Iterator[None]:
+    """SAC's policy makes a distribution, and the exporter cannot follow the check of its parameters."""
+    validates = th.distributions.Distribution._validate_args
+    th.distributions.Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        th.distributions.Distribution.set_default_validate_args(validates)
 
 
 def _torchscript(function: ActionFunction, example: th.Tensor) -> bytes:

@@ -1,22 +1,29 @@
 """Exported files give the actions of ``predict``, without sb3_dpg."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from stable_baselines3 import TD3
+from stable_baselines3 import SAC, TD3
+from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from sb3_dpg import BNDDPG
 from sb3_dpg.export import export_policy
 from tests.algorithms import make
 
 TOLERANCE = 1e-5
+
+
+OTHERS: dict[str, Any] = {"td3": TD3, "sac": SAC}
 
 
 def pendulum() -> gym.Env:
@@ -24,8 +31,12 @@ def pendulum() -> gym.Env:
 
 
 def trained(name: str) -> OffPolicyAlgorithm:
-    if name == "td3":
-        model = TD3("MlpPolicy", "Pendulum-v1", learning_starts=10, policy_kwargs=dict(net_arch=[8]), seed=0, device="cpu")
+    if name in OTHERS:
+        small = dict(learning_starts=10, buffer_size=100, policy_kwargs=dict(net_arch=[8]), seed=0, device="cpu")
+        model = OTHERS[name]("MlpPolicy", "Pendulum-v1", **small)
+    elif name == "images":
+        env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False)
+        model = make("bnddpg", env, "CnnPolicy", buffer_size=50)
     elif name == "normalized":
         # The statistics of the first steps are far from zero mean and unit variance
         model = make("bnddpg", VecNormalize(DummyVecEnv([pendulum])))
@@ -37,7 +48,8 @@ def trained(name: str) -> OffPolicyAlgorithm:
 def observations(model: OffPolicyAlgorithm) -> np.ndarray:
     space = model.observation_space
     assert isinstance(space, spaces.Box)
-    return np.random.default_rng(0).uniform(space.low, space.high, (1000, *space.shape)).astype(np.float32)
+    dtype = space.dtype if space.dtype == np.uint8 else np.float32
+    return np.random.default_rng(0).uniform(space.low, space.high, (1000, *space.shape)).astype(dtype)
 
 
 def predicted(model: OffPolicyAlgorithm, batch: np.ndarray) -> np.ndarray:
@@ -50,7 +62,7 @@ def run_onnx(path: Path, batch: np.ndarray) -> np.ndarray:
     return session.run(["action"], {"observation": batch})[0]
 
 
-@pytest.mark.parametrize("name", ["bnddpg", "copdacq", "td3", "normalized"])
+@pytest.mark.parametrize("name", ["bnddpg", "copdacq", "td3", "sac", "normalized", "images"])
 @pytest.mark.parametrize("format", ["torchscript", "onnx"])
 def test_same_actions_as_predict(name: str, format: str, tmp_path: Path) -> None:
     if format == "onnx":
@@ -69,15 +81,52 @@ def test_same_actions_as_predict(name: str, format: str, tmp_path: Path) -> None
     np.testing.assert_allclose(first, expected[:1], rtol=0, atol=TOLERANCE)
 
 
-def test_torchscript_file_needs_no_sb3(tmp_path: Path) -> None:
-    path = export_policy(trained("bnddpg"), tmp_path / "policy.pt", format="torchscript")
-    code = (
-        "import sys, torch; action = torch.jit.load(sys.argv[1])(torch.zeros(3, 3)); "
-        "assert not [name for name in sys.modules if name.startswith(('sb3_dpg', 'stable_baselines3'))]; "
-        "print(tuple(action.shape))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.stdout.strip() == "(3, 1)", done.stderr
+# A module that is None in sys.modules cannot be imported
+WITHOUT_US = """
+import json, sys
+sys.modules.update(dict.fromkeys(["sb3_dpg", "stable_baselines3", "gymnasium"]))
+path, observation = sys.argv[1], json.loads(sys.argv[2])
+"""
+RUNTIMES = {
+    "torchscript": "import torch; action = torch.jit.load(path)(torch.tensor([observation]))",
+    "onnx": """
+sys.modules["torch"] = None
+import numpy, onnxruntime
+session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+action = session.run(["action"], {"observation": numpy.array([observation], numpy.float32)})[0]
+""",
+}
+
+
+@pytest.mark.parametrize("format", RUNTIMES)
+@pytest.mark.parametrize("name", ["copdacq", "normalized"])
+def test_files_need_neither_sb3_dpg_nor_sb3(name: str, format: str, tmp_path: Path) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxscript")
+        pytest.importorskip("onnxruntime")
+    model = trained(name)
+    path = export_policy(model, tmp_path / "policy", format=format)
+    code = "\n".join([WITHOUT_US, RUNTIMES[format], "print(json.dumps(action.tolist()))"])
+    batch = np.array([[0.6, -0.8, 1.5]], np.float32)
+    command = [sys.executable, "-c", code, str(path), json.dumps(batch[0].tolist())]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), predicted(model, batch), rtol=0, atol=TOLERANCE)
+
+
+def test_statistics_that_were_saved_with_a_model_are_included(tmp_path: Path) -> None:
+    """As rl-zoo3 leaves them: the model and vecnormalize.pkl."""
+    model = trained("normalized")
+    batch = observations(model)
+    expected = predicted(model, batch)
+    model.save(tmp_path / "model")
+    normalization = model.get_vec_normalize_env()
+    assert normalization is not None
+    normalization.save(str(tmp_path / "vecnormalize.pkl"))
+    env = VecNormalize.load(str(tmp_path / "vecnormalize.pkl"), DummyVecEnv([pendulum]))
+    loaded = BNDDPG.load(tmp_path / "model", env=env, device="cpu")
+    path = export_policy(loaded, tmp_path / "policy.pt", format="torchscript")
+    np.testing.assert_allclose(th.jit.load(str(path))(th.from_numpy(batch)).numpy(), expected, rtol=0, atol=TOLERANCE)
 
 
 def test_model_is_left_as_it_was(tmp_path: Path) -> None:
