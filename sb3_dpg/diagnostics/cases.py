@@ -7,7 +7,7 @@ Trainings that fail, each beside one that does not, and what the diagnostics say
 import argparse
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +25,14 @@ from sb3_dpg import BNDDPG, COPDACQ
 from sb3_dpg.common.callbacks import ValueEstimateCallback
 from sb3_dpg.diagnostics.callback import DiagnosticsCallback
 from sb3_dpg.diagnostics.greedy import greedy_gap
-from sb3_dpg.diagnostics.plots import draw_greedy_actions, draw_quantity, draw_value_estimates, grid, read_progress
+from sb3_dpg.diagnostics.plots import (
+    draw_greedy_actions,
+    draw_quantity,
+    draw_value_estimates,
+    grid,
+    name_runs,
+    read_progress,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,29 +55,6 @@ class Outcome(NamedTuple):
     values: ValueEstimateCallback
 
 
-@dataclass(frozen=True)
-class Case:
-    """
-    A training that fails and one that does not.
-
-    :param fails: What sets the failing one apart: arguments of the algorithm
-    :param works: The same of the other one
-    :param panels: What the picture shows, names of ``plots.QUANTITIES``
-    :param steps: Steps of each training
-    :param make: Makes the model
-    :param env: Makes the environment
-    :param last_panel: Draws a further panel for the failing training, None for none
-    """
-
-    fails: Mapping[str, Any]
-    works: Mapping[str, Any]
-    panels: Sequence[str]
-    steps: int = 6000
-    make: Make = field(default=lambda env, arguments: ddpg(env, arguments))
-    env: Environment = lambda: gym.make("Pendulum-v1")
-    last_panel: Callable[["Axes", Outcome], None] | None = None
-
-
 def ddpg(env: gym.Env, arguments: Mapping[str, Any]) -> BNDDPG:
     """
     :param env: The environment
@@ -89,6 +73,17 @@ def ddpg(env: gym.Env, arguments: Mapping[str, Any]) -> BNDDPG:
     return BNDDPG("MlpPolicy", env, **{**usual, **arguments})
 
 
+def seeded(env: Environment, seed: int) -> gym.Env:
+    """
+    :param env: Makes an environment
+    :param seed: Of its initial states, from its first reset on
+    :return: Such an environment to evaluate in
+    """
+    monitored = Monitor(env())
+    monitored.reset(seed=seed)
+    return monitored
+
+
 def copdacq(env: gym.Env, arguments: Mapping[str, Any]) -> COPDACQ:
     """
     :param env: The environment
@@ -98,11 +93,48 @@ def copdacq(env: gym.Env, arguments: Mapping[str, Any]) -> COPDACQ:
     return COPDACQ("LinearPolicy", env, **arguments)
 
 
+def pendulum() -> gym.Env:
+    """
+    :return: The pendulum
+    """
+    return gym.make("Pendulum-v1")
+
+
+def mountain_car() -> gym.Env:
+    """
+    :return: The mountain car
+    """
+    return gym.make("MountainCarContinuous-v0")
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    A training that fails and one that does not.
+
+    :param fails: What sets the failing one apart: arguments of the algorithm
+    :param works: The same of the other one
+    :param panels: What the picture shows, names of ``plots.QUANTITIES``
+    :param steps: Steps of each training
+    :param make: Makes the model
+    :param env: Makes the environment
+    :param last_panel: Draws a further panel for the failing training, None for none
+    """
+
+    fails: Mapping[str, Any]
+    works: Mapping[str, Any]
+    panels: Sequence[str]
+    steps: int = 6000
+    make: Make = ddpg
+    env: Environment = pendulum
+    last_panel: Callable[["Axes", Outcome], None] | None = None
+
+
 def huge_observations() -> gym.Env:
     """
     :return: The pendulum with observations in other units, a thousand times as large
     """
-    env = gym.make("Pendulum-v1")
+    env = pendulum()
     assert isinstance(env.observation_space, gym.spaces.Box)
     space = gym.spaces.Box(1000 * env.observation_space.low, 1000 * env.observation_space.high)
     return gym.wrappers.TransformObservation(env, lambda observation: 1000 * observation, space)
@@ -139,9 +171,8 @@ CASES = {
     "saturation": Case(
         fails={"actor_learning_rate": 0.03}, works={}, panels=("return", "saturation", "action_gradient", "actor_gradient")
     ),
-    "overestimation": Case(
-        fails={"tau": 1.0}, works={}, panels=("return", "values", "critic_gradient"), last_panel=value_pairs
-    ),
+    "overestimation": Case(fails={"tau": 1e-5}, works={}, panels=("return", "values", "q_mean"), last_panel=value_pairs),
+    "no_targets": Case(fails={"tau": 1.0}, works={}, panels=("return", "values", "critic_gradient"), last_panel=value_pairs),
     "greedy_gap": Case(
         fails={"actor_learning_rate": 1e-6},
         works={},
@@ -149,12 +180,17 @@ CASES = {
         last_panel=best_actions,
     ),
     "drift": Case(
+        fails={"batch_norm_mode": "joint", "policy_kwargs": {"net_arch": [64, 64], "batch_norm_momentum": 1e-5}},
+        works={"batch_norm_mode": "joint"},
+        panels=("return", "batch_norm_drift", "values", "greedy_gap"),
+    ),
+    "running_targets": Case(
         fails={"batch_norm_mode": "running"},
         works={"batch_norm_mode": "joint"},
         panels=("return", "batch_norm_drift", "values", "greedy_gap"),
     ),
     "blind_critic": Case(
-        fails={},
+        fails={"batch_norm_mode": "none"},
         works={"batch_norm_mode": "joint"},
         panels=("return", "action_gradient", "greedy_gap", "saturation"),
         env=huge_observations,
@@ -165,9 +201,27 @@ CASES = {
         panels=("return", "noise", "action_gradient", "values"),
         steps=40_000,
         make=copdacq,
-        env=lambda: gym.make("MountainCarContinuous-v0"),
+        env=mountain_car,
     ),
 }
+
+
+#: Trainings of this process: several cases have the same one for comparison
+DONE: dict[str, Outcome] = {}
+
+
+def trained(case: Case, arguments: Mapping[str, Any], seed: int, steps: int) -> Outcome:
+    """
+    :param case: As in :func:`train`
+    :param arguments: As in :func:`train`
+    :param seed: As in :func:`train`
+    :param steps: As in :func:`train`
+    :return: As in :func:`train`; each training is done once
+    """
+    key = f"{case.make.__name__} {case.env.__name__} {dict(arguments)} {seed} {steps}"
+    if key not in DONE:
+        DONE[key] = train(case, arguments, seed, steps)
+    return DONE[key]
 
 
 def train(case: Case, arguments: Mapping[str, Any], seed: int, steps: int) -> Outcome:
@@ -180,9 +234,9 @@ def train(case: Case, arguments: Mapping[str, Any], seed: int, steps: int) -> Ou
     """
     model = case.make(case.env(), {**arguments, "seed": seed})
     frequency = max(1, steps // 12)
-    values = ValueEstimateCallback(Monitor(case.env()), frequency, n_episodes=3)
+    values = ValueEstimateCallback(seeded(case.env, seed + 1), frequency, n_episodes=3)
     # It dumps the log, and so comes last
-    evaluation = EvalCallback(Monitor(case.env()), eval_freq=frequency, n_eval_episodes=3, verbose=0)
+    evaluation = EvalCallback(seeded(case.env, seed + 2), eval_freq=frequency, n_eval_episodes=3, verbose=0)
     with tempfile.TemporaryDirectory() as folder:
         model.set_logger(configure(folder, ["csv"]))
         model.learn(steps, callback=[DiagnosticsCallback(frequency), values, evaluation])
@@ -197,6 +251,8 @@ def label(arguments: Mapping[str, Any]) -> str:
     """
     if "action_noise" in arguments:
         return f"std={arguments['action_noise']['std']}"
+    if "policy_kwargs" in arguments:
+        return f"batch_norm_momentum={arguments['policy_kwargs']['batch_norm_momentum']}"
     return ", ".join(f"{name}={value}" for name, value in arguments.items()) or "as usual"
 
 
@@ -211,16 +267,17 @@ def run(name: str, folder: Path, seed: int, steps: int | None = None) -> None:
     """
     case = CASES[name]
     steps = case.steps if steps is None else steps
-    outcomes = {label(arguments): train(case, arguments, seed, steps) for arguments in (case.fails, case.works)}
+    outcomes = {label(arguments): trained(case, arguments, seed, steps) for arguments in (case.fails, case.works)}
     figure, panels = grid(len(case.panels) + (case.last_panel is not None))
     progress = {label: outcome.progress for label, outcome in outcomes.items()}
     for axes, quantity in zip(panels, case.panels, strict=False):
         draw_quantity(axes, progress, quantity)
     if case.last_panel is not None:
         case.last_panel(panels[-1], outcomes[label(case.fails)])
+    name_runs(figure, list(outcomes))
     figure.savefig(folder / f"diagnostics_{name}.png", dpi=100)
     for title, outcome in outcomes.items():
-        mean, _ = evaluate_policy(outcome.model, Monitor(case.env()), n_eval_episodes=10)
+        mean, _ = evaluate_policy(outcome.model, seeded(case.env, seed + 3), n_eval_episodes=10)
         last = outcome.progress.ffill().iloc[-1].filter(regex="^(diagnostics|value)/")
         print(f"{name}, {title}, seed {seed}, {steps} steps: return {mean:.1f}")
         print("  " + ", ".join(f"{column} {value:.3g}" for column, value in last.items() if np.isfinite(value)))

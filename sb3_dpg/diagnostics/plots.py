@@ -26,7 +26,7 @@ class Quantity:
     What one panel shows.
 
     :param title: Its title
-    :param columns: The logged names, with their labels; the first is drawn solid, the second dashed
+    :param columns: The logged names, with labels where there are several; the first is drawn solid, the second dashed
     :param log: Whether the axis is logarithmic (in both directions from 1, where numbers are of either sign)
     """
 
@@ -41,6 +41,7 @@ QUANTITIES = {
     "action_gradient": Quantity("Norm of dQ/da at mu(s)", {"diagnostics/action_gradient_norm": ""}, log=True),
     "actor_gradient": Quantity("Norm of the actor's gradient", {"diagnostics/actor_gradient_norm": ""}, log=True),
     "critic_gradient": Quantity("Norm of Q's gradient in its weights", {"diagnostics/critic_gradient_norm": ""}, log=True),
+    "q_mean": Quantity("Q(s, mu(s)) in training", {"diagnostics/q_mean": ""}),
     "values": Quantity(
         "Q and the discounted return", {"value/estimate": "estimate", "value/return": "return obtained"}, log=True
     ),
@@ -86,6 +87,7 @@ def plot_diagnostics(runs: Mapping[str, pd.DataFrame], quantities: Sequence[str]
     figure, panels = grid(len(quantities))
     for panel, name in zip(panels, quantities, strict=True):
         draw_quantity(panel, runs, name)
+    name_runs(figure, list(runs))
     return figure
 
 
@@ -102,35 +104,46 @@ def grid(n_panels: int) -> tuple["Figure", list["Axes"]]:
     return figure, [figure.add_subplot(n_rows, 2, index + 1) for index in range(n_panels)]
 
 
+def name_runs(figure: "Figure", runs: Sequence[str]) -> None:
+    """
+    Say above all panels which training has which colour, where the legend hides nothing.
+
+    :param figure: The figure
+    :param runs: The names of the trainings
+    """
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=colour, marker=".", label=run) for run, colour in zip(runs, COLOURS, strict=False)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+
+
 def draw_quantity(axes: "Axes", runs: Mapping[str, pd.DataFrame], name: str) -> None:
     """
-    Draw one diagnostic over the steps.
+    Draw one diagnostic over the steps, a colour a training in the order of :func:`name_runs`.
 
     :param axes: Where to
-    :param runs: The trainings, by the names that the legend shows, as :func:`read_progress` reads them
+    :param runs: The trainings by name, as :func:`read_progress` reads them
     :param name: One of ``QUANTITIES``
     :raises ValueError: if it is not
     """
     if name not in QUANTITIES:
         raise ValueError(f"quantity {name!r} is unknown: it must be one of {', '.join(QUANTITIES)}")
     quantity = QUANTITIES[name]
-    signed = False
-    for (run, progress), colour in zip(runs.items(), COLOURS, strict=False):
-        for (column, label), style in zip(quantity.columns.items(), STYLES, strict=False):
-            if column not in progress or progress[column].isna().all():
-                continue
-            points = progress[[STEPS, column]].dropna()
-            signed |= bool((points[column] <= 0).any())
-            axes.plot(
-                points[STEPS], points[column], style, color=colour, marker=".", label=f"{run}: {label}" if label else run
-            )
-    if quantity.log:
-        axes.set_yscale("symlog" if signed else "log")
+    lowest = np.inf
+    for progress, colour in zip(runs.values(), COLOURS, strict=False):
+        for column, style in zip(quantity.columns, STYLES, strict=False):
+            if column in progress:
+                points = progress[[STEPS, column]].dropna()
+                lowest = min([lowest, *points[column]])
+                axes.plot(points[STEPS], points[column], style, color=colour, marker=".")
     axes.set(title=quantity.title, xlabel="steps")
     axes.locator_params(axis="x", nbins=6)
+    if quantity.log:
+        axes.set_yscale("log" if lowest > 0 else "symlog")
     axes.grid(alpha=0.3)
-    if axes.has_data():
-        axes.legend(fontsize="small")
+    if len(quantity.columns) > 1:
+        labels = zip(quantity.columns.values(), STYLES, strict=False)
+        axes.legend(handles=[axes.plot([], [], style, color="0.4", label=label)[0] for label, style in labels])
 
 
 def draw_value_estimates(axes: "Axes", estimates: np.ndarray, returns: np.ndarray) -> None:
