@@ -196,8 +196,9 @@ class BNDDPGPolicy(DeterministicPolicy):
             kwargs.setdefault("fused", False)
         try:
             return self.optimizer_class(network.parameters(), lr=lr_schedule(1), **kwargs)  # type: ignore[call-arg]
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"optimizer_kwargs={kwargs} cannot be used: {error}") from error
+        except (LookupError, TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"optimizer_kwargs={kwargs} cannot be used: {error}") from error
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | dict(

@@ -41,7 +41,9 @@ ZOO_TYPES: dict[str, tuple[type, ...]] = {
     "replay_buffer_kwargs": (dict, str),
     "vec_env_wrapper": (str, dict, list),
 }
-#: ... where nothing at all means that there is none
+#: Those whose text is an expression
+EVALUATED = ("monitor_kwargs", "normalize", "policy_kwargs", "replay_buffer_kwargs")
+#: Where nothing at all means that there is none
 MAY_BE_EMPTY = frozenset(
     {"callback", "env_wrapper", "frame_stack", "policy_kwargs", "replay_buffer_kwargs", "vec_env_wrapper"}
 )

@@ -17,7 +17,7 @@ from sb3_dpg.common.noise import make_noise
 from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.zoo.action_noise import check_noise_keys, is_zoo_noise, noise_specification, take_noise_keys, used_keys
 from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
-from sb3_dpg.zoo.hyperparameters import NOISE_KEYS, check_hyperparameters, default_config, load_yaml
+from sb3_dpg.zoo.hyperparameters import EVALUATED, NOISE_KEYS, check_hyperparameters, default_config, load_yaml
 from sb3_dpg.zoo.registration import OUR_ALGORITHMS
 from sb3_dpg.zoo.resume import (
     ContinuedModel,
@@ -147,7 +147,16 @@ class ExperimentManager(ZooExperimentManager):
                 key: self._find_class(f"policy_kwargs: {key}", value) if isinstance(value, str) and "." in value else value
                 for key, value in policy_kwargs.items()
             }
-        preprocessed = super()._preprocess_hyperparams(hyperparams)
+        texts = ", ".join(key for key in EVALUATED if isinstance(hyperparams.get(key), str))
+        try:
+            preprocessed = super()._preprocess_hyperparams(hyperparams)
+        except READING_ERRORS as error:
+            if not texts:
+                raise
+            raise ConfigurationError(f"{self._source}: {error} (expressions: {texts})") from error
+        for key in ("monitor_kwargs", "normalize_kwargs"):
+            if not isinstance(getattr(self, key), dict):
+                raise ConfigurationError(f"{self._source}: {key.removesuffix('_kwargs')}: {getattr(self, key)!r} is no table")
         if self.carries_on:
             check_remaining(self.trained_agent, self.n_timesteps)
         return preprocessed
