@@ -129,7 +129,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     pytest.importorskip("ray")
-    environment = {**os.environ, "PYTHONPATH": str(CLONE), "OMP_NUM_THREADS": "1"}
+    # Ray gives its workers the lowest priority: beside other programs they would take hours
+    environment = {**os.environ, "PYTHONPATH": str(CLONE), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
