@@ -13,7 +13,11 @@ from sb3_dpg.common.batch_norm import BatchNormStatistics
 
 def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | None:
     """
-    Mean over features of abs(batch mean - running mean) / running standard deviation, of the layer where it is largest.
+    How far running statistics are from those of a batch, mean over the features of the layer where it is largest.
+
+    The distance is that of two normal distributions, of mean m and standard deviation s (2-Wasserstein distance), in running
+    standard deviations: sqrt((m - m_running)^2 + (s - s_running)^2) / s_running. A mean alone would not show statistics that
+    have stayed at their initial 0 and 1, where data is centred but wide.
 
     :param network: The network, in evaluation mode
     :param forward: Passes a batch through it; layers that the pass does not reach do not count
@@ -29,8 +33,10 @@ def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | 
             (layer.ra_mean, layer.ra_var) if isinstance(layer, BatchRenorm) else (layer.running_mean, layer.running_var)
         )
         # Features are on axis 1, (batch_size, features) or (batch_size, channels, height, width)
-        batch_mean = inputs[0].detach().transpose(0, 1).flatten(1).mean(1)
-        drifts.append(float(((batch_mean - mean).abs() / (variance + eps).sqrt()).mean()))
+        batch = inputs[0].detach().transpose(0, 1).flatten(1)
+        std = (variance + eps).sqrt()
+        batch_std = (batch.var(1, correction=0) + eps).sqrt()
+        drifts.append(float((th.hypot(batch.mean(1) - mean, batch_std - std) / std).mean()))
 
     with ExitStack() as stack, th.no_grad():
         for layer in BatchNormStatistics(network).layers:

@@ -1,14 +1,15 @@
 """A callback that logs what actor and critic are like."""
 
 from collections import deque
-from collections.abc import Callable
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
+from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.common.noise import ScheduledNoise
 from sb3_dpg.diagnostics.action_values import action_values, evaluation_mode, greedy_actions
@@ -31,8 +32,8 @@ class DiagnosticsCallback(BaseCallback):
     - ``diagnostics/q_mean`` and ``diagnostics/q_std``: mean and standard deviation of Q(s, mu(s));
     - ``diagnostics/greedy_gap``: mean of max_a Q(s, a) - Q(s, mu(s)), see :func:`~sb3_dpg.diagnostics.greedy_gap`;
     - ``diagnostics/actor_batch_norm_drift``: how far the running statistics of the actor's batch normalisation, by which it
-      acts, are from those of these observations, see :func:`~sb3_dpg.diagnostics.batch_norm.batch_norm_drift`;
-    - ``diagnostics/critic_batch_norm_drift``: the same of the critic, at (s, mu(s)), by which the actor learns;
+      acts, are from those of replayed observations, see :func:`~sb3_dpg.diagnostics.batch_norm.batch_norm_drift`;
+    - ``diagnostics/critic_batch_norm_drift``: the same of the critic, at replayed (s, a): by them the actor learns;
     - ``diagnostics/noise_std``: standard deviation of the action noise, mean over the action dimensions.
 
     What an algorithm does not have (batch normalisation, noise, an actor of weights that autograd knows) is not logged.
@@ -53,6 +54,7 @@ class DiagnosticsCallback(BaseCallback):
         check_real("saturation", saturation, 0.0, 1.0, low_open=True, high_open=True)
         self.log_freq = log_freq
         self.saturation = saturation
+        self.n_observations = n_observations
         self._observations: deque[np.ndarray | dict[str, np.ndarray]] = deque(maxlen=n_observations)
 
     def _init_callback(self) -> None:
@@ -94,14 +96,7 @@ class DiagnosticsCallback(BaseCallback):
                 network = getattr(model, name, None)
                 if values.requires_grad and isinstance(network, nn.Module):
                     measurements[f"{name}_gradient_norm"] = gradient_norm(values.mean(), network)
-            passes: dict[str, Callable[[], th.Tensor]] = {
-                "actor": lambda: greedy_actions(model, inputs),  # type: ignore[arg-type]
-                "critic": lambda: q(inputs, actions),
-            }
-            for name, forward in passes.items():
-                drift = batch_norm_drift(model.policy, forward)
-                if drift is not None:
-                    measurements[f"{name}_batch_norm_drift"] = drift
+            measurements.update(self._batch_norm_drift())
         measurements["greedy_gap"] = float(greedy_gap(model, observations).gap.mean())  # type: ignore[arg-type]
         noise = getattr(model, "action_noise", None)
         if isinstance(noise, ScheduledNoise):
@@ -109,6 +104,30 @@ class DiagnosticsCallback(BaseCallback):
         elif isinstance(noise, NormalActionNoise):
             measurements["noise_std"] = float(np.mean(noise._sigma))
         return measurements
+
+    def _batch_norm_drift(self) -> dict[str, float]:
+        """
+        :return: How far running statistics are from those of replayed transitions, of networks with batch normalisation
+        """
+        model = self.model
+        assert isinstance(model, OffPolicyAlgorithm)
+        if (
+            model.replay_buffer is None
+            or model.replay_buffer.size() == 0
+            or model.num_timesteps <= model.learning_starts
+            or not BatchNormStatistics(model.policy).layers
+        ):
+            return {}
+        # Buffers draw from NumPy's global generator, which is training's
+        state = np.random.get_state()
+        replayed = model.replay_buffer.sample(self.n_observations, env=model.get_vec_normalize_env())
+        np.random.set_state(state)
+        q = action_values(model)
+        drifts = {
+            "actor": batch_norm_drift(model.policy, lambda: greedy_actions(model, replayed.observations)),
+            "critic": batch_norm_drift(model.policy, lambda: q(replayed.observations, replayed.actions)),
+        }
+        return {f"{name}_batch_norm_drift": drift for name, drift in drifts.items() if drift is not None}
 
     def _batch(self) -> np.ndarray | dict[str, np.ndarray]:
         """

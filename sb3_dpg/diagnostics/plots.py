@@ -27,7 +27,8 @@ class Quantity:
 
     :param title: Its title
     :param columns: The logged names, with labels where there are several; the first is drawn solid, the second dashed
-    :param log: Whether the axis is logarithmic (in both directions from 1, where numbers are of either sign)
+    :param log: Whether the axis is logarithmic (in both directions from 1, where numbers are of either sign), if numbers
+        go over more than a decade
     """
 
     title: str
@@ -61,10 +62,16 @@ def read_progress(path: str | Path) -> pd.DataFrame:
     """
     :param path: The ``progress.csv`` of SB3's logger, or the folder it is in
     :return: A row for each dump of the logger; what it did not hold is NaN
-    :raises ValueError: if there are no steps in it
+    :raises ValueError: if it is empty, or there are no steps in it
     """
     path = Path(path)
-    progress = pd.read_csv(path / "progress.csv" if path.is_dir() else path)
+    if path.is_dir():
+        path = path / "progress.csv"
+    if path.stat().st_size == 0:
+        raise ValueError(
+            f"{path} is empty: nothing was logged yet. SB3 logs every log_interval episodes, an argument of learn"
+        )
+    progress = pd.read_csv(path)
     if STEPS not in progress:
         raise ValueError(f"{path} has no column {STEPS}: it is not the progress.csv of an SB3 training")
     return progress
@@ -129,16 +136,16 @@ def draw_quantity(axes: "Axes", runs: Mapping[str, pd.DataFrame], name: str) -> 
     if name not in QUANTITIES:
         raise ValueError(f"quantity {name!r} is unknown: it must be one of {', '.join(QUANTITIES)}")
     quantity = QUANTITIES[name]
-    lowest = np.inf
+    lowest, highest = np.inf, -np.inf
     for progress, colour in zip(runs.values(), COLOURS, strict=False):
         for column, style in zip(quantity.columns, STYLES, strict=False):
             if column in progress:
                 points = progress[[STEPS, column]].dropna()
-                lowest = min([lowest, *points[column]])
+                lowest, highest = min([lowest, *points[column]]), max([highest, *points[column]])
                 axes.plot(points[STEPS], points[column], style, color=colour, marker=".")
     axes.set(title=quantity.title, xlabel="steps")
     axes.locator_params(axis="x", nbins=6)
-    if quantity.log:
+    if quantity.log and not 0 < highest < 10 * lowest:
         axes.set_yscale("log" if lowest > 0 else "symlog")
     axes.grid(alpha=0.3)
     if len(quantity.columns) > 1:
@@ -179,5 +186,6 @@ def draw_greedy_actions(axes: "Axes", result: GreedyGap, action_dim: int = 0) ->
     axes.figure.colorbar(points, ax=axes, label="gap")
     axes.plot([-1, 1], [-1, 1], "--", color="black", label="equal")
     axes.set(title="Each state", xlabel="best action", ylabel="mu(s)", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1))
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")

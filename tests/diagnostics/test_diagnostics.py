@@ -115,13 +115,14 @@ def test_action_gradient_of_a_compatible_critic() -> None:
     th.testing.assert_close(gradient, th.full((32, 1), 4.0))
 
 
-def test_drift_is_the_shift_of_the_data() -> None:
+def test_drift_is_the_distance_of_the_data() -> None:
     layer = nn.BatchNorm1d(2, eps=0.0).eval()
     layer.running_mean.copy_(th.tensor([1.0, -1.0]))
     layer.running_var.fill_(4.0)
-    # Batch means 3 and -1: one feature is one standard deviation off, the other none
-    batch = th.tensor([[2.0, 0.0], [4.0, -2.0]])
-    assert batch_norm_drift(layer, lambda: layer(batch)) == pytest.approx(0.5)
+    # Batch means 3 and -1, standard deviations 2 and 1: the first feature is one running standard deviation off in its mean,
+    # the second half of one in its width
+    batch = th.tensor([[1.0, 0.0], [5.0, -2.0]])
+    assert batch_norm_drift(layer, lambda: layer(batch)) == pytest.approx((1.0 + 0.5) / 2)
     assert batch_norm_drift(nn.Linear(2, 2), lambda: None) is None
 
 
