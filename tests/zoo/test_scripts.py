@@ -59,7 +59,7 @@ def test_train_enjoy_record_and_resume(run: Run, tmp_path: Path, algo: str) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algo", ["bnddpg", "td3"])
+@pytest.mark.parametrize("algo", ALGORITHMS)
 def test_record_training(run: Run, tmp_path: Path, algo: str) -> None:
     train(run, tmp_path, algo)
     run("record-training", "--algo", algo, *ENV, "-f", "logs", "-n", "5")
@@ -96,19 +96,34 @@ def test_an_upload_that_fails_leaves_the_repository_and_one_line(
 
 @pytest.mark.slow
 def test_plots_of_several_algorithms_and_seeds(run: Run, tmp_path: Path) -> None:
-    for algo in ("bnddpg", "ddpg", "td3"):
+    for algo in ALGORITHMS:
         for seed in ("1", "2"):
             train(run, tmp_path, algo, "--seed", seed)
-    algorithms = ("bnddpg", "ddpg", "td3")
     table = run(
-        "all-plots", "-a", *algorithms, "-e", PENDULUM, "-f", "logs", "-o", "all", "--no-million", "--figures", "figures"
+        "all-plots", "-a", *ALGORITHMS, "-e", PENDULUM, "-f", "logs", "-o", "all", "--no-million", "--figures", "figures"
     )
-    assert all(algo.upper() in table.stdout for algo in algorithms)
+    assert all(algo.upper() in table.stdout for algo in ALGORITHMS)
     assert (tmp_path / "figures" / f"Results_{PENDULUM}.png").stat().st_size > 10_000
     run("plot-from-file", "-i", "all.pkl", "--figures", "more", "--no-million")
     assert {path.name for path in (tmp_path / "more").iterdir()} >= {f"Results_{PENDULUM}.png", "Sensitivity_plot.png"}
-    run("plot-train", "-a", "bnddpg", "-e", PENDULUM, "-f", "logs", "-w", "1", "--figures", "training")
-    assert (tmp_path / "training" / "Training_Episodic_Reward.png").is_file()
+    for algo in ALGORITHMS:
+        run("plot-train", "-a", algo, "-e", PENDULUM, "-f", "logs", "-w", "1", "--figures", f"training-{algo}")
+        assert (tmp_path / f"training-{algo}" / "Training_Episodic_Reward.png").is_file()
+
+
+@pytest.mark.slow
+def test_benchmark_and_its_report(run: Run, tmp_path: Path) -> None:
+    plan = {
+        "name": "all",
+        "seeds": [0, 1],
+        "evaluation": {"points": 2, "episodes": 1},
+        "environments": {PENDULUM: {"steps": 200, "threshold": -200}},
+        "algorithms": {algo: {"file": "none", "hyperparameters": entry} for algo, entry in TINY.items()},
+    }
+    (tmp_path / "all.yml").write_text(yaml.safe_dump(plan))
+    assert "8 of 8 runs complete" in run("benchmark", "all.yml", "--jobs", "2", "--results", "results").stdout
+    run("benchmark", "report", "results")
+    assert all(f"| {algo} |" in (tmp_path / "results" / "benchmark.md").read_text() for algo in ALGORITHMS)
 
 
 @pytest.mark.slow
