@@ -22,6 +22,7 @@ from sb3_dpg.benchmark.speed.memory import buffer_bytes, peak_memory, update_mil
 from sb3_dpg.common.files import replacing
 
 FILLS = (10_000, 1_000_000)
+HEADING = "# Speed, as measured\n\n<!-- Written by `python -m sb3_dpg.benchmark.speed`; do not edit. -->"
 
 
 def speed_table(args: argparse.Namespace, names: list[str]) -> Iterator[str]:
@@ -119,8 +120,8 @@ def main() -> None:
     """Measure, print as it goes, and write the file at the end."""
     args = parse_arguments()
     names = list(dict.fromkeys([REFERENCE, *args.only]))
-    title = f"{args.env}, hidden layers {NET_ARCH}; " + "; ".join(provenance().values())
-    parts: list[Iterator[str]] = [iter([title]), speed_table(args, names)]
+    title = f"{args.env}, hidden layers {NET_ARCH}; " + "; ".join(provenance().values()) + "."
+    parts: list[Iterator[str]] = [iter([HEADING, "", title]), speed_table(args, names)]
     if not args.speed_only:
         parts += [floor_table(args), buffer_table(args), memory_table(args, names)]
     lines = []
