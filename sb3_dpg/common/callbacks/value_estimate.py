@@ -141,7 +141,7 @@ class ValueEstimateCallback(BaseCallback):
 
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Q(s_t, a_t) and the discounted return of each state behind the last log, each (n_states,), to draw one over the other."""
+        """Q(s_t, a_t) and the discounted return of each state behind the last log, each (n_states,)."""
         if not self._comparisons:
             return np.empty(0), np.empty(0)
         estimates, returns, _ = (np.concatenate(parts) for parts in zip(*self._comparisons, strict=True))
