@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sb3_dpg
-from sb3_dpg.zoo.cli import EXTRAS
+from sb3_dpg.zoo.errors import EXTRAS
 from sb3_dpg.zoo.hyperparameters import shipped_hyperparameters
 
 CLONE = Path(__file__).parents[1]
@@ -43,9 +43,9 @@ def test_the_wheel_carries_hyperparameters_types_and_the_command(installed: Path
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     assert "License-Expression: MIT" in text
     for requirement in (
-        "stable-baselines3<3,>=2.9",
-        "sb3-contrib<3,>=2.9",
-        "rl-zoo3<3,>=2.9",
+        "stable-baselines3<3,>=2.9.2",
+        "sb3-contrib<3,>=2.9.2",
+        "rl-zoo3<3,>=2.9.2",
         "gymnasium<2,>=1.0",
         "requests",
     ):
