@@ -20,7 +20,7 @@ from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_rate, check_real
 from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
-from sb3_dpg.common.updates import gradient_step, join, polyak_update
+from sb3_dpg.common.updates import constant, gradient_step, join, polyak_update
 
 SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
 
@@ -241,7 +241,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             gradient_step(self.critic.optimizer, critic_loss, self._critic_parameters, self.gradient_clip)
             critic_losses.append(critic_loss.detach())
             if self._n_updates % self.policy_delay == 0:
-                actor_loss = self._actor_loss(data)
+                with constant(self._critic_parameters):
+                    actor_loss = self._actor_loss(data)
                 gradient_step(self.actor.optimizer, actor_loss, self._actor_parameters, self.gradient_clip)
                 actor_losses.append(actor_loss.detach())
                 self.update_targets()

@@ -10,6 +10,7 @@ from sb3_contrib.common.torch_layers import BatchRenorm1d
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from sb3_dpg.common.batch_norm import BatchNorm1d
 from sb3_dpg.common.linear import Linear
 
 
@@ -37,7 +38,7 @@ class BatchNorm:
         """
         if self.renorm:
             return BatchRenorm1d(num_features, self.eps, self.momentum, warmup_steps=self.renorm_warmup_steps)
-        return nn.BatchNorm1d(num_features, self.eps, self.momentum)
+        return BatchNorm1d(num_features, self.eps, self.momentum)
 
 
 def hidden_layers(

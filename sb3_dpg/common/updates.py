@@ -1,6 +1,7 @@
 """The steps that every update of a deep actor-critic is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch as th
 from stable_baselines3.common.type_aliases import TensorDict
@@ -13,19 +14,36 @@ def gradient_step(
     """
     One step down the gradient of a loss, for some of the parameters that it depends on.
 
-    Gradients of the others are not computed: those of the critic's weights, which the actor's loss would otherwise compute
-    and throw away, are a third of its backward pass.
-
     :param optimizer: The optimizer of these parameters
     :param loss: The loss, a scalar
     :param parameters: The parameters to step
     :param gradient_clip: Largest norm of their gradient, None for no limit
     """
-    optimizer.zero_grad()
-    loss.backward(inputs=parameters)
+    learned = [parameter for parameter in parameters if parameter.requires_grad]
+    # In place of zero_grad and backward: nothing to reset, nothing to add to
+    for parameter, gradient in zip(learned, th.autograd.grad(loss, learned, allow_unused=True), strict=True):
+        parameter.grad = gradient
     if gradient_clip is not None:
         nn.utils.clip_grad_norm_(parameters, gradient_clip)
     optimizer.step()
+
+
+@contextmanager
+def constant(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """
+    Take no gradients in these parameters: those of the critic's weights, which the actor's loss would otherwise compute and
+    throw away, are a third of its backward pass.
+
+    :param parameters: The parameters
+    """
+    learned = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad = True
 
 
 @th.no_grad()

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import random
-import secrets
 import signal
 import subprocess
 import sys
@@ -123,11 +122,8 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def cluster() -> Iterator[str]:
     """The address of a Ray cluster of two cores, which outlives the studies that use it."""
-    # Ray lets in who has the cluster's token, and reads these when it is imported
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     pytest.importorskip("ray")
     # Ray gives its workers the lowest priority: beside other programs they would take hours
     environment = {**os.environ, "PYTHONPATH": str(CLONE), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}

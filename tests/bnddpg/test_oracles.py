@@ -161,8 +161,8 @@ def test_polyak_update_by_hand():
 def test_lqr_cost(batch_norm_mode, seed):
     """
     On a scalar linear-quadratic regulator the learned policy comes near the cost of -K x, K by the Riccati equation; doing
-    nothing costs 5 times as much. Measured after these 5,000 steps: at most 28 % above it with batch normalisation and 23 %
-    without.
+    nothing costs 5 times as much. Measured after these 10,000 steps, seeds 0 to 3: at most 3 % above it with batch
+    normalisation and 15 % without.
     """
     env = LQR(A=[[1.0]], B=[[0.5]], R=[[0.5]], max_state=2.0, max_action=2.0)
     model = BNDDPG(
@@ -179,10 +179,10 @@ def test_lqr_cost(batch_norm_mode, seed):
         action_noise=dict(type="normal", sigma=0.3),
         policy_kwargs=dict(net_arch=[32, 32]),
     )
-    model.learn(5000)
+    model.learn(10_000)
     gain = env.optimal_gain(0.9).item()
     best = discounted_cost(lambda states: -gain * states)
-    assert discounted_cost(lambda states: model.predict(states.astype(np.float32))[0]) < 1.5 * best
+    assert discounted_cost(lambda states: model.predict(states.astype(np.float32))[0]) < 1.25 * best
     assert discounted_cost(np.zeros_like) > 5 * best
 
 

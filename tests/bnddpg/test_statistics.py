@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from sb3_contrib.common.torch_layers import BatchRenorm
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
@@ -39,9 +38,18 @@ def make_model(**kwargs) -> BNDDPG:
     return model
 
 
-def batches_seen(network: nn.Module) -> list[int]:
-    layers = BatchNormStatistics(network).layers
-    return [int(layer.steps if isinstance(layer, BatchRenorm) else layer.num_batches_tracked) for layer in layers]
+def count_moves(network: nn.Module) -> list[list[bool]]:
+    """For each batch-norm layer, whether each pass through it from now on moves its running statistics."""
+
+    def watch(layer: nn.Module) -> list[bool]:
+        passes: list[bool] = []
+        before: list[th.Tensor] = []
+        running_mean = next(layer.buffers())
+        layer.register_forward_pre_hook(lambda *_: before.append(running_mean.clone()))
+        layer.register_forward_hook(lambda *_: passes.append(not th.equal(before.pop(), running_mean)))
+        return passes
+
+    return [watch(layer) for layer in BatchNormStatistics(network).layers]
 
 
 def copies(network: nn.Module) -> list[th.Tensor]:
@@ -56,10 +64,13 @@ def unchanged(network: nn.Module, before: list[th.Tensor]) -> bool:
 @pytest.mark.parametrize("renorm", [False, True])
 def test_statistics_move_once_per_gradient_step(mode, renorm):
     model = make_model(batch_norm_mode=mode, policy_delay=2, policy_kwargs=dict(renorm=renorm, n_critics=2))
+    critic, actor = count_moves(model.critic), count_moves(model.actor)
     model.train(6, batch_size=32)
-    assert len(batches_seen(model.critic)) == 6  # two networks: input and two hidden layers
-    assert set(batches_seen(model.critic)) == {6}
-    assert set(batches_seen(model.actor)) == {3}
+    assert len(critic) == 6  # two networks: input and two hidden layers
+    assert [sum(passes) for passes in critic] == [6] * 6
+    assert [sum(passes) for passes in actor] == [3] * 3
+    # The first network is passed by the actor's loss too
+    assert [len(passes) for passes in critic] == [9] * 3 + [6] * 3
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,34 +1,45 @@
-"""Matrix products by oneDNN: the same numbers as PyTorch's own."""
+"""Matrix products by the library that is fastest for them: the same numbers as PyTorch's own."""
 
 import pytest
 import torch as th
 from torch.nn import functional as F
 
-from sb3_dpg.common.linear import MIN_ROWS, Linear, _OneDNNProduct, onednn_available
+from sb3_dpg.common import linear
+from sb3_dpg.common.linear import MIN_ROWS, Linear, onednn_available, product
 
 needs_onednn = pytest.mark.skipif(not onednn_available(), reason="needs a processor with AVX-512 and PyTorch with oneDNN")
+# Hidden layer, layers at a narrow and at a wider input, more inputs than a batch has rows
+SHAPES = [(64, 400, 300), (128, 4, 400), (512, 23, 256), (48, 376, 256), (64, 16, 8)]
 
 
-@pytest.fixture
-def layer() -> Linear:
+@pytest.fixture(params=SHAPES, ids=str)
+def shape(request: pytest.FixtureRequest) -> tuple[int, int, int]:
     th.manual_seed(0)
-    return Linear(400, 300)
+    return request.param
 
 
-@needs_onednn
-def test_outputs_and_gradients_are_those_of_pytorch(layer: Linear) -> None:
-    x = th.randn(64, 400, requires_grad=True)
+@pytest.mark.parametrize("bias", [True, False])
+def test_outputs_and_gradients_are_those_of_pytorch(shape: tuple[int, int, int], bias: bool) -> None:
+    rows, inputs, outputs = shape
+    layer = Linear(inputs, outputs, bias=bias)
+    x = th.randn(rows, inputs, requires_grad=True)
     wanted = [x, *layer.parameters()]
-    direction = th.randn(64, 300)
+    # As in the mean over a batch
+    direction = th.randn(rows, outputs) / rows
     ours, theirs = layer(x), F.linear(x, layer.weight, layer.bias)
-    assert "OneDNN" in str(ours.grad_fn.next_functions[0][0])
     th.testing.assert_close(ours, theirs)
-    th.testing.assert_close(th.autograd.grad(ours, wanted, direction), th.autograd.grad(theirs, wanted, direction))
+    gradients = th.autograd.grad(ours, wanted, direction)
+    th.testing.assert_close(gradients, th.autograd.grad(theirs, wanted, direction))
+    # Optimizers walk through weights and gradients in the order of memory
+    assert all(gradient.is_contiguous() for gradient in gradients[1:])
+    with th.no_grad():
+        th.testing.assert_close(layer(x), theirs)
 
 
-@needs_onednn
-def test_second_derivatives_are_those_of_pytorch(layer: Linear) -> None:
-    x = th.randn(64, 400, requires_grad=True)
+def test_second_derivatives_are_those_of_pytorch(shape: tuple[int, int, int]) -> None:
+    rows, inputs, outputs = shape
+    layer = Linear(inputs, outputs)
+    x = th.randn(rows, inputs, requires_grad=True)
 
     def penalty(y: th.Tensor) -> th.Tensor:
         (gradient,) = th.autograd.grad(y.square().sum(), x, create_graph=True)
@@ -37,15 +48,37 @@ def test_second_derivatives_are_those_of_pytorch(layer: Linear) -> None:
     th.testing.assert_close(penalty(layer(x)), penalty(F.linear(x, layer.weight, layer.bias)))
 
 
-def test_small_batches_wide_numbers_and_a_switched_off_onednn_stay_with_pytorch(
-    layer: Linear, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_args: object) -> None:
-        raise AssertionError("oneDNN must not be used here")
+def test_gradients_that_nobody_asks_for_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    products = []
+    monkeypatch.setattr(linear, "product", lambda x, weight: products.append(1) or product(x, weight))
+    layer = Linear(64, 40)
+    x = th.randn(64, 64, requires_grad=True)
+    layer.weight.requires_grad = False
+    y = layer(x).sum()
+    products.clear()
+    y.backward()
+    assert len(products) == 1
 
-    monkeypatch.setattr(_OneDNNProduct, "apply", refuse)
-    layer(th.randn(MIN_ROWS - 1, 400))
-    Linear(8, 8)(th.randn(64, 8))
-    Linear(400, 300).double()(th.randn(64, 400, dtype=th.float64))
+
+@needs_onednn
+def test_large_products_are_onednns(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(linear, "onednn_available", lambda: asked.append(1) or True)
+    product(th.randn(64, 400), th.randn(300, 400))
+    assert len(asked) == 1
+    product(th.randn(64, 4), th.randn(300, 4))
+    assert len(asked) == 1
     with th.backends.mkldnn.flags(enabled=False, allow_tf32=None):
-        layer(th.randn(64, 400))
+        assert not onednn_available()
+
+
+def test_single_rows_other_numbers_and_other_shapes_stay_with_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object) -> None:
+        raise AssertionError("must be left to PyTorch")
+
+    monkeypatch.setattr(linear, "product", refuse)
+    monkeypatch.setattr(linear._Product, "apply", refuse)
+    layer = Linear(400, 300)
+    layer(th.randn(MIN_ROWS - 1, 400))
+    layer(th.randn(2, 64, 400))
+    layer.double()(th.randn(64, 400, dtype=th.float64))
