@@ -15,7 +15,7 @@ NORM_LAYERS = (_BatchNorm, BatchRenorm)
 class BatchNorm1d(nn.BatchNorm1d):
     """
     PyTorch's layer for batches of features, without what it does besides on every pass: the count of batches seen (needed
-    for a cumulative average only), the choice among what is fixed here. For networks of this size that is a third of its time.
+    for a cumulative average only), the choice among what is fixed here: a quarter of its time at 64 x 400.
 
     :param num_features: Number of features
     :param eps: Added to the variance
