@@ -12,10 +12,10 @@ import huggingface_sb3
 from huggingface_hub.errors import EntryNotFoundError
 from requests.exceptions import HTTPError
 
+from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.options import look_ahead, own_parser, split_options
 from sb3_dpg.zoo.playback import ffmpeg_on_path, lookup_errors_in_one_line, prepare
-from sb3_dpg.zoo.registration import OUR_ALGORITHMS
 from sb3_dpg.zoo.substitution import replaced
 
 # Not "import huggingface_sb3.push_to_hub": the package hides the module behind a function of the same name

@@ -16,9 +16,9 @@ from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import make_noise
 from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.zoo.action_noise import check_noise_keys, is_zoo_noise, noise_specification, take_noise_keys, used_keys
+from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
 from sb3_dpg.zoo.hyperparameters import EVALUATED, NOISE_KEYS, check_hyperparameters, default_config, load_yaml
-from sb3_dpg.zoo.registration import OUR_ALGORITHMS
 from sb3_dpg.zoo.resume import (
     ContinuedModel,
     ResumableCheckpointCallback,

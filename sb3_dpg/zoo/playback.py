@@ -13,9 +13,10 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS, algorithm_classes
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.options import check_names, look_ahead
-from sb3_dpg.zoo.registration import OUR_ALGORITHMS, algorithm_classes, register_algorithms
+from sb3_dpg.zoo.registration import register_algorithms
 from sb3_dpg.zoo.resume import saved_attribute
 from sb3_dpg.zoo.substitution import replaced
 

@@ -2,22 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from stable_baselines3.common.base_class import BaseAlgorithm
+from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS, algorithm_classes
 
 if TYPE_CHECKING:
     from rl_zoo3.exp_manager import ExperimentManager
-
-#: Names of our algorithms in rl-zoo3
-OUR_ALGORITHMS = ("bnddpg", "copdacq")
-
-
-def algorithm_classes() -> dict[str, type[BaseAlgorithm]]:
-    """
-    :return: Our algorithms by the name they have in rl-zoo3
-    """
-    from sb3_dpg import BNDDPG, COPDACQ
-
-    return dict(zip(OUR_ALGORITHMS, (BNDDPG, COPDACQ), strict=True))
 
 
 def register_algorithms() -> None:

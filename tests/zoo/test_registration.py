@@ -12,9 +12,10 @@ from rl_zoo3.utils import ALGOS
 
 import sb3_dpg
 from sb3_dpg.zoo import register
+from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.playback import register_for_playback
-from sb3_dpg.zoo.registration import OUR_ALGORITHMS, create_experiment_manager, register_algorithms
+from sb3_dpg.zoo.registration import create_experiment_manager, register_algorithms
 
 TABLES = (ALGOS, HYPERPARAMS_SAMPLER, HYPERPARAMS_CONVERTER)
 
