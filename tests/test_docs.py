@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import matplotlib
 import pytest
 import yaml
-from docutils.utils.math import latex2mathml
 from rl_zoo3.utils import ALGOS, get_callback_list
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -24,6 +23,9 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 import sb3_dpg
 from sb3_dpg.benchmark.plan import load_plan
 from tests.pages import CLONE, DOCS, FENCE, PAGES, SPAN, anchors, blocks, prose
+
+# Of the extra "docs", which is not installed everywhere
+latex2mathml = pytest.importorskip("docutils.utils.math.latex2mathml")
 
 # Those in braces are directives of the site; bash: see test_docs_commands.py
 LANGUAGES = {"python", "bash", "yaml", "text", "bibtex", "{toctree}", "{eval-rst}"}

@@ -1,4 +1,4 @@
-"""The speed script measures what it says; how fast things are is not tested."""
+"""The scripts that measure speed measure what they say; how fast things are is not tested."""
 
 import sys
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from stable_baselines3.common.env_util import make_vec_env
 
+from sb3_dpg.benchmark import copdacq_speed, noise_speed
 from sb3_dpg.benchmark.speed import __main__ as speed
 from sb3_dpg.benchmark.speed.contestants import REFERENCE, contestants
 from sb3_dpg.benchmark.speed.measure import WARM_UP_STEPS, alternate, warm_up
 from sb3_dpg.benchmark.speed.memory import buffer_bytes, fill
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("n_envs", [1, 8])
+@pytest.mark.parametrize("n_envs", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_one_update_for_each_step_of_each_environment(n_envs: int) -> None:
     model = contestants()["BNDDPG joint"](make_vec_env("Pendulum-v1", n_envs=n_envs), 64)
     warm_up(model)
@@ -48,3 +48,25 @@ def test_every_table_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     for name in (REFERENCE, "BNDDPG joint", "COPDACQ"):
         assert f"| 16 | 1 | 1 | {name} |" in text
     assert text.count("| --- |") > 4
+
+
+def test_copdacqs_table_has_both_algorithms_and_their_ratio(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(copdacq_speed, "STEPS", 40)
+    monkeypatch.setattr(copdacq_speed, "REPEATS", 1)
+    copdacq_speed.main()
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line[:3] in ("| 1", "| 8")]
+    for ours, theirs, ratio in (rows[:3], rows[3:]):
+        # Per second of wall time; the speeds are printed rounded
+        assert float(ratio[2]) == pytest.approx(float(ours[2]) / float(theirs[2]), rel=0.02)
+
+
+def test_noises_table_has_both_processes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(noise_speed, "N_REPETITIONS", 1)
+    noise_speed.main()
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert len(rows) == 8
+    for process, *_, ours, theirs, ratio in rows:
+        assert process in ("Ornstein-Uhlenbeck", "Gaussian")
+        assert float(ratio) == pytest.approx(float(theirs) / float(ours), rel=0.1, abs=0.06)
