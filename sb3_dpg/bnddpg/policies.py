@@ -85,6 +85,10 @@ class BNDDPGPolicy(DeterministicPolicy):
     ) -> None:
         if features_extractor_class is None:
             features_extractor_class = self.default_features_extractor
+        if not isinstance(features_extractor_class, type):
+            raise TypeError(
+                f"features_extractor_class={features_extractor_class!r} must be a subclass of SB3's BaseFeaturesExtractor"
+            )
         super().__init__(
             observation_space,
             action_space,

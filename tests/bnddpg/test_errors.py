@@ -72,6 +72,7 @@ def test_action_spaces(action_space, message):
         (dict(policy_kwargs=dict(action_layer=3)), ValueError, r"action_layer=3.*2 hidden layer\(s\)"),
         (dict(policy_kwargs=dict(final_init=-1.0)), ValueError, "final_init=-1.0"),
         (dict(policy_kwargs=dict(renorm_warmup_steps=-1)), ValueError, "renorm_warmup_steps=-1"),
+        (dict(policy_kwargs=dict(features_extractor_class="NatureCNN")), TypeError, "'NatureCNN' must be a subclass"),
     ],
 )
 def test_arguments(kwargs, error, message):
