@@ -77,12 +77,34 @@ def test_hashed_tiles_stay_within_their_tiling_and_seldom_collide() -> None:
         assert 445 <= active[:, tiling].unique().numel() <= 495
 
 
-def test_hashing_is_the_same_after_loading() -> None:
+def test_hashing_tells_neighbours_apart_no_better_than_chance() -> None:
+    """The lower bits of sums of odd multiples are no hash: the lowest one says whether the coordinates' sum is odd."""
+    space = spaces.Box(0.0, 8.0, (12,), np.float32)
+    features = TileCoding(space, n_tilings=1, n_bins=8, hash_size=2)
+    here = th.randint(8, (200, 12)) * 1.0
+    alike = [features.active(here) == features.active(here + step) for step in th.eye(12)]
+    assert 0.3 <= th.cat(alike).float().mean() <= 0.7
+
+
+def test_hashing_is_the_same_each_time() -> None:
     space = spaces.Box(-1.0, 1.0, (6,), np.float32)
     first, second = (TileCoding(space, hash_size=1024) for _ in range(2))
-    second.load_state_dict(first.state_dict())
     observations = sample(space, 10)
     assert th.equal(first.active(observations), second.active(observations))
+
+
+@pytest.mark.parametrize("basis", BASES)
+def test_number_of_active_features_is_what_is_not_zero(basis: type[BoundedFeatures]) -> None:
+    features = basis(SPACE)
+    assert (features(sample(SPACE, 20)) != 0).sum(dim=1).max() == features.n_active
+
+
+@pytest.mark.parametrize("basis", BASES)
+def test_observations_beyond_the_bounds_count_as_lying_on_them(basis: type[BoundedFeatures]) -> None:
+    space = spaces.Box(-1.0, 2.0, (2,), np.float32)
+    features = basis(space)
+    beyond, on = th.tensor([[-3.0, 0.5], [0.3, 7.0]]), th.tensor([[-1.0, 0.5], [0.3, 2.0]])
+    th.testing.assert_close(features(beyond), features(on))
 
 
 def test_fourier_basis_against_numpy() -> None:

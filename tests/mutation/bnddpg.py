@@ -5,7 +5,10 @@ from tests.mutation.check import Mutation
 ALGORITHM = "sb3_dpg/bnddpg/bnddpg.py"
 STEPS = "sb3_dpg/common/updates.py"
 NORM = "sb3_dpg/common/batch_norm.py"
-TESTS = tuple(f"tests/bnddpg/test_{name}.py" for name in ("statistics", "equivalence", "oracles", "training"))
+TESTS = (
+    *(f"tests/bnddpg/test_{name}.py" for name in ("statistics", "equivalence", "oracles", "training")),
+    "tests/common/test_batch_norm.py",
+)
 
 BNDDPG = [
     Mutation(name, file, old, new, TESTS)
@@ -79,13 +82,13 @@ BNDDPG = [
             "*critic_target.parameters()]",
         ),
         ("polyak: tau and 1 - tau swapped", STEPS, "parameters, tau)", "parameters, 1.0 - tau)"),
-        ("gradients add up", STEPS, "    optimizer.zero_grad()\n", ""),
+        ("parameters that are constant for a loss stay so", STEPS, "parameter.requires_grad = True", "pass"),
         ("gradients are not clipped", STEPS, "if gradient_clip is not None:", "if False:"),
         ("join: next batch first", STEPS, "th.cat([first, second])", "th.cat([second, first])"),
-        ("from_running moves the statistics", NORM, "layer.training = False", "layer.training = True"),
-        ("from_batch moves the statistics", NORM, "layer.training, layer.momentum = True, 0.0", "layer.training = True"),
-        ("from_running stays on", NORM, "layer.training = mode\n", "pass\n"),
-        ("momentum stays 0", NORM, "layer.training, layer.momentum = mode, momentum", "layer.training = mode"),
+        ("from_running moves the statistics", NORM, "self._changed(training=False)", "self._changed(training=True)"),
+        ("from_batch moves the statistics", NORM, "training=True, momentum=0.0", "training=True"),
+        ("settings of the layers are not put back", NORM, "layer.update(values)", "pass"),
+        ("running statistics weigh the old batches", NORM, "self.momentum,\n", "1.0 - self.momentum,\n"),
         ("nothing is copied", NORM, "th._foreach_copy_(self.buffers, source.buffers)", "pass"),
     )
 ]

@@ -4,7 +4,7 @@ from tests.mutation.check import Mutation
 
 PROCESSES = "sb3_dpg/common/noise/processes.py"
 SCALED = "sb3_dpg/common/noise/scaled.py"
-TESTS = ("tests/common/test_noise.py",)
+TESTS = ("tests/common/test_noise.py", "tests/common/test_callbacks.py")
 
 NOISE = [
     Mutation(name, file, old, new, TESTS)

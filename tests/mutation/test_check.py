@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.check import Mutation, check, mutated
+from tests.mutation.check import ROOT, Mutation, check, mutated
+from tests.mutation.table import MUTATIONS
 
 TESTS = ("tests/test_sum.py",)
 CAUGHT = Mutation("difference", "sb3_dpg/sums.py", "a + b", "a - b", TESTS)
@@ -51,3 +52,10 @@ def test_tests_that_fail_without_any_change_are_told(repository: Path) -> None:
 def test_tests_that_cannot_run_are_told(repository: Path) -> None:
     with pytest.raises(RuntimeError, match="ended with"):
         check([CAUGHT._replace(tests=("tests/nothing.py",))], repository)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_table_fits_the_source(mutation: Mutation) -> None:
+    source = (ROOT / mutation.file).read_text()
+    assert mutated(source, mutation) != source
+    assert all((ROOT / name).is_file() for name in mutation.tests)

@@ -38,7 +38,9 @@ class PolynomialBasis(BoundedFeatures):
         high: ArrayLike | None = None,
     ) -> None:
         check_integer("min_degree", min_degree, 0)
-        check_integer("degree", degree, max(min_degree, 1))
+        check_integer("degree", degree, 1)
+        if degree < min_degree:
+            raise ValueError(f"degree={degree} is too small: it must be at least min_degree={min_degree}")
         lower, upper = observation_bounds(observation_space, low, high)
         size = lower.size
         features_dim = sum(comb(size + total - 1, total) for total in range(min_degree, degree + 1))
