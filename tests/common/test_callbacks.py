@@ -220,6 +220,22 @@ def test_any_noise_inside(name, n_envs):
     assert_independent_columns(sample)
 
 
+def test_each_environment_has_a_copy_and_a_generator_of_its_own():
+    noise = ScaledNoise(BufferedNoise(0.4, np.random.default_rng(0)), n_envs=3)
+    assert len({id(copy) for copy in noise.noises}) == 3
+    assert len({id(copy.gen.rng) for copy in noise.noises}) == 3
+
+
+def test_the_end_of_an_episode_resets_that_environments_copy():
+    noise = ScaledNoise(OrnsteinUhlenbeckActionNoise(np.zeros(1), np.ones(1)), n_envs=3)
+    for _ in range(5):
+        noise()
+    noise.reset([1])
+    assert [bool(copy.noise_prev.any()) for copy in noise.noises] == [True, False, True]
+    noise.reset()
+    assert not any(copy.noise_prev.any() for copy in noise.noises)
+
+
 def test_standard_deviation_of_sb3s_ornstein_uhlenbeck_noise():
     np.random.seed(0)
     n = 20_000
