@@ -76,6 +76,7 @@ def test_our_algorithms_have_our_noise_with_dt_1(write_config: WriteConfig, make
 
 
 def test_one_value_per_action_dimension(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    pytest.importorskip("Box2D")
     entry = tiny_entry("bnddpg", noise_std=[0.1, "lin_0.4_0.2"])
     manager = make_manager("bnddpg", write_config(entry, env_id="LunarLanderContinuous-v3"), env_id="LunarLanderContinuous-v3")
     np.testing.assert_allclose(set_up(manager).action_noise.std, [0.1, 0.4])
