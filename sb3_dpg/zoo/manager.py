@@ -26,6 +26,7 @@ from sb3_dpg.zoo.resume import (
     continue_evaluations,
     mark_interruption,
     resumed_config,
+    resumed_save_freq,
     resumed_seed,
     saved_timesteps,
     write_run_config,
@@ -68,6 +69,7 @@ class ExperimentManager(ZooExperimentManager):
 
     # rl-zoo3's attributes that are changed here
     config: str
+    save_freq: int
     custom_hyperparams: dict[str, Any] | None
     seed: int
     trial_id: int | None
@@ -84,10 +86,13 @@ class ExperimentManager(ZooExperimentManager):
         if self.carries_on:
             self.seed = resumed_seed(self.seed, saved_timesteps(self.trained_agent))
             self.config = config or resumed_config(self.trained_agent) or self.config
+            if self.save_freq <= 0:
+                self.save_freq = resumed_save_freq(self.trained_agent)
 
     @property
     def _source(self) -> str:
-        return f"{self.config}: {self.env_name.gym_id}"
+        changed = " (changed by --hyperparams)" if self.custom_hyperparams else ""
+        return f"{self.config}{changed}: {self.env_name.gym_id}"
 
     # Reading and checking
 

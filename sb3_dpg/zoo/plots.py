@@ -1,5 +1,6 @@
 """``sb3-dpg plot-train``, ``all-plots`` and ``plot-from-file``: rl-zoo3's plots, which can be saved without a display."""
 
+import glob
 import importlib
 import sys
 import warnings
@@ -18,6 +19,8 @@ def _run(script: str, arguments: Sequence[str]) -> None:
     parser = own_parser(script.replace("_", "-"))
     parser.add_argument("--figures", metavar="FOLDER", help="save the figures as PNG files there instead of showing them")
     options, rest = split_options(parser, arguments)
+    if script == "all_plots":
+        _check_evaluations(rest)
     sys.argv[1:] = rest
     if options.figures is not None:
         import matplotlib
@@ -40,6 +43,30 @@ def _run(script: str, arguments: Sequence[str]) -> None:
             raise
     if options.figures is not None:
         _save_figures(Path(options.figures))
+
+
+def _check_evaluations(arguments: Sequence[str]) -> None:
+    """
+    rl-zoo3 plots a return of 0 where there are no evaluations.
+
+    :param arguments: The command line of ``all-plots``
+    :raises ConfigurationError: if there is nothing to plot at all
+    """
+    parser = own_parser("all-plots")
+    parser.add_argument("-a", "--algos", nargs="+", default=[])
+    parser.add_argument("-e", "--env", nargs="+", default=[])
+    parser.add_argument("-f", "--exp-folders", nargs="+", default=[])
+    names = parser.parse_known_args(arguments)[0]
+    cells = [(folder, algo.lower(), env) for folder in names.exp_folders for algo in names.algos for env in names.env]
+    missing = [
+        f"{algo} on {env} in {folder}"
+        for folder, algo, env in cells
+        if not list(Path(folder, algo).glob(f"*{glob.escape(env)}*/evaluations.npz"))
+    ]
+    if missing and len(missing) == len(cells):
+        raise ConfigurationError(f"no evaluations (train with --eval-freq) of {', '.join(missing)}")
+    if missing:
+        print(f"No evaluations, shown as 0: {', '.join(missing)}", file=sys.stderr)
 
 
 def _save_figures(folder: Path) -> None:

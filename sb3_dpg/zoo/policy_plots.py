@@ -61,7 +61,10 @@ def load(path: Path, algo: str) -> OffPolicyAlgorithm:
         raise ConfigurationError(f"--algo {algo!r} is unknown: it must be one of {', '.join(ALGOS)}")
     if not path.exists():
         raise ConfigurationError(f"there is no saved model {path}")
-    return ALGOS[algo].load(path, device="cpu")
+    try:
+        return ALGOS[algo].load(path, device="cpu")
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def vector(name: str, values: Sequence[float] | None, size: int) -> np.ndarray:

@@ -18,6 +18,8 @@ from sb3_dpg.zoo.errors import ConfigurationError
 
 #: Hyperparameters of one run in the form of a hyperparameter file
 RUN_CONFIG = "hyperparams.yml"
+#: In a checkpoint: what a resumed run has to know of the callback that made it
+CHECKPOINT_FILE = "checkpoint.json"
 _CHECKPOINT_NAME = re.compile(r"checkpoint_(\d+)_steps")
 
 
@@ -79,6 +81,15 @@ def resumed_config(trained_agent: str | Path) -> str | None:
     return str(path) if path.is_file() else None
 
 
+def resumed_save_freq(trained_agent: str | Path) -> int:
+    """
+    :param trained_agent: A saved agent
+    :return: After how many steps the run that saved it saved the next checkpoint; -1 if it is not one of a checkpoint
+    """
+    path = Path(trained_agent).parent / CHECKPOINT_FILE
+    return int(json.loads(path.read_text())["save_freq"]) if path.is_file() else -1
+
+
 class ResumableCheckpointCallback(CheckpointCallback):
     """
     Beside the agents ``rl_model_<n>_steps.zip`` that rl-zoo3 knows, keep the latest state from which training really
@@ -128,6 +139,7 @@ class ResumableCheckpointCallback(CheckpointCallback):
         vec_normalize = self.model.get_vec_normalize_env()
         if vec_normalize is not None:
             vec_normalize.save(str(params_folder / "vecnormalize.pkl"))
+        (partial / CHECKPOINT_FILE).write_text(json.dumps({"save_freq": self.save_freq * self.training_env.num_envs}))
         self._copy_run_files(partial)
         previous = [path for path in checkpoints(self.save_path) if path != folder]
         shutil.rmtree(folder, ignore_errors=True)

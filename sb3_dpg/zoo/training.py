@@ -48,6 +48,7 @@ def train(arguments: Sequence[str]) -> None:
 
     from sb3_dpg.zoo.manager import ExperimentManager
     from sb3_dpg.zoo.resume import resolve_trained_agent
+    from sb3_dpg.zoo.values import StoreDict
 
     if options.heartbeat < 1:
         raise ConfigurationError(f"--heartbeat {options.heartbeat}: must be at least 1 second")
@@ -60,7 +61,7 @@ def train(arguments: Sequence[str]) -> None:
         heartbeat = options.heartbeat
 
     sys.argv[1:] = rest
-    with replaced(rl_zoo3.train, "ExperimentManager", LaunchedManager):
+    with replaced(rl_zoo3.train, "ExperimentManager", LaunchedManager), replaced(rl_zoo3.train, "StoreDict", StoreDict):
         rl_zoo3.train.train()
 
 

@@ -68,3 +68,9 @@ def test_picture_is_written(saved: Path, tmp_path: Path) -> None:
 def test_errors(saved: Path, options: list[str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         policy_plots.main([str(saved), "--algo", "copdacq", *options])
+
+
+def test_no_model_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "model.zip").write_text("no model")
+    with pytest.raises(ConfigurationError, match=r"model\.zip is no whole zip file"):
+        policy_plots.main([str(tmp_path / "model.zip"), "--algo", "copdacq"])

@@ -23,6 +23,7 @@ from sb3_dpg.zoo.resume import (
     latest_checkpoint,
     mark_interruption,
     resolve_trained_agent,
+    resumed_save_freq,
     resumed_seed,
     saved_timesteps,
 )
@@ -241,6 +242,16 @@ def test_one_complete_checkpoint_is_kept(write_config: WriteConfig, make_manager
     assert files >= {"Pendulum-v1.zip", "replay_buffer.pkl", "hyperparams.yml", "Pendulum-v1/vecnormalize.pkl"}
     # ... beside the agents that rl-zoo3 keeps
     assert sorted(path.name for path in run.glob("rl_model_*")) == [f"rl_model_{n}_steps.zip" for n in (100, 150, 200, 50)]
+
+
+def test_a_resumed_run_saves_as_often_as_the_one_before(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    run = killed_run(make_manager, write_config(tiny_entry("bnddpg", n_timesteps=TOTAL)), "bnddpg", save_freq=50)
+    agent = str(latest_checkpoint(run.parents[1], "bnddpg", "Pendulum-v1"))
+    resumed = make_manager("bnddpg", None, trained_agent=agent)
+    train(resumed)
+    assert [path.name for path in checkpoints(folder_of(resumed))] == [f"checkpoint_{TOTAL}_steps"]
+    assert make_manager("bnddpg", None, trained_agent=agent, save_freq=70).save_freq == 70
+    assert resumed_save_freq(run / "Pendulum-v1.zip") == -1
 
 
 def test_death_while_saving_leaves_the_previous_checkpoint(

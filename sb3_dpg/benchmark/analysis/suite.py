@@ -53,7 +53,7 @@ def make_suite(selection: Selection, references: Mapping[str, Reference]) -> Sui
     algorithms = [name for name in planned if all(name in selection.runs[environment] for environment in environments)]
     partial = [name for name in planned if name not in algorithms]
     if partial and algorithms:
-        marks.append(f"Not run on every environment, so in no aggregate: {', '.join(partial)}.")
+        marks.append(f"Without finished runs on some environment, so in no aggregate: {', '.join(partial)}.")
     present = [set(selection.runs[environment][name]) for environment in environments for name in algorithms]
     common = set.intersection(*present) if present else set()
     seeds = [seed for seed in selection.plan.seeds if seed in common]
