@@ -45,6 +45,7 @@ def parse_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     # Nothing was trained that could be resumed, and the agents of other tests have replay buffers
     monkeypatch.setattr("sb3_dpg.zoo.training._find_trained_agent", lambda options, rest: "")
+    monkeypatch.setattr("sb3_dpg.zoo.plots._check_evaluations", lambda arguments: None)
     monkeypatch.setattr("sb3_dpg.zoo.playback.register_for_playback", lambda: None)
     monkeypatch.chdir(tmp_path)
 

@@ -68,8 +68,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         networks use copies of the running statistics (what SB3 does for custom networks; known to fail, kept for
         comparison). ``"none"``: no batch normalisation.
     :param gradient_clip: Largest norm of the gradient of each network, None for no limit
-    :param compile: Compile both losses by ``torch.compile``, meant for GPUs: on the CPU it is slower (docs/speed.md). Needs a C++
-        compiler, costs up to a minute at the first update
+    :param compile: Compile both losses by ``torch.compile``, meant for GPUs: on the CPU it is slower (docs/speed.md). Needs a
+        C++ compiler, costs up to a minute at the first update
     :param stats_window_size: Window size for the rollout logging, in episodes
     :param tensorboard_log: The log location for tensorboard (if None, no logging)
     :param policy_kwargs: Additional arguments to be passed to the policy, see :class:`BNDDPGPolicy`

@@ -8,6 +8,9 @@ import numpy as np
 from sb3_dpg.benchmark.analysis.references import Reference
 from sb3_dpg.benchmark.analysis.selection import Selection
 
+#: Resampling fewer seeds gives intervals that are too narrow, of a single one even points: no conclusion is drawn from them
+MIN_SEEDS = 3
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -59,6 +62,8 @@ def make_suite(selection: Selection, references: Mapping[str, Reference]) -> Sui
     seeds = [seed for seed in selection.plan.seeds if seed in common]
     if set.union(*present, set()) != common:
         marks.append(f"Aggregates use the seeds that all have: {', '.join(map(str, seeds)) or 'there is none'}.")
+    if 0 < len(seeds) < MIN_SEEDS:
+        marks.append(f"Intervals of fewer than {MIN_SEEDS} seeds say next to nothing: here they are of {len(seeds)}.")
     if not seeds:
         return Suite([], environments, [], {}, marks)
     curves = {name: _curves(selection, references, name, environments, seeds) for name in algorithms}

@@ -2,6 +2,7 @@
 
 from sb3_dpg.benchmark.analysis.comparison import Comparison
 from sb3_dpg.benchmark.analysis.statistics import AGGREGATES, REPETITIONS
+from sb3_dpg.benchmark.analysis.suite import MIN_SEEDS
 from sb3_dpg.benchmark.report.markdown import items, table, with_interval
 
 
@@ -36,10 +37,11 @@ def headline(comparison: Comparison) -> list[str]:
     for other in others:
         other_low, other_high = intervals[other][:, 0]
         relation = "above" if points[first][0] > points[other][0] else "not above"
-        apart = "do not overlap" if low > other_high or other_low > high else "overlap"
+        apart = "the intervals do not overlap" if low > other_high or other_low > high else "the intervals overlap"
+        if len(comparison.suite.seeds) < MIN_SEEDS:
+            apart = "too few seeds to conclude anything"
         sentences.append(
-            f"{first}: interquartile mean {estimates[first]}, {relation} that of {other}, {estimates[other]}; "
-            f"the intervals {apart}."
+            f"{first}: interquartile mean {estimates[first]}, {relation} that of {other}, {estimates[other]}; {apart}."
         )
     return sentences
 
