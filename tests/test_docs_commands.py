@@ -15,6 +15,7 @@ import pytest
 from sb3_dpg.benchmark.plan import find_plan
 from sb3_dpg.zoo import cli
 from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.registration import register_algorithms
 from tests.pages import CLONE, PAGES, SPAN, blocks, prose
 
 # What stands for something else in a command inside a sentence
@@ -46,7 +47,7 @@ def parse_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Nothing was trained that could be resumed, and the agents of other tests have replay buffers
     monkeypatch.setattr("sb3_dpg.zoo.training._find_trained_agent", lambda options, rest: "")
     monkeypatch.setattr("sb3_dpg.zoo.plots._check_evaluations", lambda arguments: None)
-    monkeypatch.setattr("sb3_dpg.zoo.playback.register_for_playback", lambda: None)
+    monkeypatch.setattr("sb3_dpg.zoo.playback.register_for_playback", register_algorithms)
     monkeypatch.chdir(tmp_path)
 
 
