@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from sb3_dpg.benchmark.configuration import Run
 from sb3_dpg.benchmark.engines.base import Ended
@@ -95,7 +95,9 @@ def table_of_runs(plan: Plan, results: Results, jobs: int) -> Table:
     estimate = Estimator(results.evaluations)
     completed = results.completed
     total = 0.0
-    table = Table("algorithm", "environment", "steps", "seeds missing", "done", "a run takes", "estimated from")
+    # Names whole, whatever the terminal's width
+    names = Column("algorithm", no_wrap=True), Column("environment", no_wrap=True)
+    table = Table(*names, "steps", "seeds missing", "done", "a run takes", "estimated from")
     for configuration in plan.configurations:
         missing = [seed for seed in plan.seeds if Run(configuration, seed).id not in completed]
         seconds, basis = estimate(configuration)

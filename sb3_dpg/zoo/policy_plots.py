@@ -28,8 +28,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", type=Path, help="the saved model, a zip file")
     parser.add_argument("--algo", required=True, help="its algorithm, such as copdacq")
-    parser.add_argument("--quantity", choices=QUANTITIES, nargs="+", default=["mu"], help="what to draw, one panel each")
-    parser.add_argument("--dims", type=int, nargs=2, default=(0, 1), metavar=("X", "Y"), help="dimensions to draw over")
+    parser.add_argument(
+        "--quantity", choices=QUANTITIES, nargs="+", default=["mu"], help="what to draw, one panel each (default: mu)"
+    )
+    parser.add_argument(
+        "--dims", type=int, nargs=2, default=(0, 1), metavar=("X", "Y"), help="dimensions to draw over (default: 0 1)"
+    )
     parser.add_argument(
         "--sine",
         type=int,
@@ -41,9 +45,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--high", type=float, nargs=2, help="upper ends of the axes")
     parser.add_argument("--at", type=float, nargs="+", help="the observation elsewhere, one number a dimension (default: 0)")
     parser.add_argument("--action", type=float, nargs="+", help="the action of Q, scaled to [-1, 1] (default: 0)")
-    parser.add_argument("--action-dim", type=int, default=0, help="the component of mu to draw")
-    parser.add_argument("--resolution", type=int, default=101, help="points along each axis")
-    parser.add_argument("--figure", type=Path, default=Path("policy.png"), help="the picture to write")
+    parser.add_argument("--action-dim", type=int, default=0, help="the component of mu to draw (default: %(default)s)")
+    parser.add_argument("--resolution", type=int, default=101, help="points along each axis (default: %(default)s)")
+    parser.add_argument("--figure", type=Path, default=Path("policy.png"), help="the picture to write (default: %(default)s)")
     return parser
 
 
