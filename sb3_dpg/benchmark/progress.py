@@ -95,9 +95,9 @@ def table_of_runs(plan: Plan, results: Results, jobs: int) -> Table:
     estimate = Estimator(results.evaluations)
     completed = results.completed
     total = 0.0
-    # Names whole, whatever the terminal's width
-    names = Column("algorithm", no_wrap=True), Column("environment", no_wrap=True)
-    table = Table(*names, "steps", "seeds missing", "done", "a run takes", "estimated from")
+    # In a terminal of 80 columns: no lines, and only the last one wrapped
+    headings = ("algorithm", "environment", "steps", "seeds left", "a run")
+    table = Table(*(Column(heading, no_wrap=True) for heading in headings), "estimate", box=None)
     for configuration in plan.configurations:
         missing = [seed for seed in plan.seeds if Run(configuration, seed).id not in completed]
         seconds, basis = estimate(configuration)
@@ -107,7 +107,6 @@ def table_of_runs(plan: Plan, results: Results, jobs: int) -> Table:
             configuration.environment,
             f"{configuration.steps:,}",
             " ".join(map(str, missing)) or "none",
-            f"{len(plan.seeds) - len(missing)} of {len(plan.seeds)}",
             duration(seconds),
             basis,
         )

@@ -32,7 +32,7 @@ def test_dry_run_shows_the_runs_and_runs_none(plan, tmp_path, monkeypatch, capsy
     assert main([str(plan), "--dry-run", "--jobs", "2", "--results", str(tmp_path / "results")]) == 0
     output = capsys.readouterr().out
     assert "4 runs, 4 missing" in output
-    assert "guess: 120 steps/s" in output
+    assert "a guess" in output
     assert not (tmp_path / "results").exists()
 
 
