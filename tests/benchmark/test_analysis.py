@@ -167,7 +167,7 @@ def test_estimates_prefer_the_nearest_earlier_runs(tmp_path):
     plan = make_plan(algorithms=["ddpg"], environments=["Pendulum-v1", "Hopper-v5"], seeds=[0])
     pendulum, hopper = plan.configurations
     nothing = Estimator(Results(tmp_path).evaluations)(pendulum)
-    assert nothing.basis.startswith("guess")
+    assert nothing.basis == "a guess"
     results = write_study(tmp_path, plan, leave_out=lambda run: run.configuration is hopper)
     estimate = Estimator(results.evaluations)
     assert estimate(pendulum) == (pytest.approx(2.1), "earlier seeds")
