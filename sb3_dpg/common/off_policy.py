@@ -141,6 +141,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         )
         # SB3 leaves the progress of the last training in place until the first step is done
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        if self.num_timesteps < self._total_timesteps <= self.learning_starts:
+            self._warn_without_updates()
         self._check_weights("before training")
         self._guard.start()
         return total_timesteps, callback
@@ -278,7 +280,15 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             "can settle on doing nothing (MountainCarContinuous-v0 is the classic trap). "
             "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=6,  # the caller of learn
+        )
+
+    def _warn_without_updates(self) -> None:
+        warnings.warn(
+            f"{type(self).__name__} will not learn: training ends after {self._total_timesteps} steps, and all of the first "
+            f"learning_starts={self.learning_starts} are random. Train for longer or lower learning_starts.",
+            UserWarning,
+            stacklevel=6,  # the caller of learn
         )
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:

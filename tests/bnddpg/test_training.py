@@ -141,6 +141,7 @@ def test_learning_rates_follow_their_schedules():
     assert model.logger.name_to_value["train/actor_learning_rate"] == pytest.approx(1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*will not learn")
 def test_gradient_clip_limits_the_step():
     """With plain gradient descent of rate 1 the step of the critic is its gradient."""
     lengths = []
@@ -205,12 +206,24 @@ def test_arguments_are_left_as_they_were():
 
 
 def test_missing_noise_is_warned_about_once():
-    model = BNDDPG("MlpPolicy", "Pendulum-v1", **SMALL | dict(action_noise=None))
-    with pytest.warns(UserWarning, match="MountainCarContinuous"):
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", **SMALL | dict(action_noise=None, learning_starts=1))
+    with pytest.warns(UserWarning, match="MountainCarContinuous") as record:
         model.learn(2)
+    assert record[0].filename == __file__, "attributed to the line that trains"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.learn(2)
+
+
+def test_a_training_that_ends_before_learning_starts_is_warned_about():
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", **SMALL | dict(learning_starts=10))
+    with pytest.warns(UserWarning, match="after 10 steps, and all of the first learning_starts=10 are random"):
+        model.learn(10)
+    assert model._n_updates == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.learn(5, reset_num_timesteps=False)
+    assert model._n_updates == 5
 
 
 def test_paper_setting():

@@ -47,18 +47,21 @@ def script(name: str, n_envs: int = 1, **kwargs: Any) -> dict[str, Any]:
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*will not learn")
 @pytest.mark.parametrize("kwargs", TRAIN_FREQ, ids=text)
 @pytest.mark.parametrize("name", OURS_WITH_REPLAY)
 def test_frequencies(name: str, kwargs: dict[str, Any]) -> None:
     assert script(name, **kwargs) == script("ddpg", **kwargs)
 
 
+@pytest.mark.filterwarnings("ignore:.*will not learn")
 @pytest.mark.parametrize("kwargs", TRAIN_FREQ[:3] + TRAIN_FREQ[5:], ids=text)
 @pytest.mark.parametrize("name", OURS_WITH_REPLAY)
 def test_frequencies_with_several_environments(name: str, kwargs: dict[str, Any]) -> None:
     assert script(name, 3, **kwargs) == script("ddpg", 3, **kwargs)
 
 
+@pytest.mark.filterwarnings("ignore:.*will not learn")
 @pytest.mark.parametrize("name", ["ddpg", *OURS_WITH_REPLAY])
 def test_episodes_are_of_one_environment(name: str) -> None:
     model = build(name, make_vec_env(Observed, 2), train_freq=(1, "episode"))

@@ -84,6 +84,7 @@ def test_wrappers(name: str, wrapper: Wrapper, n_envs: int) -> None:
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.filterwarnings("ignore:.*will not learn")
 @pytest.mark.parametrize("name", OURS_WITH_REPLAY)
 def test_buffer_holds_what_the_environment_said(name: str) -> None:
     """``VecNormalize`` is applied when minibatches are drawn: what it has learned since counts for old transitions too."""
