@@ -318,7 +318,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     def _target_statistics(self) -> Iterator[None]:
         """The statistics that normalise the target networks, see ``batch_norm_mode``."""
         if self.batch_norm_mode in ("joint", "target-batch"):
-            with self._actor_target_norm.from_batch(), self._critic_target_norm.from_batch():
+            # Running statistics of their own: Batch Renormalisation corrects by them, and those of the online networks do not
+            # fit activations of weights that lag behind
+            with self._actor_target_norm.in_training(), self._critic_target_norm.in_training():
                 yield
         else:
             yield
@@ -364,12 +366,13 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
     def update_targets(self) -> None:
         """
-        theta' <- tau theta + (1 - tau) theta' for both target networks (DDPG paper, algorithm 1); running statistics are
-        copied.
+        theta' <- tau theta + (1 - tau) theta' for both target networks (DDPG paper, algorithm 1). Running statistics are copied
+        in the mode ``"running"``; in the others the target networks have their own.
         """
         polyak_update(self._online_parameters, self._target_parameters, self.tau)
-        self._actor_target_norm.copy_from(self._actor_norm)
-        self._critic_target_norm.copy_from(self._critic_norm)
+        if self.batch_norm_mode == "running":
+            self._actor_target_norm.copy_from(self._actor_norm)
+            self._critic_target_norm.copy_from(self._critic_norm)
 
     def learn(
         self: SelfBNDDPG,

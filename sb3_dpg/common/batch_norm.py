@@ -74,6 +74,12 @@ class BatchNormStatistics:
             yield
 
     @contextmanager
+    def in_training(self) -> Iterator[None]:
+        """Normalise by the batch's own statistics, renormalised where the layers do so, and let the running ones follow."""
+        with self._changed(training=True):
+            yield
+
+    @contextmanager
     def from_batch(self) -> Iterator[None]:
         """Normalise by the batch's own statistics, and leave the running ones as they are."""
         # With momentum 0 both families of layers write back the running mean and variance that they read

@@ -113,16 +113,32 @@ def test_predict_moves_nothing():
     assert unchanged(model.policy, before)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_target_statistics_are_copies(mode):
-    model = make_model(batch_norm_mode=mode, policy_delay=2)
+def test_target_statistics_are_copies_in_the_mode_running():
+    model = make_model(batch_norm_mode="running", policy_delay=2)
     model.train(2, batch_size=32)
     assert unchanged(model.critic_target, copies(model.critic))
     assert unchanged(model.actor_target, copies(model.actor))
     before = copies(model.critic_target)
     model.train(1, batch_size=32)  # no update of the targets: their statistics stay, whatever their own passes used
-    means = [b for b in BatchNormStatistics(model.critic_target).buffers if b.dtype.is_floating_point]
-    assert all(th.equal(new, old) for new, old in zip(means, [b for b in before if b.dtype.is_floating_point], strict=True))
+    assert unchanged(model.critic_target, before)
+
+
+@pytest.mark.parametrize("mode", ["joint", "target-batch"])
+@pytest.mark.parametrize("renorm", [False, True])
+def test_target_statistics_are_the_target_networks_own(mode, renorm):
+    """Averages of what their own layers saw."""
+    model = make_model(batch_norm_mode=mode, policy_kwargs=dict(renorm=renorm, batch_norm_momentum=0.2), tau=0.001)
+    for network in (model.actor_target, model.critic_target):
+        layer = BatchNormStatistics(network).layers[-1]
+        expected = next(layer.buffers()).clone()
+
+        def follow(layer: nn.Module, inputs: tuple[th.Tensor], expected: th.Tensor = expected) -> None:
+            expected += 0.2 * (inputs[0].mean(0) - expected)
+
+        layer.register_forward_pre_hook(follow)
+        model.train(20, batch_size=32)
+        th.testing.assert_close(next(layer.buffers()), expected)
+    assert not unchanged(model.critic_target, copies(model.critic))
 
 
 def normalise(x: th.Tensor, mean: th.Tensor, var: th.Tensor) -> th.Tensor:

@@ -85,6 +85,18 @@ BNDDPG = [
         ("parameters that are constant for a loss stay so", STEPS, "parameter.requires_grad = True", "pass"),
         ("gradients are not clipped", STEPS, "if gradient_clip is not None:", "if False:"),
         ("join: next batch first", STEPS, "th.cat([first, second])", "th.cat([second, first])"),
+        (
+            "target networks have the online networks' statistics in every mode",
+            ALGORITHM,
+            'if self.batch_norm_mode == "running":',
+            "if True:",
+        ),
+        (
+            "target networks have no running statistics of their own",
+            ALGORITHM,
+            "with self._actor_target_norm.in_training(), self._critic_target_norm.in_training():",
+            "with self._actor_target_norm.from_batch(), self._critic_target_norm.from_batch():",
+        ),
         ("from_running moves the statistics", NORM, "self._changed(training=False)", "self._changed(training=True)"),
         ("from_batch moves the statistics", NORM, "training=True, momentum=0.0", "training=True"),
         ("settings of the layers are not put back", NORM, "layer.update(values)", "pass"),
