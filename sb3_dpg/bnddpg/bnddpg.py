@@ -366,8 +366,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
     def update_targets(self) -> None:
         """
-        theta' <- tau theta + (1 - tau) theta' for both target networks (DDPG paper, algorithm 1). Running statistics are copied
-        in the mode ``"running"``; in the others the target networks have their own.
+        theta' <- tau theta + (1 - tau) theta' for both target networks (DDPG paper, algorithm 1). Running statistics are
+        copied in the mode ``"running"``; in the others the target networks have their own.
         """
         polyak_update(self._online_parameters, self._target_parameters, self.tau)
         if self.batch_norm_mode == "running":
