@@ -65,7 +65,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param batch_norm_mode: Which statistics normalise the targets. ``"joint"``: critic and target critic each see the batch
         [(s, a); (s', mu'(s'))] at once, so that both halves are normalised by the statistics of their mixture.
         ``"target-batch"``: target networks are normalised by the statistics of their own batch. ``"running"``: target
-        networks use copies of the running statistics (what SB3 does for custom networks; known to fail, kept for
+        networks use copies of the running statistics (what SB3 does for custom networks; fails on some seeds, kept for
         comparison). ``"none"``: no batch normalisation.
     :param gradient_clip: Largest norm of the gradient of each network, None for no limit
     :param compile: Compile both losses by ``torch.compile``, meant for GPUs: on the CPU it is slower (docs/speed.md). Needs a
