@@ -42,6 +42,8 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=identify)
 
 
 @pytest.mark.slow
+# Trainings are cut short
+@pytest.mark.filterwarnings("ignore:.*will not learn")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=identify)
 def test_code_blocks(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     learn = OffPolicyAlgorithm.learn
