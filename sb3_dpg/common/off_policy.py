@@ -134,7 +134,11 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         assert self.env is not None, "You must set the environment before calling learn()"
         if self.action_noise is None and not self._warned_without_noise:
             self._warned_without_noise = True
-            self._warn_without_noise()
+            self._warn(
+                "is trained without action_noise: a deterministic policy does not explore by itself and can settle on doing "
+                "nothing (MountainCarContinuous-v0 is the classic trap). "
+                "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise."
+            )
         self._fit_action_noise(self.env.num_envs)
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
@@ -142,7 +146,10 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         # SB3 leaves the progress of the last training in place until the first step is done
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         if self.num_timesteps < self._total_timesteps <= self.learning_starts:
-            self._warn_without_updates()
+            self._warn(
+                f"will not learn: training ends after {self._total_timesteps} steps, and all of the first "
+                f"learning_starts={self.learning_starts} are random. Train for longer or lower learning_starts."
+            )
         self._check_weights("before training")
         self._guard.start()
         return total_timesteps, callback
@@ -274,22 +281,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             base_noise = self.action_noise.base_noise
             self.action_noise = VectorizedActionNoise(base_noise, n_envs) if n_envs > 1 else base_noise
 
-    def _warn_without_noise(self) -> None:
-        warnings.warn(
-            f"{type(self).__name__} is trained without action_noise: a deterministic policy does not explore by itself and "
-            "can settle on doing nothing (MountainCarContinuous-v0 is the classic trap). "
-            "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise.",
-            UserWarning,
-            stacklevel=6,  # the caller of learn
-        )
-
-    def _warn_without_updates(self) -> None:
-        warnings.warn(
-            f"{type(self).__name__} will not learn: training ends after {self._total_timesteps} steps, and all of the first "
-            f"learning_starts={self.learning_starts} are random. Train for longer or lower learning_starts.",
-            UserWarning,
-            stacklevel=6,  # the caller of learn
-        )
+    def _warn(self, problem: str) -> None:
+        warnings.warn(f"{type(self).__name__} {problem}", UserWarning, stacklevel=6)  # 6: the caller of learn
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         super()._update_current_progress_remaining(num_timesteps, total_timesteps)

@@ -53,7 +53,8 @@ def train(policy, env, total_timesteps=60, **kwargs) -> BNDDPG:
     ids=["td3", "clip", "late-action", "linear-shared"],
 )
 def test_options(mode, kwargs):
-    train("MlpPolicy", "Pendulum-v1", batch_norm_mode=mode, **kwargs)
+    model = train("MlpPolicy", "Pendulum-v1", batch_norm_mode=mode, **kwargs)
+    assert model._n_updates > 0
 
 
 @pytest.mark.parametrize(
@@ -90,12 +91,15 @@ def test_images(channel_last, share):
 
 def test_dictionary_observations():
     env = SimpleMultiObsEnv(discrete_actions=False)
-    train("MultiInputPolicy", env)
+    model = train("MultiInputPolicy", env)
+    assert model.predict(model.get_env().reset())[0].shape == (1, *env.action_space.shape)
 
 
 def test_hindsight_replay():
     env = BitFlippingEnv(n_bits=4, continuous=True)
-    train("MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, replay_buffer_kwargs=dict(n_sampled_goal=2))
+    model = train("MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, replay_buffer_kwargs=dict(n_sampled_goal=2))
+    assert model.replay_buffer.n_sampled_goal == 2
+    assert model._n_updates > 0
 
 
 def test_vec_normalize_is_applied_to_the_batches():
@@ -120,7 +124,8 @@ def test_other_observation_spaces(space):
         def step(self, action):
             return self.observation_space.sample(), float(action.sum()), self.np_random.random() < 0.1, False, {}
 
-    train("MlpPolicy", RandomObservations())
+    model = train("MlpPolicy", RandomObservations())
+    assert model.predict(model.get_env().reset())[0].shape == (1, 2)
 
 
 def test_learning_rates_follow_their_schedules():

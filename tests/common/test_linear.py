@@ -79,6 +79,6 @@ def test_single_rows_other_numbers_and_other_shapes_stay_with_pytorch(monkeypatc
     monkeypatch.setattr(linear, "product", refuse)
     monkeypatch.setattr(linear._Product, "apply", refuse)
     layer = Linear(400, 300)
-    layer(th.randn(MIN_ROWS - 1, 400))
-    layer(th.randn(2, 64, 400))
-    layer.double()(th.randn(64, 400, dtype=th.float64))
+    for inputs in (th.randn(MIN_ROWS - 1, 400), th.randn(2, 64, 400), th.randn(64, 400, dtype=th.float64)):
+        layer.to(inputs.dtype)
+        assert th.equal(layer(inputs), F.linear(inputs, layer.weight, layer.bias))
