@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from sb3_dpg.benchmark.analysis import statistics
+from sb3_dpg.benchmark.analysis.selection import Selection, select
+from sb3_dpg.benchmark.plan import Plan
 from sb3_dpg.benchmark.report import write_report
+from sb3_dpg.benchmark.report.figures import CURVES_PER_PANEL, panels
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.zoo.errors import ConfigurationError
 from tests.benchmark.studies import make_plan, write_study
@@ -81,6 +84,19 @@ def test_a_report_of_one_run_of_one_algorithm(tmp_path):
     assert "Acrobot-v1 has no reference scores" in text
     assert "](../figures/learning_curves.png)" in text
     assert (tmp_path / "figures" / "learning_curves.png").is_file()
+
+
+def test_more_curves_than_a_panel_can_show_are_drawn_each_beside_the_first(tmp_path):
+    few = make_plan(algorithms=["a", "b", "c"])
+    many = make_plan(algorithms=[f"a{index}" for index in range(CURVES_PER_PANEL + 1)], environments=["Hopper-v5"])
+    assert [panel.algorithms for panel in panels(complete(few, tmp_path / "few"))] == [["a", "b", "c"]] * 2
+    drawn = panels(complete(many, tmp_path / "many"))
+    assert [panel.algorithms for panel in drawn] == [["a0", f"a{index}"] for index in range(1, CURVES_PER_PANEL + 1)]
+    assert drawn[0].title == "Hopper-v5: a1"
+
+
+def complete(plan: Plan, folder: Path) -> Selection:
+    return select(plan, write_study(folder, plan).evaluations)
 
 
 def test_no_report_without_results(tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 from rliable import plot_utils
 
 from sb3_dpg.benchmark.analysis.comparison import Comparison
@@ -27,7 +29,9 @@ from sb3_dpg.benchmark.analysis.suite import Suite
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINE_STYLES = ("solid", "dashed", "dashdot", "dotted")
 DOTS_PER_INCH = 100
-CURVES_PER_ROW = 3
+PANELS_PER_ROW = 3
+# More of them cannot be told apart
+CURVES_PER_PANEL = 8
 
 
 @contextmanager
@@ -79,31 +83,74 @@ class Style:
         axes.fill_between(x, *interval, color=color, alpha=0.15, linewidth=0)
 
 
+@dataclass(frozen=True)
+class Panel:
+    """
+    One panel of the learning curves.
+
+    :param title: Its title
+    :param environment: Whose returns it shows
+    :param algorithms: Whose curves
+    """
+
+    title: str
+    environment: str
+    algorithms: list[str]
+
+
+def panels(selection: Selection) -> list[Panel]:
+    """
+    :param selection: Complete runs
+    :return: A panel for each environment; where that would hold too many curves, one for each algorithm beside the first
+    """
+    result = []
+    for environment, runs in selection.runs.items():
+        algorithms = list(runs)
+        if len(algorithms) > CURVES_PER_PANEL:
+            result += [Panel(f"{environment}: {name}", environment, [algorithms[0], name]) for name in algorithms[1:]]
+        elif algorithms:
+            result.append(Panel(environment, environment, algorithms))
+    return result
+
+
 def learning_curves(selection: Selection, style: Style) -> Figure:
     """
     :param selection: Complete runs
     :param style: Style of each algorithm
-    :return: Return against steps, a panel for each environment
+    :return: Return against steps
     """
-    environments = [name for name, runs in selection.runs.items() if runs]
-    n_columns = min(len(environments), CURVES_PER_ROW)
-    n_rows = -(-len(environments) // n_columns)
+    content = panels(selection)
+    n_columns = min(len(content), PANELS_PER_ROW)
+    n_rows = -(-len(content) // n_columns)
     figure, grid = plt.subplots(n_rows, n_columns, figsize=(5 * n_columns, 3.6 * n_rows), squeeze=False)
-    for axes in grid.flat[len(environments) :]:
+    for axes in grid.flat[len(content) :]:
         axes.set_visible(False)
-    for axes, environment in zip(grid.flat, environments, strict=False):
-        for algorithm in selection.runs[environment]:
-            returns = selection.mean_returns(environment, algorithm)
-            points, intervals = interval_estimates({algorithm: returns.to_numpy()[:, None, :]}, iqm_curve)
-            style.curve(axes, algorithm, returns.columns.to_numpy(), points[algorithm], intervals[algorithm])
-        axes.set_title(environment)
-        axes.set_xlabel("steps")
-        axes.set_ylabel("return: IQM over seeds, 95 % CI")
-        axes.grid(alpha=0.2)
+    first_of: dict[str, Axes] = {}
+    for axes, panel in zip(grid.flat, content, strict=False):
+        axes.sharey(first_of.setdefault(panel.environment, axes))
+        draw_panel(axes, panel, selection, style)
     handles = {label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
     figure.tight_layout()
     return figure
+
+
+def draw_panel(axes: Axes, panel: Panel, selection: Selection, style: Style) -> None:
+    """
+    :param axes: Where to draw
+    :param panel: What to draw
+    :param selection: Complete runs
+    :param style: Style of each algorithm
+    """
+    for algorithm in panel.algorithms:
+        returns = selection.mean_returns(panel.environment, algorithm)
+        points, intervals = interval_estimates({algorithm: returns.to_numpy()[:, None, :]}, iqm_curve)
+        style.curve(axes, algorithm, returns.columns.to_numpy(), points[algorithm], intervals[algorithm])
+    axes.set_title(panel.title)
+    axes.set_xlabel("steps")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_ylabel("return: IQM over seeds, 95 % CI")
+    axes.grid(alpha=0.2)
 
 
 def sample_efficiency(suite: Suite, style: Style) -> Figure:
