@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sb3_contrib import CrossQ
 from stable_baselines3 import DDPG, TD3
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -67,6 +68,7 @@ def contestants() -> dict[str, Factory]:
         "BNDDPG running": _deep(BNDDPG, device="cpu", batch_norm_mode="running"),
         "BNDDPG none": _deep(BNDDPG, device="cpu", batch_norm_mode="none"),
         "BNDDPG joint, compiled": _deep(BNDDPG, device="cpu", compile=True),
+        "sb3-contrib CrossQ": _deep(CrossQ, noisy=False, device="cpu"),
         "COPDACQ": _copdacq,
         "SB3 DDPG's loop, no training": lambda env, batch_size: _untrained(env),
     }
