@@ -51,7 +51,8 @@ def run(arguments: Sequence[str]) -> int:
     plan = load_plan(find_plan(options.plan))
     folder = options.results or Path("logs", "benchmark", plan.name)
     if options.dry_run:
-        console.print(table_of_runs(plan, Results(folder), options.jobs or os.cpu_count() or 1))
+        results = [Results(path) for path in (folder, *options.reuse)]
+        console.print(table_of_runs(plan, results, options.jobs or os.cpu_count() or 1))
         return 0
     summary = run_study(plan, folder, make_engine(options), console, options.reuse)
     console.print(
@@ -139,7 +140,8 @@ def make_report_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         type=Path,
-        help="the report, a Markdown file (default: RESULTS/benchmark.md); figures go into RESULTS/figures",
+        help="the report, a Markdown file (default: RESULTS/benchmark.md; needed for several); figures go into "
+        "RESULTS/figures, those of several results beside the report",
     )
     return parser
 

@@ -63,6 +63,8 @@ class EvaluationCallback(BaseCallback):
             deterministic=self.protocol.deterministic,
             return_episode_rewards=True,
         )
+        if not np.isfinite(returns).all():
+            raise ValueError(f"the evaluation at step {step} has a return that is not finite: {returns}")
         self._evaluation_time += time.perf_counter() - now
         self._evaluation_cpu_time += time.process_time() - cpu_now
         self.records.append(

@@ -14,7 +14,7 @@ from sb3_dpg.benchmark.configuration import Run
 from sb3_dpg.benchmark.engines.base import Ended
 from sb3_dpg.benchmark.estimate import Estimator
 from sb3_dpg.benchmark.plan import Plan
-from sb3_dpg.benchmark.results import Results
+from sb3_dpg.benchmark.results import Results, join_tables
 
 
 class StudyProgress:
@@ -85,22 +85,24 @@ class StudyProgress:
         self._progress.update(self._task, state=f"{len(self._running)} running, {left} left, about {to_go} to go")
 
 
-def table_of_runs(plan: Plan, results: Results, jobs: int) -> Table:
+def table_of_runs(plan: Plan, results: Sequence[Results], jobs: int) -> Table:
     """
     :param plan: A plan
-    :param results: Its results so far
+    :param results: Its results so far, in one folder or several
     :param jobs: Runs executed at a time
     :return: Its runs by configuration, with an estimate of the time that the missing ones take
     """
-    estimate = Estimator(results.evaluations)
-    completed = results.completed
-    total = 0.0
+    evaluations = join_tables([result.evaluations for result in results]).drop_duplicates(["run_id", "step"])
+    estimate = Estimator(evaluations)
+    completed = set(evaluations["run_id"])
+    n_missing, total = 0, 0.0
     # In a terminal of 80 columns: no lines, and only the last one wrapped
     headings = ("algorithm", "environment", "steps", "seeds left", "a run")
     table = Table(*(Column(heading, no_wrap=True) for heading in headings), "estimate", box=None)
     for configuration in plan.configurations:
         missing = [seed for seed in plan.seeds if Run(configuration, seed).id not in completed]
         seconds, basis = estimate(configuration)
+        n_missing += len(missing)
         total += seconds * len(missing)
         table.add_row(
             escape(configuration.algorithm),
@@ -111,7 +113,7 @@ def table_of_runs(plan: Plan, results: Results, jobs: int) -> Table:
             basis,
         )
     table.caption = (
-        f"{len(plan.runs)} runs, {len(results.missing(plan))} missing; "
+        f"{len(plan.runs)} runs, {n_missing} missing; "
         f"about {duration(total)} on one core, {duration(total / jobs)} with --jobs {jobs}"
     )
     return table

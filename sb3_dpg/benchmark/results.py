@@ -113,7 +113,7 @@ class Results:
         self._forget_failure(run)
         row = {**_identity(run), "error": error.strip().splitlines()[-1], "traceback": error.strip()}
         table = pd.DataFrame([row], columns=list(FAILURE_COLUMNS))
-        self.failures = pd.concat([self.failures, table], ignore_index=True) if len(self.failures) else table
+        self.failures = join_tables([self.failures, table])
         self._write(FAILURES_FILE, self.failures)
 
     def _forget_failure(self, run: Run) -> None:
@@ -130,9 +130,8 @@ class Results:
 
     def _append(self, rows: pd.DataFrame) -> None:
         """The same table whatever the order in which runs were completed: two versions of the file can be compared."""
-        table = pd.concat([self.evaluations, rows]) if len(self.evaluations) else rows
         order = ["environment", "algorithm", "seed", "run_id", "step"]
-        self.evaluations = table.sort_values(order, kind="stable", ignore_index=True)
+        self.evaluations = join_tables([self.evaluations, rows]).sort_values(order, kind="stable", ignore_index=True)
 
     def _write_evaluations(self) -> None:
         table = self.evaluations.copy()
@@ -143,6 +142,15 @@ class Results:
     def _write(self, name: str, table: pd.DataFrame) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / name, table.to_csv(index=False, lineterminator="\n"))
+
+
+def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """
+    :param tables: Tables with the same columns, at least one
+    :return: Their rows, one table after the other
+    """
+    # The columns of an empty table have no type, and pandas will let them spoil that of the others
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
 def _identity(run: Run) -> dict[str, Any]:

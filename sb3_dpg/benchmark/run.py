@@ -52,6 +52,8 @@ def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused
     except Timeout as error:
         raise ConfigurationError(f"{folder}: another process is running a study with these results") from error
     with lock:
+        for leftover in folder.glob(".*.tmp"):  # of processes that were killed while they wrote
+            leftover.unlink()
         results = Results(folder)
         results.write_study(plan)
         for other in reused:
@@ -72,12 +74,13 @@ def _run_missing(plan: Plan, results: Results, engine: Engine, console: Console)
                 case Started(run):
                     progress.started(run)
                 case Ended(run, records, error):
-                    summary.left -= 1
+                    # Counted when it is written: Ctrl-C may come in between
                     if records is None:
-                        summary.failed += 1
                         results.fail(run, error)
+                        summary.failed += 1
                     else:
-                        summary.completed += 1
                         results.add(run, records)
+                        summary.completed += 1
+                    summary.left -= 1
                     progress.ended(event)
     return summary

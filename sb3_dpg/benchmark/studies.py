@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import pandas as pd
 
 from sb3_dpg.benchmark.plan import Plan, check_distinct
-from sb3_dpg.benchmark.results import Results, read_study
+from sb3_dpg.benchmark.results import Results, join_tables, read_study
 from sb3_dpg.zoo.errors import ConfigurationError
 
 Item = TypeVar("Item")
@@ -18,25 +18,38 @@ class Study(NamedTuple):
     :param plan: What was to be run
     :param evaluations: Table of results
     :param failures: Table of runs that failed
+    :param marks: What a reader must know about them
     """
 
     plan: Plan
     evaluations: pd.DataFrame
     failures: pd.DataFrame
+    marks: list[str]
 
 
 def read_studies(folders: Sequence[Path]) -> Study:
     """
     :param folders: Results folders
-    :return: Their studies as one; a run that several of them have counts once
+    :return: Their studies as one; of a run that several of them have, that of the first counts
     :raises ConfigurationError: if one of them cannot be read, or they do not fit together
     """
     plan = _join([read_study(folder) for folder in folders])
     results = [Results(folder) for folder in folders]
-    evaluations = pd.concat([result.evaluations for result in results]).drop_duplicates(["run_id", "step"])
-    failures = pd.concat([result.failures for result in results]).drop_duplicates("run_id")
+    everything = join_tables([result.evaluations for result in results])
+    evaluations = everything.drop_duplicates(["run_id", "step"])
+    failures = join_tables([result.failures for result in results]).drop_duplicates("run_id")
     failures = failures[~failures["run_id"].isin(evaluations["run_id"])]
-    return Study(plan, evaluations.reset_index(drop=True), failures.reset_index(drop=True))
+    return Study(plan, evaluations.reset_index(drop=True), failures.reset_index(drop=True), _contradictions(everything))
+
+
+def _contradictions(evaluations: pd.DataFrame) -> list[str]:
+    """
+    :param evaluations: Of several folders, one after the other
+    :return: A mark for the runs that do not have the same returns everywhere
+    """
+    returns = evaluations.groupby(["run_id", "step"])["mean_return"].nunique()
+    count = returns[returns > 1].index.unique("run_id").size
+    return [f"{count} run(s) have other returns in another of the folders; those of the first count."] if count else []
 
 
 def _join(plans: Sequence[Plan]) -> Plan:

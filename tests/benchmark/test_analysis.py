@@ -103,6 +103,17 @@ def test_several_studies_are_one_and_a_run_of_both_counts_once(tmp_path):
     assert suite.seeds == [1], "the only one that all three have"
 
 
+def test_a_run_with_other_returns_in_another_folder_is_mentioned(tmp_path):
+    plan = make_plan()
+    write_study(tmp_path / "a", plan)
+    results = write_study(tmp_path / "b", plan)
+    assert read_studies([tmp_path / "a", tmp_path / "b"]).marks == []
+    results.evaluations.loc[results.evaluations["run_id"] == plan.runs[0].id, "mean_return"] += 1.0
+    results._write_evaluations()
+    (mark,) = read_studies([tmp_path / "a", tmp_path / "b"]).marks
+    assert mark.startswith("1 run(s) have other returns in another of the folders")
+
+
 def test_runs_that_do_not_fit_the_plan_are_left_out_and_mentioned(tmp_path):
     write_study(tmp_path, make_plan(algorithms=["ddpg", "td3"]))
     Results(tmp_path).write_study(make_plan(algorithms=["ddpg"]))
@@ -161,6 +172,14 @@ def test_no_aggregate_without_a_common_seed(tmp_path):
     suite = make_suite(select(plan, results.evaluations), load_references())
     assert suite.algorithms == []
     assert suite.marks == ["Aggregates use the seeds that all have: there is none."]
+
+
+def test_an_environment_without_any_run_does_not_take_the_others_along(tmp_path):
+    plan = make_plan()
+    results = write_study(tmp_path, plan, leave_out=lambda run: run.configuration.environment == "Hopper-v5")
+    suite = make_suite(select(plan, results.evaluations), load_references())
+    assert (suite.algorithms, suite.environments) == (["bnddpg", "ddpg"], ["Pendulum-v1"])
+    assert suite.marks == ["Hopper-v5 has no finished runs and is left out of all aggregates."]
 
 
 def test_estimates_prefer_the_nearest_earlier_runs(tmp_path):

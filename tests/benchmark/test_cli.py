@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from sb3_dpg.benchmark.cli import main
+from sb3_dpg.benchmark.plan import load_plan
 from sb3_dpg.benchmark.results import EVALUATIONS_FILE, Results
 from tests.benchmark.studies import CIRCUMSTANCES, TINY_PLAN, make_plan, write_study
 
@@ -34,6 +35,27 @@ def test_dry_run_shows_the_runs_and_runs_none(plan, tmp_path, monkeypatch, capsy
     assert "4 runs, 4 missing" in output
     assert "a guess" in output
     assert not (tmp_path / "results").exists()
+
+
+def test_dry_run_counts_the_runs_that_would_be_reused(plan, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    small = load_plan(plan)
+    write_study(tmp_path / "other", small, leave_out=lambda run: run.seed == 1)
+    assert main([str(plan), "--dry-run", "--results", str(tmp_path / "new"), "--reuse", str(tmp_path / "other")]) == 0
+    assert "4 runs, 2 missing" in capsys.readouterr().out
+
+
+def test_a_report_on_several_studies_leaves_theirs_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sb3_dpg.benchmark.analysis.statistics.REPETITIONS", 20)
+    folders = [str(tmp_path / algorithm) for algorithm in ("ddpg", "td3")]
+    for folder in folders:
+        write_study(Path(folder), make_plan(algorithms=[Path(folder).name], environments=["Pendulum-v1"]))
+    assert main(["report", *folders]) == 2
+    assert "--output" in capsys.readouterr().err
+    assert main(["report", *folders, "--output", str(tmp_path / "both.md")]) == 0
+    assert "](both_figures/learning_curves.png)" in (tmp_path / "both.md").read_text()
+    assert not list(tmp_path.glob("*/benchmark.md"))
+    assert not list(tmp_path.glob("*/figures"))
 
 
 def test_report_of_results(tmp_path, monkeypatch, capsys):

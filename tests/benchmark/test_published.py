@@ -18,3 +18,6 @@ def test_published_reports_are_what_the_published_results_say(published, tmp_pat
         if (published / name).is_file():
             (tmp_path / name).write_bytes((published / name).read_bytes())
     assert write_report([tmp_path]).read_bytes() == (published / "benchmark.md").read_bytes()
+    # Their pixels depend on Matplotlib's version
+    figures = [sorted(path.name for path in (folder / "figures").iterdir()) for folder in (tmp_path, published)]
+    assert figures[0] == figures[1]

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from sb3_dpg.benchmark.analysis import statistics
-from sb3_dpg.benchmark.analysis.selection import Selection, select
-from sb3_dpg.benchmark.plan import Plan
+from sb3_dpg.benchmark.analysis.selection import select
 from sb3_dpg.benchmark.report import write_report
-from sb3_dpg.benchmark.report.figures import CURVES_PER_PANEL, panels
+from sb3_dpg.benchmark.report.figures import CURVES_PER_PANEL, Style, drawing, learning_curves
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.zoo.errors import ConfigurationError
 from tests.benchmark.studies import make_plan, write_study
@@ -86,17 +85,17 @@ def test_a_report_of_one_run_of_one_algorithm(tmp_path):
     assert (tmp_path / "figures" / "learning_curves.png").is_file()
 
 
+@pytest.mark.usefixtures("_quick")
 def test_more_curves_than_a_panel_can_show_are_drawn_each_beside_the_first(tmp_path):
-    few = make_plan(algorithms=["a", "b", "c"])
-    many = make_plan(algorithms=[f"a{index}" for index in range(CURVES_PER_PANEL + 1)], environments=["Hopper-v5"])
-    assert [panel.algorithms for panel in panels(complete(few, tmp_path / "few"))] == [["a", "b", "c"]] * 2
-    drawn = panels(complete(many, tmp_path / "many"))
-    assert [panel.algorithms for panel in drawn] == [["a0", f"a{index}"] for index in range(1, CURVES_PER_PANEL + 1)]
-    assert drawn[0].title == "Hopper-v5: a1"
-
-
-def complete(plan: Plan, folder: Path) -> Selection:
-    return select(plan, write_study(folder, plan).evaluations)
+    names = [f"a{index}" for index in range(CURVES_PER_PANEL + 1)]
+    for algorithms, titles in ((names[:3], ["Hopper-v5"]), (names, [f"Hopper-v5: {name}" for name in names[1:]])):
+        plan = make_plan(algorithms=algorithms, environments=["Hopper-v5"])
+        runs = select(plan, write_study(tmp_path / str(len(algorithms)), plan).evaluations)
+        with drawing():
+            drawn = [axes for axes in learning_curves(runs, Style(algorithms)).axes if axes.get_visible()]
+            labels = [axes.get_legend_handles_labels()[1] for axes in drawn]
+        assert [axes.get_title() for axes in drawn] == titles
+        assert labels == ([algorithms] if len(titles) == 1 else [["a0", name] for name in names[1:]])
 
 
 def test_no_report_without_results(tmp_path):

@@ -57,6 +57,22 @@ def test_ctrl_c_keeps_what_is_complete_and_stops_the_engine(tmp_path, console):
     assert Results(tmp_path).missing(plan) == plan.runs[3:]
 
 
+def test_ctrl_c_while_the_last_run_is_written_does_not_count_it(tmp_path, console, monkeypatch):
+    plan = make_plan(algorithms=["ddpg"], environments=["Pendulum-v1"], seeds=[0])
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Results, "add", interrupted)
+    assert run_study(plan, tmp_path, FakeEngine(), console) == Summary(before=0, left=1)
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path, console):
+    (tmp_path / ".evaluations.csv.123.tmp").write_text("half")
+    run_study(make_plan(), tmp_path, FakeEngine(), console)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
 def test_two_processes_do_not_share_a_results_folder(tmp_path, console):
     with FileLock(tmp_path / LOCK_FILE), pytest.raises(ConfigurationError, match="another process"):
         run_study(make_plan(), tmp_path, FakeEngine(), console)

@@ -4,6 +4,7 @@ import torch as th
 from stable_baselines3 import DDPG
 from stable_baselines3.common.env_util import make_vec_env
 
+from sb3_dpg.benchmark import evaluation
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
 from sb3_dpg.benchmark.evaluation import EvaluationCallback
 from sb3_dpg.benchmark.training import resolve_hyperparameters, train
@@ -48,6 +49,12 @@ def test_a_record_for_each_evaluation_point():
         assert record["versions"].startswith("python ")
         assert record["machine"]
     assert [record["wall_time"] for record in records] == sorted(record["wall_time"] for record in records)
+
+
+def test_a_return_that_is_no_number_is_an_error(monkeypatch):
+    monkeypatch.setattr(evaluation, "evaluate_policy", lambda *args, **kwargs: ([-1.0, np.nan], [200, 200]))
+    with pytest.raises(ValueError, match="evaluation at step 50 has a return that is not finite"):
+        train(make_run(points=3, steps=150))
 
 
 def test_evaluations_do_not_disturb_training():

@@ -47,15 +47,19 @@ def make_suite(selection: Selection, references: Mapping[str, Reference]) -> Sui
     :param references: The scale of each environment
     :return: What of them can be aggregated, perhaps nothing
     """
-    planned = {algorithm: 0 for algorithm in (configuration.algorithm for configuration in selection.plan.configurations)}
+    planned = dict.fromkeys(configuration.algorithm for configuration in selection.plan.configurations)
     marks = []
-    environments = [environment for environment in selection.runs if environment in references]
-    for environment in selection.runs:
+    environments = []
+    for environment, runs in selection.runs.items():
         if environment not in references:
             marks.append(f"{environment} has no reference scores and is left out of all aggregates.")
+        elif not runs:
+            marks.append(f"{environment} has no finished runs and is left out of all aggregates.")
+        else:
+            environments.append(environment)
     algorithms = [name for name in planned if all(name in selection.runs[environment] for environment in environments)]
     partial = [name for name in planned if name not in algorithms]
-    if partial and algorithms:
+    if partial:
         marks.append(f"Without finished runs on some environment, so in no aggregate: {', '.join(partial)}.")
     present = [set(selection.runs[environment][name]) for environment in environments for name in algorithms]
     common = set.intersection(*present) if present else set()

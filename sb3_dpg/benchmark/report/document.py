@@ -4,8 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from sb3_dpg.benchmark.analysis.comparison import compare
 from sb3_dpg.benchmark.analysis.references import load_references
 from sb3_dpg.benchmark.analysis.selection import Selection, select
@@ -16,7 +14,7 @@ from sb3_dpg.benchmark.report.environments import environment_section, explanati
 from sb3_dpg.benchmark.report.figures import draw_all
 from sb3_dpg.benchmark.report.markdown import items
 from sb3_dpg.benchmark.report.protocol import hyperparameter_section, protocol_section
-from sb3_dpg.benchmark.studies import read_studies
+from sb3_dpg.benchmark.studies import Study, read_studies
 from sb3_dpg.zoo.errors import ConfigurationError
 
 
@@ -26,27 +24,31 @@ def write_report(folders: Sequence[Path], output: Path | None = None) -> Path:
     Matplotlib and rliable.
 
     :param folders: Results folders; several are compared as one study
-    :param output: The report, by default ``benchmark.md`` in the first of the folders; its subfolder ``figures`` is for them
+    :param output: The report, by default ``benchmark.md`` in the folder; a comparison of several folders needs one of its own.
+        Figures are in the subfolder ``figures`` of the results, those of a comparison beside the report
     :return: The report
     :raises ConfigurationError: if there are no results, or they are not comparable
     """
-    folder = folders[0]
+    if output is None:
+        if len(folders) > 1:
+            raise ConfigurationError("a report on several results folders belongs to none of them: say where by --output")
+        output = folders[0] / "benchmark.md"
+    figures = folders[0] / "figures" if len(folders) == 1 else output.with_name(f"{output.stem}_figures")
     study = read_studies(folders)
     plan = study.plan
     selection = select(plan, study.evaluations)
     if not any(selection.runs.values()):
-        raise ConfigurationError(f"{folder}: no run of the plan {plan.name!r} is complete")
+        raise ConfigurationError(f"{folders[0]}: no run of the plan {plan.name!r} is complete")
     references = {name: scale for name, scale in load_references().items() if name in selection.runs}
     suite = make_suite(selection, references)
     comparison = compare(suite)
-    captions = draw_all(selection, comparison, folder / "figures")
-    output = output or folder / "benchmark.md"
-    links = Path(os.path.relpath(folder / "figures", output.parent)).as_posix()
+    captions = draw_all(selection, comparison, figures)
+    links = Path(os.path.relpath(figures, output.parent)).as_posix()
     parts = [
         f"# {plan.name}\n",
         "<!-- Written by `sb3-dpg benchmark report`; do not edit. -->\n",
         f"{plan.description}\n",
-        _marks(selection, suite, study.failures),
+        _marks(selection, suite, study),
         aggregate_section(comparison) if comparison is not None else "",
         *(f"![{caption}]({links}/{name})\n" for name, caption in captions.items()),
         "## Environments\n",
@@ -62,12 +64,12 @@ def write_report(folders: Sequence[Path], output: Path | None = None) -> Path:
     return output
 
 
-def _marks(selection: Selection, suite: Suite, failures: pd.DataFrame) -> str:
+def _marks(selection: Selection, suite: Suite, study: Study) -> str:
     """What a reader must know before comparing."""
     wanted = {run.id for run in selection.plan.runs}
     failed = [
         f"{row['algorithm']} on {row['environment']}, seed {row['seed']}, failed: `{row['error']}`"
-        for _, row in failures[failures["run_id"].isin(wanted)].iterrows()
+        for _, row in study.failures[study.failures["run_id"].isin(wanted)].iterrows()
     ]
-    marks = [*selection.marks, *suite.marks, *failed]
+    marks = [*selection.marks, *study.marks, *suite.marks, *failed]
     return f"**Mind when comparing:**\n\n{items(marks)}" if marks else ""

@@ -101,10 +101,11 @@ def explanation(references: Mapping[str, Reference]) -> str:
     ]
     return (
         "Each run is one seed. *Last return* is that of the last evaluation; IQM: interquartile mean over the seeds, with its "
-        "95 % bootstrap interval. *Best*: mean over the seeds of each one's best evaluation; *drop*: from there to the last. "
-        "*Lost > 20 %*: seeds whose last normalised score is more than a fifth below their best one. Times to a return are "
-        "medians over the seeds, counting those that never reach it as infinitely slow ('-'); training time only, without "
-        "evaluations. CPU seconds are the comparable ones where a machine was shared.\n\n"
+        "95 % bootstrap interval (of fewer than 4 seeds it is the mean: there is nothing to trim); ±: standard deviation over "
+        "the seeds, not corrected for their number. *Best*: mean over the seeds of each one's best evaluation; *drop*: from "
+        "there to the last. *Lost > 20 %*: seeds whose last normalised score is more than a fifth below their best one. Times "
+        "to a return are medians over the seeds, counting those that never reach it as infinitely slow ('-'); training time "
+        "only, without evaluations. CPU seconds are the comparable ones where a machine was shared.\n\n"
         "Normalised score: 0 is a random agent, 1 the reference.\n\n"
         + table(["environment", "random", "how measured", "reference", "source"], rows)
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,74 +82,55 @@ class Style:
         axes.fill_between(x, *interval, color=color, alpha=0.15, linewidth=0)
 
 
-@dataclass(frozen=True)
-class Panel:
+def legible(algorithms: Sequence[str]) -> list[list[str]]:
     """
-    One panel of the learning curves.
-
-    :param title: Its title
-    :param environment: Whose returns it shows
-    :param algorithms: Whose curves
+    :param algorithms: Names
+    :return: Those to draw in each panel: all in one, or where they are too many, each beside the first
     """
-
-    title: str
-    environment: str
-    algorithms: list[str]
+    if len(algorithms) <= CURVES_PER_PANEL:
+        return [list(algorithms)]
+    return [[algorithms[0], name] for name in algorithms[1:]]
 
 
-def panels(selection: Selection) -> list[Panel]:
+@contextmanager
+def panels(n_panels: int) -> Iterator[tuple[Figure, list[Axes]]]:
     """
-    :param selection: Complete runs
-    :return: A panel for each environment; where that would hold too many curves, one for each algorithm beside the first
+    :param n_panels: How many
+    :return: A figure of as many panels; at the end it gets one legend for all of them
     """
-    result = []
-    for environment, runs in selection.runs.items():
-        algorithms = list(runs)
-        if len(algorithms) > CURVES_PER_PANEL:
-            result += [Panel(f"{environment}: {name}", environment, [algorithms[0], name]) for name in algorithms[1:]]
-        elif algorithms:
-            result.append(Panel(environment, environment, algorithms))
-    return result
+    n_columns = min(n_panels, PANELS_PER_ROW)
+    n_rows = -(-n_panels // n_columns)
+    figure, grid = plt.subplots(n_rows, n_columns, figsize=(5 * n_columns, 3.6 * n_rows), squeeze=False)
+    for axes in grid.flat[n_panels:]:
+        axes.set_visible(False)
+    yield figure, list(grid.flat[:n_panels])
+    handles = {label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
+    figure.tight_layout()
 
 
 def learning_curves(selection: Selection, style: Style) -> Figure:
     """
     :param selection: Complete runs
     :param style: Style of each algorithm
-    :return: Return against steps
+    :return: Return against steps, a panel for each environment or more
     """
-    content = panels(selection)
-    n_columns = min(len(content), PANELS_PER_ROW)
-    n_rows = -(-len(content) // n_columns)
-    figure, grid = plt.subplots(n_rows, n_columns, figsize=(5 * n_columns, 3.6 * n_rows), squeeze=False)
-    for axes in grid.flat[len(content) :]:
-        axes.set_visible(False)
+    content = [(environment, names) for environment, runs in selection.runs.items() if runs for names in legible(list(runs))]
     first_of: dict[str, Axes] = {}
-    for axes, panel in zip(grid.flat, content, strict=False):
-        axes.sharey(first_of.setdefault(panel.environment, axes))
-        draw_panel(axes, panel, selection, style)
-    handles = {label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
-    figure.tight_layout()
+    with panels(len(content)) as (figure, grid):
+        for axes, (environment, names) in zip(grid, content, strict=True):
+            axes.sharey(first_of.setdefault(environment, axes))
+            for algorithm in names:
+                returns = selection.mean_returns(environment, algorithm)
+                points, intervals = interval_estimates({algorithm: returns.to_numpy()[:, None, :]}, iqm_curve)
+                style.curve(axes, algorithm, returns.columns.to_numpy(), points[algorithm], intervals[algorithm])
+            split = len(selection.runs[environment]) > len(names)
+            axes.set_title(f"{environment}: {names[-1]}" if split else environment)
+            axes.set_xlabel("steps")
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axes.set_ylabel("return: IQM over seeds, 95 % CI")
+            axes.grid(alpha=0.2)
     return figure
-
-
-def draw_panel(axes: Axes, panel: Panel, selection: Selection, style: Style) -> None:
-    """
-    :param axes: Where to draw
-    :param panel: What to draw
-    :param selection: Complete runs
-    :param style: Style of each algorithm
-    """
-    for algorithm in panel.algorithms:
-        returns = selection.mean_returns(panel.environment, algorithm)
-        points, intervals = interval_estimates({algorithm: returns.to_numpy()[:, None, :]}, iqm_curve)
-        style.curve(axes, algorithm, returns.columns.to_numpy(), points[algorithm], intervals[algorithm])
-    axes.set_title(panel.title)
-    axes.set_xlabel("steps")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_ylabel("return: IQM over seeds, 95 % CI")
-    axes.grid(alpha=0.2)
 
 
 def sample_efficiency(suite: Suite, style: Style) -> Figure:
@@ -160,15 +140,16 @@ def sample_efficiency(suite: Suite, style: Style) -> Figure:
     :return: Interquartile mean of the normalised score against the share of the training steps
     """
     points, intervals = interval_estimates(suite.curves, iqm_curve)
-    figure, axes = plt.subplots(figsize=(7, 4.5))
-    for algorithm in suite.algorithms:
-        n_points = len(points[algorithm])
-        share = 100 * np.arange(1, n_points + 1) / n_points
-        style.curve(axes, algorithm, share, points[algorithm], intervals[algorithm])
-    axes.set_xlabel("% of the training steps")
-    axes.set_ylabel("normalised score: IQM, 95 % CI")
-    axes.grid(alpha=0.2)
-    axes.legend()
+    content = legible(suite.algorithms)
+    with panels(len(content)) as (figure, grid):
+        for axes, names in zip(grid, content, strict=True):
+            axes.sharey(grid[0])
+            for algorithm in names:
+                share = 100 * np.arange(1, len(points[algorithm]) + 1) / len(points[algorithm])
+                style.curve(axes, algorithm, share, points[algorithm], intervals[algorithm])
+            axes.set_xlabel("% of the training steps")
+            axes.set_ylabel("normalised score: IQM, 95 % CI")
+            axes.grid(alpha=0.2)
     return figure
 
 
@@ -202,21 +183,21 @@ def profile_figure(suite: Suite, style: Style) -> Figure:
     scores = np.concatenate(list(suite.final.values()))
     thresholds = np.linspace(min(0.0, scores.min()), scores.max(), 81)
     profiles, intervals = performance_profiles(suite.final, thresholds)
-    figure, axes = plt.subplots(figsize=(7, 4.5))
-    plot_utils.plot_performance_profiles(
-        profiles,
-        thresholds,
-        performance_profile_cis=intervals,
-        colors=style.colors,
-        linestyles=style.lines,
-        xlabel=r"normalised score $\tau$",
-        ylabel=r"share of runs with score $> \tau$",
-        labelsize="medium",
-        ticklabelsize="medium",
-        legend=True,
-        legendsize="medium",
-        ax=axes,
-    )
+    content = legible(suite.algorithms)
+    with panels(len(content)) as (figure, grid):
+        for axes, names in zip(grid, content, strict=True):
+            plot_utils.plot_performance_profiles(
+                {name: profiles[name] for name in names},
+                thresholds,
+                performance_profile_cis={name: intervals[name] for name in names},
+                colors=style.colors,
+                linestyles=style.lines,
+                xlabel=r"normalised score $\tau$",
+                ylabel=r"share of runs with score $> \tau$",
+                labelsize="medium",
+                ticklabelsize="medium",
+                ax=axes,
+            )
     return figure
 
 
