@@ -1,6 +1,9 @@
-"""The keys ``noise_type``, ``noise_std``, ``noise_theta`` and ``noise_dt`` of hyperparameter files."""
+"""
+The two forms of action noise in hyperparameter files: the keys ``noise_type``, ``noise_std``, ``noise_theta`` and
+``noise_dt``, and a specification, ``action_noise``.
+"""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from sb3_dpg.common.noise import make_noise
@@ -49,15 +52,30 @@ def used_keys(keys: Mapping[str, Any]) -> str:
     return ", ".join(key for key, value in keys.items() if value is not None)
 
 
-def check_noise_keys(keys: Mapping[str, Any], source: str) -> None:
+def superseded_noise_keys(given: Iterable[str]) -> set[str]:
     """
-    :param keys: The noise keys of an entry
+    :param given: Keys that override an entry: of a trial, or of the command line
+    :return: The keys of the entry that no longer hold: noise in one form replaces noise in the other
+    """
+    given = set(given)
+    if "action_noise" in given:
+        return set(NOISE_KEYS) - given
+    return {"action_noise"} if given.intersection(NOISE_KEYS) else set()
+
+
+def check_noise_keys(hyperparams: Mapping[str, Any], source: str) -> None:
+    """
+    :param hyperparams: An entry
     :param source: File and entry, for the message
     :raises ConfigurationError: naming the file and the key
     """
+    keys = {key: hyperparams[key] for key in NOISE_KEYS if key in hyperparams}
     noise_type = keys.get("noise_type")
     if noise_type is None:
+        _check_no_noise_keys(keys, source)
         return
+    if hyperparams.get("action_noise") is not None:
+        raise ConfigurationError(f"{source}: action_noise and noise_type are both given: leave one of them out")
     if not isinstance(noise_type, str) or noise_type.strip() not in NOISE_TYPES:
         hint = did_you_mean(str(noise_type), NOISE_TYPES)
         raise ConfigurationError(
@@ -71,3 +89,17 @@ def check_noise_keys(keys: Mapping[str, Any], source: str) -> None:
         make_noise(noise_specification(keys), action_dim)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"{source}: the noise keys ({used_keys(keys)}) cannot be used: {error}") from error
+
+
+def _check_no_noise_keys(keys: Mapping[str, Any], source: str) -> None:
+    """
+    :param keys: The noise keys of an entry without a type. One that says ``noise_type: null`` may keep the others
+    :param source: File and entry, for the message
+    :raises ConfigurationError: if a key would be ignored
+    """
+    ignored = next((key for key, value in keys.items() if value is not None), None)
+    if "noise_type" not in keys and ignored is not None:
+        raise ConfigurationError(
+            f"{source}: {ignored} {keys[ignored]!r} needs the key 'noise_type': {', '.join(NOISE_TYPES)}, or null for no "
+            "noise. (In action_noise it is part of the specification)"
+        )

@@ -1,9 +1,10 @@
 """rl-zoo3's experiment manager with our hyperparameters, noise, checkpoints, resuming and shared studies."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from gymnasium import spaces
+from rl_zoo3 import exp_manager
 from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
 from rl_zoo3.utils import ALGOS, get_class_by_name
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -15,7 +16,14 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import make_noise
 from sb3_dpg.common.schedules import parse_schedule
-from sb3_dpg.zoo.action_noise import check_noise_keys, is_zoo_noise, noise_specification, take_noise_keys, used_keys
+from sb3_dpg.zoo.action_noise import (
+    check_noise_keys,
+    is_zoo_noise,
+    noise_specification,
+    superseded_noise_keys,
+    take_noise_keys,
+    used_keys,
+)
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
 from sb3_dpg.zoo.hyperparameters import EVALUATED, NOISE_KEYS, check_hyperparameters, default_config, load_yaml
@@ -23,6 +31,7 @@ from sb3_dpg.zoo.resume import (
     ContinuedModel,
     ResumableCheckpointCallback,
     check_remaining,
+    check_statistics,
     continue_evaluations,
     mark_interruption,
     resumed_config,
@@ -31,7 +40,9 @@ from sb3_dpg.zoo.resume import (
     saved_timesteps,
     write_run_config,
 )
+from sb3_dpg.zoo.search import EntrySampler, merge_policy_kwargs
 from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, shared_studies
+from sb3_dpg.zoo.substitution import replaced
 
 #: Learning rates beside SB3's own, for which rl-zoo3 has no schedule strings
 OUR_LEARNING_RATES = (
@@ -81,7 +92,7 @@ class ExperimentManager(ZooExperimentManager):
 
     def __init__(self, args: Any, algo: str, env_id: str, *rest: Any, config: str | None = None, **kwargs: Any) -> None:
         super().__init__(args, algo, env_id, *rest, config=config or default_config(algo, env_id), **kwargs)
-        self._noise_keys: dict[str, Any] = {}
+        self._observation_space: spaces.Space | None = None
         self.carries_on = self.continue_training and not self.restart
         if self.carries_on:
             self.seed = resumed_seed(self.seed, saved_timesteps(self.trained_agent))
@@ -103,16 +114,20 @@ class ExperimentManager(ZooExperimentManager):
                 raise ConfigurationError(
                     f"{self.config}: no entry for {self.env_name.gym_id} and no 'default'. It has: {', '.join(entries)}"
                 )
-        trial = self._read_trial()
-        self.custom_hyperparams = {**trial, **(self.custom_hyperparams or {})}
+        trial, given = self._read_trial(), self.custom_hyperparams or {}
+        # Whoever decides about noise, be it for none, decides about all of it: trial over file, command line over both
+        superseded = superseded_noise_keys(given) | superseded_noise_keys(trial)
+        trial_kwargs = trial.pop("policy_kwargs", None) if self.algo in OUR_ALGORITHMS else None
+        self.custom_hyperparams = {**{key: trial[key] for key in trial if key not in superseded_noise_keys(given)}, **given}
         hyperparams, saved_hyperparams = super().read_hyperparameters()
-        if "action_noise" in trial:
-            # The trial decided about noise, be it for none: what the file says about it no longer holds
-            for key in NOISE_KEYS:
-                hyperparams.pop(key, None)
-                saved_hyperparams.pop(key, None)
+        for key in superseded - set(self.custom_hyperparams):
+            hyperparams.pop(key, None)
+            saved_hyperparams.pop(key, None)
+        if trial_kwargs is not None and "policy_kwargs" not in given:
+            hyperparams["policy_kwargs"] = self._merge_policy_kwargs(hyperparams.get("policy_kwargs"), trial_kwargs)
+            saved_hyperparams["policy_kwargs"] = hyperparams["policy_kwargs"]
         check_hyperparameters(hyperparams, ALGOS[self.algo], self._source)
-        check_noise_keys({key: hyperparams.get(key) for key in NOISE_KEYS}, self._source)
+        check_noise_keys(hyperparams, self._source)
         return hyperparams, saved_hyperparams
 
     def _read_trial(self) -> dict[str, Any]:
@@ -120,14 +135,30 @@ class ExperimentManager(ZooExperimentManager):
         :return: The hyperparameters of the trial asked for. rl-zoo3 takes trial 0 for "none given"
         """
         trial_id, self.trial_id = self.trial_id, None
-        if trial_id is None or not self.storage or not self.study_name:
+        if trial_id is None:
             return {}
+        if not self.storage or not self.study_name:
+            raise ConfigurationError(f"--trial-id {trial_id}: needs the study that it is of: --storage and --study-name")
         try:
             return dict(self.load_trial(self.storage, self.study_name, trial_id))
         except (KeyError, IndexError) as error:
             raise ConfigurationError(
                 f"{self.storage}: no trial {trial_id} in a study {self.study_name!r} ({type(error).__name__}: {error})"
             ) from error
+
+    def _merge_policy_kwargs(self, entry: Any, sampled: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        :param entry: The entry's: a table, an expression or None
+        :param sampled: Those of a trial
+        :return: Both, as the search had them
+        """
+        if isinstance(entry, str):
+            try:
+                # rl-zoo3 would do so later, with these names
+                entry = eval(entry, dict(vars(exp_manager)))
+            except READING_ERRORS as error:
+                raise ConfigurationError(f"{self._source}: {error} (expressions: policy_kwargs)") from error
+        return merge_policy_kwargs(entry, sampled)
 
     @staticmethod
     def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
@@ -180,6 +211,11 @@ class ExperimentManager(ZooExperimentManager):
 
     # Action noise
 
+    @property
+    def _noise_is_given(self) -> bool:
+        """Whether the command line or a trial says anything about noise."""
+        return not set(self.custom_hyperparams or {}).isdisjoint((*NOISE_KEYS, "action_noise"))
+
     def _preprocess_action_noise(
         self, hyperparams: dict[str, Any], saved_hyperparams: dict[str, Any], env: VecEnv
     ) -> dict[str, Any]:
@@ -188,6 +224,14 @@ class ExperimentManager(ZooExperimentManager):
         if specification is not None and self.algo not in OUR_ALGORITHMS and is_zoo_noise(keys):
             hyperparams.update({key: keys[key] for key in ("noise_type", "noise_std")})
             specification = None
+        elif self.algo not in OUR_ALGORITHMS and isinstance(hyperparams.get("action_noise"), Mapping):
+            # No constructor of SB3's makes noise of a specification
+            keys = {"action_noise": hyperparams.pop("action_noise")}
+            specification = keys["action_noise"]
+        elif specification is None and "noise_type" in keys:
+            # Said explicitly: a saved agent must not keep its noise
+            hyperparams.setdefault("action_noise", None)
+        self._observation_space = env.observation_space
         # Also counts the actions, for the samplers
         hyperparams = super()._preprocess_action_noise(hyperparams, saved_hyperparams, env)
         if specification is not None:
@@ -212,7 +256,7 @@ class ExperimentManager(ZooExperimentManager):
             hyperparams["action_noise"] = specification
         elif not self.optimize_hyperparameters:
             # Trials of the built-in algorithms sample noise of their own. A saved agent goes on with the noise that it has
-            keeps_noise = self.carries_on and not set(self.custom_hyperparams or {}).intersection(NOISE_KEYS)
+            keeps_noise = self.carries_on and not self._noise_is_given
             self.callbacks.append(ActionNoiseCallback(None if keeps_noise else specification))
 
     # Building the agent
@@ -237,7 +281,7 @@ class ExperimentManager(ZooExperimentManager):
                     callback.save_freq, self.save_path, self.env_name, verbose=callback.verbose
                 )
             elif isinstance(callback, EvalCallback) and self.carries_on:
-                continue_evaluations(callback, Path(self.trained_agent).parent)
+                continue_evaluations(callback, self.trained_agent, self.n_envs)
 
     def _load_pretrained_agent(self, hyperparams: dict[str, Any], env: VecEnv) -> BaseAlgorithm:
         # Loading sets attributes, no constructor makes noise of a specification
@@ -248,11 +292,12 @@ class ExperimentManager(ZooExperimentManager):
             return super()._load_pretrained_agent(hyperparams, env)
         # The saved agent has its own hyperparameters and noise, with their state: only the command line overrides them
         given = set(self.custom_hyperparams or {})
-        if given.intersection(NOISE_KEYS):
+        if self._noise_is_given:
             given.add("action_noise")
         overrides = {key: value for key, value in hyperparams.items() if key in given or key == "policy"}
         model = super()._load_pretrained_agent(overrides, env)
         mark_interruption(model, self.trained_agent)
+        check_statistics(model, self.trained_agent, self.env_name)
         return model
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
@@ -265,5 +310,23 @@ class ExperimentManager(ZooExperimentManager):
         super().learn(ContinuedModel(model) if self.carries_on else model)
 
     def hyperparameters_optimization(self) -> None:
-        with shared_studies(self.storage, self.objective, self.heartbeat, self.max_total_trials):
-            super().hyperparameters_optimization()
+        try:
+            with (
+                replaced(exp_manager, "HYPERPARAMS_SAMPLER", self._samplers()),
+                shared_studies(self.storage, self.objective, self.heartbeat, self.max_total_trials),
+            ):
+                super().hyperparameters_optimization()
+        except ConfigurationError:
+            raise
+        except (TypeError, ValueError) as error:
+            # An agent that cannot be made, or no trial with a result
+            raise ConfigurationError(f"{self._source}: {error}") from error
+
+    def _samplers(self) -> dict[str, Any]:
+        """
+        :return: rl-zoo3's samplers, of which ours know the entry
+        """
+        samplers = dict(exp_manager.HYPERPARAMS_SAMPLER)
+        if self.algo in OUR_ALGORITHMS:
+            samplers[self.algo] = EntrySampler(samplers[self.algo], self._hyperparams, self._observation_space)
+        return samplers

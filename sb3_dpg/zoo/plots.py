@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.hyperparameters import did_you_mean
 from sb3_dpg.zoo.options import own_parser, split_options
+from sb3_dpg.zoo.registration import register_algorithms
 
 
 def _run(script: str, arguments: Sequence[str]) -> None:
@@ -19,6 +21,8 @@ def _run(script: str, arguments: Sequence[str]) -> None:
     parser = own_parser(script.replace("_", "-"))
     parser.add_argument("--figures", metavar="FOLDER", help="save the figures as PNG files there instead of showing them")
     options, rest = split_options(parser, arguments)
+    if script != "plot_from_file":
+        _check_algorithms(rest)
     if script == "all_plots":
         _check_evaluations(rest)
     sys.argv[1:] = rest
@@ -43,6 +47,27 @@ def _run(script: str, arguments: Sequence[str]) -> None:
             raise
     if options.figures is not None:
         _save_figures(Path(options.figures))
+
+
+def _check_algorithms(arguments: Sequence[str]) -> None:
+    """
+    Answer a misspelt algorithm with the nearest name. One that has a folder is known, whoever made it.
+
+    :param arguments: The command line of ``all-plots`` or ``plot-train``
+    :raises ConfigurationError: if a name is unknown
+    """
+    from rl_zoo3.utils import ALGOS
+
+    register_algorithms()
+    parser = own_parser("")
+    parser.add_argument("-a", "--algo", "--algos", nargs="+", default=[], dest="algos")
+    parser.add_argument("-f", "--exp-folder", "--exp-folders", nargs="+", default=[], dest="folders")
+    names = parser.parse_known_args(arguments)[0]
+    for algo in names.algos:
+        # all-plots writes them small, plot-train does not
+        folders = [Path(folder, name) for folder in names.folders for name in (algo, algo.lower())]
+        if algo.lower() not in ALGOS and not any(folder.is_dir() for folder in folders):
+            raise ConfigurationError(f"-a {algo!r} is unknown{did_you_mean(algo, ALGOS) or '.'} Known: {', '.join(ALGOS)}")
 
 
 def _check_evaluations(arguments: Sequence[str]) -> None:
@@ -76,9 +101,17 @@ def _save_figures(folder: Path) -> None:
     from matplotlib import pyplot as plt
 
     folder.mkdir(parents=True, exist_ok=True)
-    for label in plt.get_figlabels():
-        path = folder / f"{label.replace(' ', '_').replace('/', '_') or 'figure'}.png"
-        plt.figure(label).savefig(path, dpi=150, bbox_inches="tight")
+    names: list[str] = []
+    for number in plt.get_fignums():
+        # Not by labels: rliable's figures have none, at most a title of the window
+        figure = plt.figure(number)
+        manager = figure.canvas.manager
+        title = str(figure.get_label()) or (manager.get_window_title() if manager else "figure")
+        name = title.replace(" ", "_").replace("/", "_")
+        names.append(name if name not in names else f"{name}_{number}")
+        path = folder / f"{names[-1]}.png"
+        figure.savefig(path, dpi=150, bbox_inches="tight")
+        plt.close(figure)
         print(f"Saved {path}")
 
 

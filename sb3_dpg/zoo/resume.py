@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ from sb3_dpg.zoo.errors import ConfigurationError
 
 #: Hyperparameters of one run in the form of a hyperparameter file
 RUN_CONFIG = "hyperparams.yml"
+#: The agent with the best evaluation, as EvalCallback names it
+BEST_MODEL = "best_model.zip"
 #: In a checkpoint: what a resumed run has to know of the callback that made it
 CHECKPOINT_FILE = "checkpoint.json"
+#: Options of ``train`` that say in which environment an agent learns and how it is evaluated; no hyperparameter file has them
+CARRIED_OPTIONS = ("env_kwargs", "eval_env_kwargs", "eval_freq", "eval_episodes", "n_eval_envs")
 _CHECKPOINT_NAME = re.compile(r"checkpoint_(\d+)_steps")
 
 
@@ -79,6 +84,35 @@ def resumed_config(trained_agent: str | Path) -> str | None:
     """
     path = Path(trained_agent).parent / RUN_CONFIG
     return str(path) if path.is_file() else None
+
+
+def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequence[str]) -> list[str]:
+    """
+    What the command line of a run said about the environment and the evaluations, for the run that continues it.
+
+    :param trained_agent: A saved agent
+    :param env_name: Name of the environment
+    :param arguments: The new command line; what it gives is left out
+    :return: Options to put in front of the new ones
+    :raises ConfigurationError: if the arguments of the run cannot be read
+    """
+    path = Path(trained_agent).parent / env_name / "args.yml"
+    if not path.is_file():
+        return []
+    try:
+        earlier = dict(yaml.load(path.read_text(), Loader=yaml.UnsafeLoader))
+    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path}: not the arguments of a run ({error})") from error
+    options = []
+    for name in CARRIED_OPTIONS:
+        option, value = f"--{name.replace('_', '-')}", earlier.get(name)
+        if value is None or option in arguments:
+            continue
+        if isinstance(value, dict):
+            options += [option, *(f"{key}:{item!r}" for key, item in value.items())]
+        else:
+            options.append(f"{option}={value}")
+    return options
 
 
 def resumed_save_freq(trained_agent: str | Path) -> int:
@@ -156,7 +190,7 @@ class ResumableCheckpointCallback(CheckpointCallback):
         for name in (
             RUN_CONFIG,
             "evaluations.npz",
-            "best_model.zip",
+            BEST_MODEL,
             f"{self.env_name}/config.yml",
             f"{self.env_name}/args.yml",
         ):
@@ -186,12 +220,14 @@ def latest_checkpoint(log_folder: str | Path, algo: str, env_name: str) -> Path:
         # With --uuid the number is followed by one
         match = re.fullmatch(r"(\d+)(?:_[0-9a-f-]+)?", run.name.removeprefix(f"{env_name}_"))
         if match and checkpoints(run):
-            runs.append((int(match[1]), run))
+            runs.append((int(match[1]), checkpoints(run)[-1]))
     if not runs:
         raise ConfigurationError(
             f"--resume: no checkpoint of {algo} on {env_name} in {log_folder} (checkpoints are written with --save-freq)"
         )
-    return checkpoints(max(runs)[1])[-1] / f"{env_name}.zip"
+    # rl-zoo3 does not count runs with a UUID, so that many have the same number: then the one that saved last
+    _, checkpoint = max(runs, key=lambda run: (run[0], run[1].stat().st_mtime_ns))
+    return checkpoint / f"{env_name}.zip"
 
 
 def resolve_trained_agent(path: str) -> str:
@@ -202,10 +238,10 @@ def resolve_trained_agent(path: str) -> str:
     agent = Path(path)
     match = re.fullmatch(r"rl_model_(\d+)_steps\.zip", agent.name)
     if match:
-        env_name = agent.absolute().parent.name.rsplit("_", 1)[0]
-        complete = agent.parent / f"checkpoint_{match[1]}_steps" / f"{env_name}.zip"
-        if complete.is_file():
-            return str(complete)
+        # The name of the environment cannot be told from the run's: both may hold underscores
+        for complete in (agent.parent / f"checkpoint_{match[1]}_steps").glob("*.zip"):
+            if complete.name != BEST_MODEL:
+                return str(complete)
     return path
 
 
@@ -226,32 +262,67 @@ def mark_interruption(model: BaseAlgorithm, trained_agent: str) -> None:
         )
         return
     last = (buffer.pos - 1) % buffer.buffer_size
-    buffer.dones[last] = True
     if buffer.handle_timeout_termination:
-        # Cut, not ended: its value is still bootstrapped
-        buffer.timeouts[last] = True
+        # Cut, not ended: its value is still bootstrapped. An episode that had ended before has no value to bootstrap
+        buffer.timeouts[last, buffer.dones[last] == 0] = True
+    buffer.dones[last] = True
 
 
-def continue_evaluations(callback: EvalCallback, source: Path) -> None:
+def check_statistics(model: BaseAlgorithm, trained_agent: str, env_name: str) -> None:
     """
-    Let the evaluations of the new run begin with those of the run that it continues.
+    Warn where the agent goes on with other ``VecNormalize`` statistics than it was saved with.
+
+    :param model: The loaded agent
+    :param trained_agent: Where it was loaded from
+    :param env_name: Name of the environment
+    """
+    normalize = model.get_vec_normalize_env()
+    if normalize is None:
+        return
+    path = Path(trained_agent).parent / env_name / "vecnormalize.pkl"
+    # Unlike those of the observations, the statistics of the returns count just the steps
+    steps = round(normalize.ret_rms.count)
+    if not path.is_file():
+        problem = f"there is no {path}: training continues with VecNormalize statistics that begin anew"
+    elif Path(trained_agent).stem != env_name and steps != model.num_timesteps:
+        # Saved for the best agent so far, or for the final one
+        problem = f"training continues with the VecNormalize statistics in {path}, which are of step {steps}"
+    else:
+        return
+    print(
+        f"Warning: {trained_agent} is of step {model.num_timesteps}, but {problem}. The agent sees observations and rewards "
+        "on another scale than it learned them, and the return may fall. Resume from a checkpoint (--resume)."
+    )
+
+
+def continue_evaluations(callback: EvalCallback, trained_agent: str, n_envs: int) -> None:
+    """
+    Let the evaluations of the new run begin with those of the run that it continues, and go on at the steps at which that
+    would have had them.
 
     :param callback: The callback that evaluates the new run
-    :param source: Folder of the saved agent
+    :param trained_agent: The saved agent
+    :param n_envs: Number of environments in training
     """
+    source, done = Path(trained_agent).parent, saved_timesteps(trained_agent)
+    callback.n_calls = done // n_envs
     if callback.log_path is None or not (source / "evaluations.npz").is_file():
         return
     with np.load(source / "evaluations.npz") as log:
         if log["results"].shape[1] != callback.n_eval_episodes:
             print(f"Evaluations begin anew: {source} has {log['results'].shape[1]} episodes in each")
             return
-        callback.evaluations_timesteps = log["timesteps"].tolist()
-        callback.evaluations_results = log["results"].tolist()
-        callback.evaluations_length = log["ep_lengths"].tolist()
+        # Those after the agent was saved are of a training that is not continued
+        kept = int(np.sum(log["timesteps"] <= done))
+        callback.evaluations_timesteps = log["timesteps"][:kept].tolist()
+        callback.evaluations_results = log["results"][:kept].tolist()
+        callback.evaluations_length = log["ep_lengths"][:kept].tolist()
         if "successes" in log:
-            callback.evaluations_successes = log["successes"].tolist()
-    best_model = source / "best_model.zip"
-    if best_model.is_file() and callback.best_model_save_path is not None:
+            callback.evaluations_successes = log["successes"][:kept].tolist()
+    best_model = source / BEST_MODEL
+    if callback.best_model_save_path is None or not callback.evaluations_results or not best_model.is_file():
+        return
+    if saved_timesteps(best_model) <= done:
         callback.best_mean_reward = max(float(np.mean(results)) for results in callback.evaluations_results)
         shutil.copy(best_model, callback.best_model_save_path)
 

@@ -1,9 +1,13 @@
 """Search spaces for Optuna, and their way back into hyperparameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
+from gymnasium import spaces
+
+from sb3_dpg.common.features import TileCoding
+from sb3_dpg.copdacq.policies import LinearPolicy, default_features, features_class
 
 NOISE_TYPES = ("ornstein-uhlenbeck", "normal", None)
 NOISE_SCHEDULES = ("const", "lin", "exp")
@@ -97,14 +101,15 @@ def convert_bnddpg_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
 
 def sample_copdacq_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
     """
-    Sampler for COPDACQ with a linear policy on tile coding, learning online.
+    Sampler for COPDACQ, learning online; tiles are sampled for a linear policy on tile coding.
 
     :param trial: The trial
     :param n_actions: Number of action dimensions
     :param n_envs: Number of environments
-    :param additional_args: rl-zoo3's, about hindsight experience replay
+    :param additional_args: rl-zoo3's, about hindsight experience replay, and ``tiles``: whether to sample tiles (True)
     :return: Arguments of the constructor
     """
+    tiles = additional_args.get("tiles", True)
     return convert_copdacq_params(
         {
             "one_minus_gamma": trial.suggest_float("one_minus_gamma", 1e-3, 0.03, log=True),
@@ -114,11 +119,18 @@ def sample_copdacq_params(trial: optuna.Trial, n_actions: int, n_envs: int, addi
             "correction_learning_rate": trial.suggest_float("correction_learning_rate", 1e-4, 0.1, log=True),
             "gradient_q": trial.suggest_categorical("gradient_q", [False, True, "full"]),
             "natural_gradient": trial.suggest_categorical("natural_gradient", [False, True]),
-            "n_tilings_pow": trial.suggest_int("n_tilings_pow", 2, 5),
-            "n_bins": trial.suggest_int("n_bins", 4, 10),
+            **(_sample_tiles(trial) if tiles else {}),
             **_sample_noise(trial),
         }
     )
+
+
+def _sample_tiles(trial: optuna.Trial) -> dict[str, Any]:
+    """
+    :param trial: The trial
+    :return: Its parameters of the tile coding
+    """
+    return {"n_tilings_pow": trial.suggest_int("n_tilings_pow", 2, 5), "n_bins": trial.suggest_int("n_bins", 4, 10)}
 
 
 def convert_copdacq_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
@@ -127,13 +139,69 @@ def convert_copdacq_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
     :return: Arguments of the constructor, as a hyperparameter file could hold them
     """
     params = dict(sampled_params)
-    features = {"n_tilings": 2 ** params.pop("n_tilings_pow"), "n_bins": params.pop("n_bins")}
+    if "n_tilings_pow" in params:
+        features = {"n_tilings": 2 ** params.pop("n_tilings_pow"), "n_bins": params.pop("n_bins")}
+        params["policy_kwargs"] = {"features_extractor_kwargs": features}
     return {
         "gamma": 1 - params.pop("one_minus_gamma"),
         "action_noise": _convert_noise(params),
-        "policy_kwargs": {"features_extractor_kwargs": features},
         **params,
     }
+
+
+def merge_policy_kwargs(entry: Mapping[str, Any] | None, sampled: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    :param entry: ``policy_kwargs`` of a hyperparameter file
+    :param sampled: Those that a trial sampled
+    :return: The entry's, with what was sampled in its place; tables within them likewise
+    """
+    merged = dict(entry or {})
+    for key, value in sampled.items():
+        old = merged.get(key)
+        merged[key] = {**old, **value} if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def uses_tiles(policy: Any, policy_kwargs: Mapping[str, Any] | None, observation_space: spaces.Space) -> bool:
+    """
+    :param policy: Policy of COPDACQ, a class or the name of one
+    :param policy_kwargs: Its arguments
+    :param observation_space: Observation space
+    :return: Whether its features are tile coding
+    """
+    linear = policy == "LinearPolicy" or (isinstance(policy, type) and issubclass(policy, LinearPolicy))
+    extractor = (policy_kwargs or {}).get("features_extractor_class") or default_features(observation_space)[0]
+    return linear and issubclass(features_class("features_extractor_class", extractor), TileCoding)
+
+
+class EntrySampler:
+    """
+    A sampler of ours that keeps what the entry of the hyperparameter file says about the policy.
+
+    :param sample: A sampler of rl-zoo3's form
+    :param hyperparams: The entry, as arguments of the constructor
+    :param observation_space: Observation space
+    """
+
+    def __init__(
+        self, sample: Callable[..., dict[str, Any]], hyperparams: Mapping[str, Any], observation_space: spaces.Space
+    ) -> None:
+        self.sample = sample
+        self.policy_kwargs = hyperparams.get("policy_kwargs")
+        self.tiles = uses_tiles(hyperparams["policy"], self.policy_kwargs, observation_space)
+
+    def __call__(self, trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
+        """
+        :param trial: The trial
+        :param n_actions: Number of action dimensions
+        :param n_envs: Number of environments
+        :param additional_args: rl-zoo3's, about hindsight experience replay
+        :return: Arguments of the constructor
+        """
+        sampled = self.sample(trial, n_actions, n_envs, {**additional_args, "tiles": self.tiles})
+        if "policy_kwargs" in sampled:
+            sampled["policy_kwargs"] = merge_policy_kwargs(self.policy_kwargs, sampled["policy_kwargs"])
+        return sampled
 
 
 #: By the names of rl-zoo3's tables

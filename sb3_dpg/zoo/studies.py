@@ -21,13 +21,15 @@ Objective = Callable[[optuna.Trial], float]
 DEFAULT_HEARTBEAT = 60
 #: A trial without a sign of life for that many intervals belongs to a dead process
 GRACE_INTERVALS = 3
+#: How often a trial is run again. One that kills its processes (out of memory) would otherwise kill them all
+MAX_RETRIES = 3
 _HEARTBEAT_KEY = "heartbeat"
 
 
 class HeartbeatJournalStorage(JournalStorage, BaseHeartbeat):
     """
     Optuna's journal with the heartbeat that Optuna gives to databases only: a running trial leaves a sign of life at
-    intervals; those that fell silent are failed, and queued again.
+    intervals; those that fell silent are failed, and queued again up to ``MAX_RETRIES`` times.
 
     The clocks of the machines that share a journal must agree to within the grace period.
 
@@ -57,11 +59,11 @@ class HeartbeatJournalStorage(JournalStorage, BaseHeartbeat):
 
 def retry_callback() -> RetryHeartbeatStaleTrialCallback:
     """
-    :return: Optuna's own way to queue a stale trial again, as often as it takes
+    :return: Optuna's own way to queue a stale trial again; after the last time it stays failed
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return RetryHeartbeatStaleTrialCallback()
+        return RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES)
 
 
 def last_sign_of_life(trial: optuna.trial.FrozenTrial) -> float:
@@ -95,7 +97,7 @@ def shared_storage(storage: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) ->
 class SharedStudy(optuna.Study):
     """
     A study whose optimisation ends when the trials that were running then have ended too, by themselves or, where their
-    process died, by being run again here.
+    process died, by being run again here or given up after ``MAX_RETRIES``.
     """
 
     def optimize(self, func: Objective, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]

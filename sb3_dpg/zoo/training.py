@@ -1,6 +1,7 @@
 """``sb3-dpg train``: rl-zoo3's train with our experiment manager."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +55,10 @@ def train(arguments: Sequence[str]) -> None:
         raise ConfigurationError(f"--heartbeat {options.heartbeat}: must be at least 1 second")
     trained_agent = _find_trained_agent(options, rest)
     if trained_agent:
-        rest += ["-i", resolve_trained_agent(trained_agent)]
+        trained_agent = resolve_trained_agent(trained_agent)
+        if not options.restart:
+            rest = _with_earlier_options(trained_agent, rest)
+        rest += ["-i", trained_agent]
 
     class LaunchedManager(ExperimentManager):
         restart = options.restart
@@ -65,22 +69,44 @@ def train(arguments: Sequence[str]) -> None:
         rl_zoo3.train.train()
 
 
+def _env_name(rest: Sequence[str]) -> str:
+    """
+    :param rest: rl-zoo3's options
+    :return: The name of the environment, as in the names of folders
+    """
+    from huggingface_sb3 import EnvironmentName
+
+    return str(EnvironmentName(look_ahead(rest).env or "CartPole-v1"))
+
+
+def _with_earlier_options(trained_agent: str, rest: Sequence[str]) -> list[str]:
+    """
+    :param trained_agent: The agent to continue from
+    :param rest: rl-zoo3's options
+    :return: The same, after those of the run that is continued
+    """
+    from sb3_dpg.zoo.resume import earlier_options
+
+    earlier = earlier_options(trained_agent, _env_name(rest), rest)
+    if earlier:
+        print(f"As in the run that is continued: {shlex.join(earlier)}")
+    # Of an option given twice the last counts
+    return [*earlier, *rest]
+
+
 def _find_trained_agent(options: argparse.Namespace, rest: Sequence[str]) -> str:
     """
     :param options: Ours
     :param rest: rl-zoo3's
     :return: The agent to continue from, "" for none
     """
-    from huggingface_sb3 import EnvironmentName
-
     from sb3_dpg.zoo.resume import latest_checkpoint
 
     if options.resume:
         if options.trained_agent:
             raise ConfigurationError("--resume and -i: give one of them")
         names = look_ahead(rest)
-        env_name = EnvironmentName(names.env or "CartPole-v1")
-        return str(latest_checkpoint(names.folder or "logs", names.algo or "ppo", env_name))
+        return str(latest_checkpoint(names.folder or "logs", names.algo or "ppo", _env_name(rest)))
     path = str(options.trained_agent)
     if path and not (path.endswith(".zip") and Path(path).is_file()):
         raise ConfigurationError(f"-i {path}: there is no such saved agent (a .zip file)")

@@ -10,8 +10,9 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 
 from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
+from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.manager import ExperimentManager
-from tests.zoo.entries import tiny_entry
+from tests.zoo.entries import TINY, tiny_entry
 
 WriteConfig = Callable[..., Path]
 MakeManager = Callable[..., ExperimentManager]
@@ -105,3 +106,74 @@ def test_classes_are_named_in_policy_kwargs(write_config: WriteConfig, make_mana
     policy_kwargs = {"features_extractor_class": "sb3_dpg.common.features.FourierBasis"}
     model = set_up(make_manager("copdacq", write_config(tiny_entry("copdacq", policy_kwargs=policy_kwargs))))
     assert type(model.policy.features_extractor).__name__ == "FourierBasis"
+
+
+SPECIFICATION = {"type": "ornstein-uhlenbeck", "sigma": 0.7}
+
+
+def noise_of(manager: ExperimentManager) -> Any:
+    """The noise that an experiment trains with."""
+    model = set_up(manager)
+    for callback in manager.callbacks:
+        callback.init_callback(model)
+    scheduled = [callback.scheduled_noise for callback in manager.callbacks if isinstance(callback, ActionNoiseCallback)]
+    return scheduled[0] if scheduled else model.action_noise
+
+
+@pytest.mark.parametrize("algo", ["bnddpg", "td3"])
+def test_the_command_lines_specification_replaces_the_files_keys(
+    write_config: WriteConfig, make_manager: MakeManager, algo: str
+) -> None:
+    noise = noise_of(make_manager(algo, write_config(tiny_entry(algo)), hyperparams={"action_noise": SPECIFICATION}))
+    assert isinstance(noise, OrnsteinUhlenbeckNoise)
+    np.testing.assert_allclose(noise.std, OrnsteinUhlenbeckNoise([0.0], sigma=0.7).std)
+    assert noise_of(make_manager(algo, write_config(tiny_entry(algo)), hyperparams={"action_noise": None})) is None
+
+
+def test_the_command_lines_keys_replace_the_files_specification(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config({"n_timesteps": 100, "policy": "LinearPolicy", "action_noise": SPECIFICATION})
+    given = {"noise_type": "normal", "noise_std": 0.5}
+    manager = make_manager("copdacq", config, hyperparams=given)
+    noise = noise_of(manager)
+    assert isinstance(noise, GaussianNoise)
+    np.testing.assert_allclose(noise.std, [0.5])
+    assert noise_of(make_manager("copdacq", config, hyperparams={"noise_type": None})) is None
+
+
+@pytest.mark.parametrize(
+    ("algo", "noise", "given", "expected"),
+    [
+        ("copdacq", {"action_noise": SPECIFICATION}, {"noise_std": 0.5}, "noise_std 0.5 needs the key 'noise_type': normal"),
+        ("td3", {"noise_std": 0.5}, {}, r"Pendulum-v1: noise_std 0.5 needs the key 'noise_type'"),
+        ("td3", {}, {"noise_theta": 0.2}, r"noise_theta 0.2 needs the key 'noise_type'"),
+        ("bnddpg", {"action_noise": SPECIFICATION}, {"action_noise": SPECIFICATION, "noise_std": 0.5}, "noise_std 0.5 needs"),
+        ("bnddpg", {"action_noise": SPECIFICATION, "noise_type": "normal", "noise_std": 1}, {}, "are both given"),
+        ("td3", {"action_noise": {"type": "normall"}}, {}, "action_noise.* cannot be used: type='normall'"),
+    ],
+)  # fmt: skip
+def test_noise_that_would_be_ignored_is_refused(
+    write_config: WriteConfig,
+    make_manager: MakeManager,
+    algo: str,
+    noise: dict[str, Any],
+    given: dict[str, Any],
+    expected: str,
+) -> None:
+    config = write_config({"n_timesteps": 100, **TINY[algo], **noise})
+    with pytest.raises(ConfigurationError, match=expected):
+        make_manager(algo, config, hyperparams=given).setup_experiment()
+
+
+@pytest.mark.parametrize(("algo", "noise_std"), [("bnddpg", 0.3), ("td3", 0.3), ("td3", "lin_0.3_0.1")])
+def test_a_resumed_training_can_be_told_to_have_no_noise(
+    write_config: WriteConfig, make_manager: MakeManager, algo: str, noise_std: Any
+) -> None:
+    config = write_config(tiny_entry(algo, n_timesteps=30, noise_std=noise_std))
+    first = make_manager(algo, config)
+    model = set_up(first)
+    first.learn(model)
+    first.save_trained_model(model)
+    agent = str(Path(first.save_path) / "Pendulum-v1.zip")
+    assert noise_of(make_manager(algo, config, trained_agent=agent, n_timesteps=60)) is not None
+    for given in ({"noise_type": None}, {"action_noise": None}):
+        assert noise_of(make_manager(algo, config, trained_agent=agent, n_timesteps=60, hyperparams=given)) is None

@@ -11,7 +11,6 @@ from rl_zoo3.utils import ALGOS
 from sb3_dpg.zoo.action_noise import check_noise_keys
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.hyperparameters import (
-    NOISE_KEYS,
     check_hyperparameters,
     constructor_keys,
     default_config,
@@ -48,14 +47,18 @@ def test_shipped_entries_can_be_used(algo: str) -> None:
     for env_id, entry in load_yaml(shipped(algo)).items():
         assert env_id == "default" or env_id in gym.registry
         check_hyperparameters(entry, ALGOS[algo], env_id)
-        check_noise_keys({key: entry.get(key) for key in NOISE_KEYS}, env_id)
+        check_noise_keys(entry, env_id)
 
 
-@pytest.mark.parametrize("algo", ["ddpg", "td3", "sac", "tqc", "ppo", "dqn", "a2c", "ars", "qrdqn", "trpo"])
+@pytest.mark.parametrize("algo", sorted(path.stem for path in ZOO_FILES.glob("*.yml") if path.stem in ALGOS))
 def test_all_of_rl_zoo3s_own_entries_pass_the_check(algo: str) -> None:
-    for env_id, entry in yaml.safe_load((ZOO_FILES / f"{algo}.yml").read_text()).items():
+    entries = yaml.safe_load((ZOO_FILES / f"{algo}.yml").read_text())
+    if algo == "ppo_lstm":
+        # Cannot be used: RecurrentPPO has no MlpPolicy
+        del entries["default"]
+    for env_id, entry in entries.items():
         check_hyperparameters(entry, ALGOS[algo], env_id)
-        check_noise_keys({key: entry.get(key) for key in NOISE_KEYS}, env_id)
+        check_noise_keys(entry, env_id)
 
 
 def test_which_file_serves_an_experiment() -> None:

@@ -1,25 +1,33 @@
 """Checkpoints and continuing: nothing is lost, nothing jumps."""
 
+import os
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
 
 from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
+from sb3_dpg.zoo.cli import main
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.resume import (
     ResumableCheckpointCallback,
     checkpoints,
+    continue_evaluations,
+    earlier_options,
     latest_checkpoint,
     mark_interruption,
     resolve_trained_agent,
@@ -100,7 +108,7 @@ def folder_of(manager: ExperimentManager) -> Path:
     return Path(manager.save_path)
 
 
-@pytest.mark.parametrize("algo", ["bnddpg", "td3"])
+@pytest.mark.parametrize("algo", ["bnddpg", "td3", "copdacq"])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(write_config: WriteConfig, make_manager: MakeManager, algo: str) -> None:
     config = write_config(tiny_entry(algo, n_timesteps=TOTAL, **SCHEDULED))
     _, unbroken = train(make_manager(algo, config))
@@ -113,8 +121,8 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(write_config: WriteConfig, m
     for step, values in resumed.values.items():
         np.testing.assert_allclose(values, unbroken.values[step], rtol=1e-6, err_msg=f"step {step}")
     assert model.num_timesteps == TOTAL
-    # Of the replay buffer nothing is lost but the steps after the checkpoint
-    assert model.replay_buffer.size() == TOTAL
+    # Of the replay buffer nothing is lost but the steps after the checkpoint; copdacq's has the newest transition only
+    assert model.replay_buffer.size() == (1 if algo == "copdacq" else TOTAL)
     assert model.get_vec_normalize_env().obs_rms.count == pytest.approx(TOTAL, abs=5)
 
 
@@ -152,10 +160,11 @@ FAMILY = {
     # Each with state of its own that must survive: phase of the delay, target networks, running statistics, noise
     "bnddpg": {"policy_delay": 3, "target_policy_noise": 0.2, "actor_learning_rate": "lin_0.005_0.001"},
     "td3": {"policy_delay": 3},
+    "copdacq": {"gradient_q": True, "actor_learning_rate": "lin_0.05_0.01"},
 }
 
 
-@pytest.mark.parametrize("algo", ["bnddpg", "td3"])
+@pytest.mark.parametrize("algo", ["bnddpg", "td3", "copdacq"])
 def test_a_resumed_training_is_the_unbroken_one_but_for_a_new_episode(
     write_config: WriteConfig, make_manager: MakeManager, algo: str
 ) -> None:
@@ -181,6 +190,40 @@ def test_a_resumed_training_is_the_unbroken_one_but_for_a_new_episode(
     begin_episode(resumed)
     manager.learn(resumed)
     assert_same_state(state_of(unbroken), state_of(resumed))
+
+
+def test_a_resumed_run_stays_in_its_environment(
+    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    config = write_config(tiny_entry("bnddpg", n_timesteps=100))
+    command = ("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--verbose", "0", "--device", "cpu")
+    given = ("--env-kwargs", "g:5.0", "--eval-env-kwargs", "g:4.0", "--eval-freq", "60", "--eval-episodes", "1")
+    assert main([*command, "-conf", str(config), "--save-freq", "100", *given]) == 0
+    managers: list[ExperimentManager] = []
+    monkeypatch.setattr(ExperimentManager, "learn", lambda self, model: managers.append(self))
+    # The options carry on from a resumed run, too; one given anew counts
+    for resume in (["--resume"], ["-i", "logs/bnddpg/Pendulum-v1_2/Pendulum-v1.zip", "--eval-freq", "70"]):
+        assert main([*command, *resume, "-n", "200"]) == 0
+        evaluation = next(callback for callback in managers[-1].callbacks if isinstance(callback, EvalCallback))
+        assert evaluation.eval_env.get_attr("g") == [4.0]
+        assert evaluation.n_eval_episodes == 1
+        assert managers[-1].env_kwargs == {"g": 5.0}
+    assert [manager.eval_freq for manager in managers] == [60, 70]
+
+
+def test_options_of_the_run_that_is_continued(tmp_path: Path) -> None:
+    agent = tmp_path / "Pendulum-v1.zip"
+    assert earlier_options(agent, "Pendulum-v1", []) == []
+    path = tmp_path / "Pendulum-v1/args.yml"
+    path.parent.mkdir()
+    path.write_text(yaml.dump(OrderedDict(env_kwargs={"g": 5.0, "mode": "a b"}, eval_env_kwargs=None, eval_freq=-1, n_jobs=3)))
+    assert earlier_options(agent, "Pendulum-v1", []) == ["--env-kwargs", "g:5.0", "mode:'a b'", "--eval-freq=-1"]
+    assert earlier_options(agent, "Pendulum-v1", ["--env-kwargs", "g:3.0"]) == ["--eval-freq=-1"]
+    path.write_text("[unclosed")
+    with pytest.raises(ConfigurationError, match=r"args\.yml: not the arguments of a run"):
+        earlier_options(agent, "Pendulum-v1", [])
 
 
 def test_the_path_of_the_noise_goes_on(write_config: WriteConfig, make_manager: MakeManager) -> None:
@@ -221,17 +264,57 @@ def test_the_command_line_overrides_the_saved_agent(write_config: WriteConfig, m
     assert result[0].batch_size == 8
 
 
-def test_evaluations_go_on(write_config: WriteConfig, make_manager: MakeManager) -> None:
-    config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL))
-    manager = make_manager("bnddpg", config, save_freq=100, eval_freq=50, n_eval_episodes=1)
+@pytest.mark.parametrize(
+    ("save_freq", "eval_freq", "n_envs"),
+    # The checkpoint is of step 200, 150 and 160: at an evaluation, and twice between two
+    [(100, 50, 1), (150, 100, 1), (160, 100, 2)],
+)
+def test_evaluations_go_on(
+    write_config: WriteConfig, make_manager: MakeManager, save_freq: int, eval_freq: int, n_envs: int
+) -> None:
+    config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL, n_envs=n_envs))
+    manager = make_manager("bnddpg", config, save_freq=save_freq, eval_freq=eval_freq, n_eval_episodes=1)
     with pytest.raises(Killed):
         train(manager, 230)
     agent = checkpoints(folder_of(manager))[-1] / "Pendulum-v1.zip"
-    resumed = make_manager("bnddpg", None, trained_agent=str(agent), eval_freq=50, n_eval_episodes=1)
+    resumed = make_manager("bnddpg", None, trained_agent=str(agent), eval_freq=eval_freq, n_eval_episodes=1)
     train(resumed)
     with np.load(folder_of(resumed) / "evaluations.npz") as log:
-        assert log["timesteps"].tolist() == list(range(50, TOTAL + 1, 50))
-        assert log["results"].shape == (8, 1)
+        assert log["timesteps"].tolist() == list(range(eval_freq, TOTAL + 1, eval_freq))
+        assert log["results"].shape == (TOTAL // eval_freq, 1)
+
+
+def write_evaluations(run: Path, timesteps: list[int], results: list[float]) -> None:
+    """Evaluations of one episode each."""
+    columns = np.array(results)[:, None]
+    np.savez(run / "evaluations.npz", timesteps=timesteps, results=columns, ep_lengths=np.ones_like(columns))
+
+
+def test_evaluations_after_the_agent_are_left_behind(
+    write_config: WriteConfig, make_manager: MakeManager, tmp_path: Path
+) -> None:
+    run = killed_run(make_manager, write_config(tiny_entry("bnddpg")), "bnddpg", save_freq=50)
+    write_evaluations(run, [50, 100, 150, 200], [-9.0, -8.0, -7.0, -6.0])
+    (tmp_path / "new").mkdir()
+
+    def continued(agent: str) -> EvalCallback:
+        env = Monitor(gym.make("Pendulum-v1"))
+        callback = EvalCallback(env, n_eval_episodes=1, log_path=str(run), best_model_save_path=str(tmp_path / "new"))
+        continue_evaluations(callback, str(run / agent), n_envs=1)
+        return callback
+
+    shutil.copy(run / "rl_model_150_steps.zip", run / "best_model.zip")
+    callback = continued("best_model.zip")
+    assert (callback.n_calls, callback.evaluations_timesteps) == (150, [50, 100, 150])
+    assert callback.evaluations_results == [[-9.0], [-8.0], [-7.0]]
+    assert callback.best_mean_reward == -7.0
+    assert saved_timesteps(tmp_path / "new/best_model.zip") == 150
+    # The best agent was found later: nothing is known of the best until then
+    (tmp_path / "new/best_model.zip").unlink()
+    callback = continued("rl_model_100_steps.zip")
+    assert callback.evaluations_timesteps == [50, 100]
+    assert callback.best_mean_reward == -np.inf
+    assert not (tmp_path / "new/best_model.zip").exists()
 
 
 def test_one_complete_checkpoint_is_kept(write_config: WriteConfig, make_manager: MakeManager) -> None:
@@ -279,14 +362,25 @@ def test_the_latest_run_with_a_checkpoint_is_found(tmp_path: Path) -> None:
         latest_checkpoint(tmp_path, "bnddpg", "Hopper-v5")
 
 
-def test_rl_zoo3s_name_of_a_checkpoint_means_the_complete_one(tmp_path: Path) -> None:
-    complete = tmp_path / "Pendulum-v1_1/checkpoint_50_steps/Pendulum-v1.zip"
+def test_of_runs_with_a_uuid_the_one_that_saved_last_is_found(tmp_path: Path) -> None:
+    # rl-zoo3 counts none of them: all have the same number
+    for uuid, time in (("f0e1", 100), ("0a1b", 300), ("c4d5", 200)):
+        checkpoint = tmp_path / f"bnddpg/Pendulum-v1_1_{uuid}7d3a-5a4e-4c5e-9d53-2f0ff0c2a1b4/checkpoint_{time}_steps"
+        checkpoint.mkdir(parents=True)
+        os.utime(checkpoint, (time, time))
+    assert latest_checkpoint(tmp_path, "bnddpg", "Pendulum-v1").parent.name == "checkpoint_300_steps"
+
+
+@pytest.mark.parametrize("run", ["Pendulum-v1_1", "Pendulum-v1_1_f0e17d3a-5a4e-4c5e-9d53-2f0ff0c2a1b4"])
+def test_rl_zoo3s_name_of_a_checkpoint_means_the_complete_one(tmp_path: Path, run: str) -> None:
+    complete = tmp_path / run / "checkpoint_50_steps/Pendulum-v1.zip"
     complete.parent.mkdir(parents=True)
-    complete.touch()
-    assert resolve_trained_agent(str(tmp_path / "Pendulum-v1_1/rl_model_50_steps.zip")) == str(complete)
+    for path in (complete, complete.with_name("best_model.zip")):
+        path.touch()
+    assert resolve_trained_agent(str(tmp_path / run / "rl_model_50_steps.zip")) == str(complete)
     for other in ("rl_model_60_steps.zip", "Pendulum-v1.zip"):
-        path = str(tmp_path / "Pendulum-v1_1" / other)
-        assert resolve_trained_agent(path) == path
+        path = tmp_path / run / other
+        assert resolve_trained_agent(str(path)) == str(path)
 
 
 def test_a_finished_training_says_so(write_config: WriteConfig, make_manager: MakeManager) -> None:
@@ -307,6 +401,39 @@ def test_a_missing_replay_buffer_is_told(
     capsys.readouterr()
     make_manager("bnddpg", None, trained_agent=str(agent)).setup_experiment()
     assert "continues with an empty one" in capsys.readouterr().out
+
+
+def test_statistics_of_another_step_are_told(
+    write_config: WriteConfig, make_manager: MakeManager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = killed_run(make_manager, write_config(tiny_entry("bnddpg", normalize=True)), "bnddpg", save_freq=50)
+
+    def warning(agent: Path) -> str:
+        capsys.readouterr()
+        result = make_manager("bnddpg", None, trained_agent=str(agent)).setup_experiment()
+        assert result is not None
+        return "".join(line for line in capsys.readouterr().out.splitlines() if "VecNormalize statistics" in line)
+
+    complete = checkpoints(run)[-1]
+    assert not warning(complete / "Pendulum-v1.zip")
+    # The folders of the checkpoints before are gone, and with them their statistics
+    agent, statistics = run / "rl_model_100_steps.zip", run / "Pendulum-v1/vecnormalize.pkl"
+    assert f"{agent} is of step 100, but there is no {statistics}" in warning(agent)
+    shutil.copy(complete / "Pendulum-v1/vecnormalize.pkl", statistics)
+    assert f"{statistics}, which are of step 200" in warning(agent)
+    assert not warning(run / "rl_model_200_steps.zip")
+
+
+def test_an_episode_that_ended_at_the_break_was_not_cut(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    result = make_manager("bnddpg", write_config(tiny_entry("bnddpg", n_envs=2))).setup_experiment()
+    assert result is not None
+    buffer = result[0].replay_buffer
+    assert isinstance(buffer, ReplayBuffer)
+    observations, actions = np.zeros((2, 3)), np.zeros((2, 1))
+    buffer.add(observations, observations, actions, np.zeros(2), np.array([True, False]), [{}, {}])
+    mark_interruption(result[0], "agent.zip")
+    assert buffer.dones[0].tolist() == [1, 1]
+    assert buffer.timeouts[0].tolist() == [0, 1]
 
 
 def test_the_last_transition_before_the_break_is_cut(write_config: WriteConfig, make_manager: MakeManager) -> None:

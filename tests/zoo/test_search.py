@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import optuna
 import pytest
@@ -19,6 +20,10 @@ from tests.zoo.entries import tiny_entry
 
 WriteConfig = Callable[..., Path]
 MakeManager = Callable[..., ExperimentManager]
+#: One trial of one evaluation
+SHORT_SEARCH: dict[str, Any] = {
+    "n_trials": 1, "n_evaluations": 1, "n_eval_episodes": 1, "sampler": "random", "pruner": "none", "no_optim_plots": True,
+}  # fmt: skip
 ADDITIONAL = {"using_her_replay_buffer": False, "her_kwargs": {}}
 
 
@@ -125,6 +130,114 @@ def test_reloading_a_trial_trains_with_exactly_its_parameters(
         calls.clear()
         assert make_manager(algo, config, **study_arguments, trial_id=trial_id).setup_experiment() is not None
         assert [plain(call) for call in calls] == [searched[trial_id]]
+
+
+def unbounded_pendulum() -> gym.Env:
+    """Pendulum whose observations have no bounds that one could know."""
+    env = gym.make("Pendulum-v1")
+    return gym.wrappers.TransformObservation(env, lambda observation: observation, gym.spaces.Box(-np.inf, np.inf, (3,)))
+
+
+UNBOUNDED = "UnboundedPendulum-v0"
+BOUNDS = {"low": -8.0, "high": 8.0}
+gym.register(UNBOUNDED, entry_point=unbounded_pendulum)
+
+
+@pytest.mark.filterwarnings("ignore:.*is trained without action_noise")
+@pytest.mark.parametrize(
+    ("env_id", "policy_kwargs", "tiles", "kept"),
+    [
+        (UNBOUNDED, {"features_extractor_kwargs": {**BOUNDS, "n_bins": 3}}, True, {"features_extractor_kwargs": BOUNDS}),
+        (UNBOUNDED, "dict(features_extractor_kwargs=dict(low=-8.0, high=8.0))", True, {"features_extractor_kwargs": BOUNDS}),
+        ("Pendulum-v1", {"features_extractor_class": "TileCoding"}, True, {"features_extractor_class": "TileCoding"}),
+        ("Pendulum-v1", None, True, {}),
+        (UNBOUNDED, {"features_extractor_class": "FlattenExtractor"}, False, {"features_extractor_class": "FlattenExtractor"}),
+        (
+            "LQR-v0",
+            {"features_extractor_class": "PolynomialBasis", "features_extractor_kwargs": {"degree": 1}},
+            False,
+            {"features_extractor_class": "PolynomialBasis", "features_extractor_kwargs": {"degree": 1}},
+        ),
+    ],
+)
+def test_the_search_keeps_the_entrys_features(
+    write_config: WriteConfig,
+    make_manager: MakeManager,
+    tmp_path: Path,
+    record_constructor: Callable[[str], list[dict[str, Any]]],
+    env_id: str,
+    policy_kwargs: Any,
+    tiles: bool,
+    kept: dict[str, Any],
+) -> None:
+    config = write_config(tiny_entry("copdacq", n_timesteps=20, policy_kwargs=policy_kwargs), env_id=env_id)
+    study = {"storage": str(tmp_path / "study.log"), "study_name": "s"}
+    calls = record_constructor("copdacq")
+    search = make_manager("copdacq", config, env_id=env_id, optimize_hyperparameters=True, **study, **SHORT_SEARCH)
+    assert search.setup_experiment() is None
+    search.hyperparameters_optimization()
+    searched = dict(calls[0]["policy_kwargs"])
+    features = dict(searched.get("features_extractor_kwargs", {}))
+    sampled = {features.pop("n_tilings"), features.pop("n_bins")} if tiles else set()
+    assert bool(sampled) == tiles == ("n_tilings_pow" in optuna_params(study["storage"]))
+    assert searched.get("features_extractor_class") == kept.get("features_extractor_class")
+    assert features == kept.get("features_extractor_kwargs", {})
+    calls.clear()
+    assert make_manager("copdacq", config, env_id=env_id, trial_id=0, **study).setup_experiment() is not None
+    assert calls[0]["policy_kwargs"] == searched
+
+
+def optuna_params(storage: str) -> dict[str, Any]:
+    """What the first trial of a study sampled."""
+    return optuna.load_study(storage=search_storage(storage), study_name="s").trials[0].params
+
+
+def test_an_agent_that_the_search_cannot_make_is_told(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config(tiny_entry("copdacq"), env_id=UNBOUNDED)
+    search = make_manager("copdacq", config, env_id=UNBOUNDED, optimize_hyperparameters=True, **SHORT_SEARCH)
+    assert search.setup_experiment() is None
+    with pytest.raises(ConfigurationError, match=rf"{UNBOUNDED}: .*unbounded"):
+        search.hyperparameters_optimization()
+
+
+def test_the_search_keeps_what_bnddpg_does_not_sample(
+    write_config: WriteConfig, make_manager: MakeManager, record_constructor: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    policy_kwargs = {"net_arch": [8], "batch_norm_eps": 0.01, "optimizer_kwargs": {"eps": 1e-6}}
+    config = write_config(tiny_entry("bnddpg", n_timesteps=30, policy_kwargs=policy_kwargs))
+    calls = record_constructor("bnddpg")
+    search = make_manager("bnddpg", config, optimize_hyperparameters=True, **SHORT_SEARCH)
+    assert search.setup_experiment() is None
+    search.hyperparameters_optimization()
+    searched = calls[0]["policy_kwargs"]
+    assert searched["batch_norm_eps"] == 0.01
+    assert searched["net_arch"] != [8]
+    assert set(searched["optimizer_kwargs"]) == {"eps", "betas"}
+
+
+class SecondTrialPruner(optuna.pruners.BasePruner):
+    """Stop the second trial at its first evaluation."""
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        return trial.number == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*is trained without action_noise")
+@pytest.mark.parametrize("algo", ["bnddpg", "copdacq"])
+def test_a_trial_is_pruned(
+    write_config: WriteConfig, make_manager: MakeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algo: str
+) -> None:
+    storage = str(tmp_path / "study.log")
+    options = {**SHORT_SEARCH, "n_trials": 3, "n_evaluations": 2, "storage": storage, "study_name": "s"}
+    manager = make_manager(algo, write_config(tiny_entry(algo, n_timesteps=40)), optimize_hyperparameters=True, **options)
+    monkeypatch.setattr(manager, "_create_pruner", lambda method: SecondTrialPruner())
+    assert manager.setup_experiment() is None
+    manager.hyperparameters_optimization()
+    trials = optuna.load_study(storage=search_storage(storage), study_name="s").trials
+    complete, pruned = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED
+    assert [trial.state for trial in trials] == [complete, pruned, complete]
+    # It was stopped half way
+    assert [list(trial.intermediate_values) for trial in trials] == [[1, 2], [1], [1, 2]]
 
 
 def search_storage(path: str) -> optuna.storages.JournalStorage:

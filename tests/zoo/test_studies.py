@@ -11,15 +11,24 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
-from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from sb3_dpg.zoo import studies
-from sb3_dpg.zoo.studies import GRACE_INTERVALS, HeartbeatJournalStorage, SharedStudy, last_sign_of_life, shared_storage
+from sb3_dpg.zoo.studies import (
+    GRACE_INTERVALS,
+    MAX_RETRIES,
+    HeartbeatJournalStorage,
+    SharedStudy,
+    last_sign_of_life,
+    shared_storage,
+)
 from tests.zoo.entries import tiny_entry
 
 # Trials are asked for by hand here, to be abandoned
-pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed to be used", "ignore:.*retry_history")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Heartbeat of storage is supposed to be used", "ignore:.*retry_history", "ignore:.*fail_stale"
+)
 
 STORAGES = ["journal.log", "sqlite:///database.db"]
 
@@ -78,6 +87,22 @@ def test_a_trial_that_died_before_it_had_all_its_parameters() -> None:
     assert set(study.trials[lost].params) == {"x"}
     assert [set(trial.params) for trial in study.trials if trial.state == TrialState.COMPLETE] == [{"x", "y"}] * 2
     assert_done_again(study.trials)
+
+
+def test_a_trial_that_kills_its_processes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = new_study("journal.log")
+    for _ in range(MAX_RETRIES + 1):
+        abandoned_trial(study)
+        with monkeypatch.context() as later:
+            # As if nothing had left a sign of life for long
+            later.setattr(study._storage, "_heartbeat_interval", -1000)
+            fail_stale_trials(study)
+    # The same parameters each time, and not once more
+    failed = [TrialState.FAIL] * (MAX_RETRIES + 1)
+    assert [trial.state for trial in study.trials] == failed
+    assert len({trial.params["x"] for trial in study.trials}) == 1
+    study.optimize(objective, n_trials=2)
+    assert [trial.state for trial in study.trials] == [*failed, TrialState.COMPLETE, TrialState.COMPLETE]
 
 
 def test_a_living_trial_is_waited_for_and_not_run_twice(monkeypatch: pytest.MonkeyPatch) -> None:
