@@ -12,6 +12,7 @@ from sb3_dpg.benchmark.engines.base import Ended, Engine, Started
 from sb3_dpg.benchmark.plan import Plan
 from sb3_dpg.benchmark.progress import StudyProgress
 from sb3_dpg.benchmark.results import Results
+from sb3_dpg.common.files import remove_leftovers
 from sb3_dpg.zoo.errors import ConfigurationError
 
 LOCK_FILE = ".lock"
@@ -52,8 +53,7 @@ def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused
     except Timeout as error:
         raise ConfigurationError(f"{folder}: another process is running a study with these results") from error
     with lock:
-        for leftover in folder.glob(".*.tmp"):  # of processes that were killed while they wrote
-            leftover.unlink()
+        remove_leftovers(folder)
         results = Results(folder)
         results.write_study(plan)
         for other in reused:

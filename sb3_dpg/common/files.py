@@ -69,6 +69,16 @@ def durable_replacement(path: Path) -> Iterator[io.BufferedWriter]:
             os.close(directory)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """
+    Remove what processes that were killed in :func:`durable_replacement` left half written.
+
+    :param folder: A folder that no other process writes to
+    """
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink()
+
+
 def check_archive(path: str | Path | io.BufferedIOBase) -> None:
     """
     Compare a zip file with its checksums, which SB3 and PyTorch do not do for weights.

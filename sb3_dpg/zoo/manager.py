@@ -116,11 +116,11 @@ class ExperimentManager(ZooExperimentManager):
                 )
         trial, given = self._read_trial(), self.custom_hyperparams or {}
         # Whoever decides about noise, be it for none, decides about all of it: trial over file, command line over both
-        superseded = superseded_noise_keys(given) | superseded_noise_keys(trial)
+        by_given, by_trial = superseded_noise_keys(given), superseded_noise_keys(trial)
         trial_kwargs = trial.pop("policy_kwargs", None) if self.algo in OUR_ALGORITHMS else None
-        self.custom_hyperparams = {**{key: trial[key] for key in trial if key not in superseded_noise_keys(given)}, **given}
+        self.custom_hyperparams = {**{key: value for key, value in trial.items() if key not in by_given}, **given}
         hyperparams, saved_hyperparams = super().read_hyperparameters()
-        for key in superseded - set(self.custom_hyperparams):
+        for key in (by_given | by_trial) - set(self.custom_hyperparams):
             hyperparams.pop(key, None)
             saved_hyperparams.pop(key, None)
         if trial_kwargs is not None and "policy_kwargs" not in given:

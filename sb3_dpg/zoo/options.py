@@ -44,6 +44,18 @@ def look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_known_args(arguments)[0]
 
 
+def check_algorithm(option: str, algo: str) -> None:
+    """
+    :param option: The option that gives it, for the error
+    :param algo: Name of an algorithm
+    :raises ConfigurationError: if it is unknown, naming the nearest one
+    """
+    from rl_zoo3.utils import ALGOS
+
+    if algo not in ALGOS:
+        raise ConfigurationError(f"{option} {algo!r} is unknown{did_you_mean(algo, ALGOS) or '.'} Known: {', '.join(ALGOS)}")
+
+
 def check_names(arguments: Sequence[str]) -> None:
     """
     Answer a misspelt algorithm or environment with the nearest name.
@@ -52,13 +64,10 @@ def check_names(arguments: Sequence[str]) -> None:
     :raises ConfigurationError: if a name is unknown
     """
     import rl_zoo3.import_envs  # noqa: F401  # registers environments
-    from rl_zoo3.utils import ALGOS
 
     names = look_ahead(arguments)
-    if names.algo is not None and names.algo not in ALGOS:
-        raise ConfigurationError(
-            f"--algo {names.algo!r} is unknown{did_you_mean(names.algo, ALGOS) or '.'} Known: {', '.join(ALGOS)}"
-        )
+    if names.algo is not None:
+        check_algorithm("--algo", names.algo)
     for package in names.gym_packages:
         try:
             importlib.import_module(package)

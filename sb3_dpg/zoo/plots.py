@@ -1,5 +1,6 @@
 """``sb3-dpg plot-train``, ``all-plots`` and ``plot-from-file``: rl-zoo3's plots, which can be saved without a display."""
 
+import argparse
 import glob
 import importlib
 import sys
@@ -8,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_dpg.zoo.errors import ConfigurationError
-from sb3_dpg.zoo.hyperparameters import did_you_mean
-from sb3_dpg.zoo.options import own_parser, split_options
+from sb3_dpg.zoo.options import check_algorithm, own_parser, split_options
 from sb3_dpg.zoo.registration import register_algorithms
 
 
@@ -22,9 +22,10 @@ def _run(script: str, arguments: Sequence[str]) -> None:
     parser.add_argument("--figures", metavar="FOLDER", help="save the figures as PNG files there instead of showing them")
     options, rest = split_options(parser, arguments)
     if script != "plot_from_file":
-        _check_algorithms(rest)
-    if script == "all_plots":
-        _check_evaluations(rest)
+        names = _look_ahead(rest)
+        _check_algorithms(names)
+        if script == "all_plots":
+            _check_evaluations(names)
     sys.argv[1:] = rest
     if options.figures is not None:
         import matplotlib
@@ -49,40 +50,41 @@ def _run(script: str, arguments: Sequence[str]) -> None:
         _save_figures(Path(options.figures))
 
 
-def _check_algorithms(arguments: Sequence[str]) -> None:
+def _look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
+    """
+    :param arguments: The command line of ``all-plots`` or ``plot-train``
+    :return: Algorithms, parts of the names of environments, and log folders
+    """
+    parser = own_parser("")
+    parser.add_argument("-a", "--algo", "--algos", nargs="+", default=[], dest="algos")
+    parser.add_argument("-e", "--env", nargs="+", default=[])
+    parser.add_argument("-f", "--exp-folder", "--exp-folders", nargs="+", default=[], dest="folders")
+    return parser.parse_known_args(arguments)[0]
+
+
+def _check_algorithms(names: argparse.Namespace) -> None:
     """
     Answer a misspelt algorithm with the nearest name. One that has a folder is known, whoever made it.
 
-    :param arguments: The command line of ``all-plots`` or ``plot-train``
+    :param names: What is to be plotted
     :raises ConfigurationError: if a name is unknown
     """
-    from rl_zoo3.utils import ALGOS
-
     register_algorithms()
-    parser = own_parser("")
-    parser.add_argument("-a", "--algo", "--algos", nargs="+", default=[], dest="algos")
-    parser.add_argument("-f", "--exp-folder", "--exp-folders", nargs="+", default=[], dest="folders")
-    names = parser.parse_known_args(arguments)[0]
     for algo in names.algos:
         # all-plots writes them small, plot-train does not
         folders = [Path(folder, name) for folder in names.folders for name in (algo, algo.lower())]
-        if algo.lower() not in ALGOS and not any(folder.is_dir() for folder in folders):
-            raise ConfigurationError(f"-a {algo!r} is unknown{did_you_mean(algo, ALGOS) or '.'} Known: {', '.join(ALGOS)}")
+        if not any(folder.is_dir() for folder in folders):
+            check_algorithm("-a", algo.lower())
 
 
-def _check_evaluations(arguments: Sequence[str]) -> None:
+def _check_evaluations(names: argparse.Namespace) -> None:
     """
     rl-zoo3 plots a return of 0 where there are no evaluations.
 
-    :param arguments: The command line of ``all-plots``
+    :param names: What ``all-plots`` is to plot
     :raises ConfigurationError: if there is nothing to plot at all
     """
-    parser = own_parser("all-plots")
-    parser.add_argument("-a", "--algos", nargs="+", default=[])
-    parser.add_argument("-e", "--env", nargs="+", default=[])
-    parser.add_argument("-f", "--exp-folders", nargs="+", default=[])
-    names = parser.parse_known_args(arguments)[0]
-    cells = [(folder, algo.lower(), env) for folder in names.exp_folders for algo in names.algos for env in names.env]
+    cells = [(folder, algo.lower(), env) for folder in names.folders for algo in names.algos for env in names.env]
     missing = [
         f"{algo} on {env} in {folder}"
         for folder, algo, env in cells

@@ -219,8 +219,8 @@ def latest_checkpoint(log_folder: str | Path, algo: str, env_name: str) -> Path:
     for run in Path(log_folder, algo).glob(f"{env_name}_*"):
         # With --uuid the number is followed by one
         match = re.fullmatch(r"(\d+)(?:_[0-9a-f-]+)?", run.name.removeprefix(f"{env_name}_"))
-        if match and checkpoints(run):
-            runs.append((int(match[1]), checkpoints(run)[-1]))
+        if match and (found := checkpoints(run)):
+            runs.append((int(match[1]), found[-1]))
     if not runs:
         raise ConfigurationError(
             f"--resume: no checkpoint of {algo} on {env_name} in {log_folder} (checkpoints are written with --save-freq)"
