@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.figures import BACKEND, save_figures
 from sb3_dpg.zoo.options import check_algorithm, own_parser, split_options
 from sb3_dpg.zoo.registration import register_algorithms
 
@@ -30,7 +31,7 @@ def _run(script: str, arguments: Sequence[str]) -> None:
     if options.figures is not None:
         import matplotlib
 
-        matplotlib.use("Agg")
+        matplotlib.use(BACKEND)
     # rl_zoo3.plots imports all three, and its __init__ hides the modules behind functions of the same names
     importlib.import_module("rl_zoo3.plots")
     module = sys.modules[f"rl_zoo3.plots.{script}"]
@@ -47,7 +48,7 @@ def _run(script: str, arguments: Sequence[str]) -> None:
                 ) from error
             raise
     if options.figures is not None:
-        _save_figures(Path(options.figures))
+        save_figures(Path(options.figures))
 
 
 def _look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
@@ -94,27 +95,6 @@ def _check_evaluations(names: argparse.Namespace) -> None:
         raise ConfigurationError(f"no evaluations (train with --eval-freq) of {', '.join(missing)}")
     if missing:
         print(f"No evaluations, shown as 0: {', '.join(missing)}", file=sys.stderr)
-
-
-def _save_figures(folder: Path) -> None:
-    """
-    :param folder: Where to save all open figures, named by their titles
-    """
-    from matplotlib import pyplot as plt
-
-    folder.mkdir(parents=True, exist_ok=True)
-    names: list[str] = []
-    for number in plt.get_fignums():
-        # Not by labels: rliable's figures have none, at most a title of the window
-        figure = plt.figure(number)
-        manager = figure.canvas.manager
-        title = str(figure.get_label()) or (manager.get_window_title() if manager else "figure")
-        name = title.replace(" ", "_").replace("/", "_")
-        names.append(name if name not in names else f"{name}_{number}")
-        path = folder / f"{names[-1]}.png"
-        figure.savefig(path, dpi=150, bbox_inches="tight")
-        plt.close(figure)
-        print(f"Saved {path}")
 
 
 def plot_train(arguments: Sequence[str]) -> None:

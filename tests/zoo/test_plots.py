@@ -7,6 +7,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from sb3_dpg.zoo.cli import main
+from sb3_dpg.zoo.figures import BACKEND, save_figures
 
 
 def write_evaluations(folder: Path, algo: str, seed: int) -> None:
@@ -41,10 +42,9 @@ def test_all_of_rliables_figures_are_saved(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_figures_of_one_title_do_not_overwrite_each_other(tmp_path: Path) -> None:
-    from sb3_dpg.zoo.plots import _save_figures
-
     plt.close("all")
+    plt.switch_backend(BACKEND)
     for _ in range(2):
         plt.figure().canvas.manager.set_window_title("a title")  # type: ignore[union-attr]
-    _save_figures(tmp_path)
+    save_figures(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a_title.png", "a_title_2.png"]
