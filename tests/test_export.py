@@ -17,6 +17,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_dpg import BNDDPG
+from sb3_dpg.common.features import TileCoding
 from sb3_dpg.export import export_policy
 from tests.algorithms import make
 
@@ -24,6 +25,21 @@ TOLERANCE = 1e-5
 
 
 OTHERS: dict[str, Any] = {"td3": TD3, "sac": SAC}
+
+
+class Walk(gym.Env[np.ndarray, np.ndarray]):
+    """Observations of more dimensions than COPDACQ gives every tile a weight for."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (6,), np.float32)
+    action_space = spaces.Box(-1.0, 3.0, (2,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.np_random.uniform(-1.0, 1.0, 6).astype(np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation = self.np_random.uniform(-1.0, 1.0, 6).astype(np.float32)
+        return observation, -float(np.square(action).sum()), False, False, {}
 
 
 def pendulum() -> gym.Env:
@@ -40,6 +56,13 @@ def trained(name: str) -> OffPolicyAlgorithm:
     elif name == "normalized":
         # The statistics of the first steps are far from zero mean and unit variance
         model = make("bnddpg", VecNormalize(DummyVecEnv([pendulum])))
+    elif name == "hashed":
+        model = make("copdacq", Walk())
+        assert isinstance(model.policy.features_extractor, TileCoding)
+        assert model.policy.features_extractor.hashed
+        with th.no_grad():
+            # 60 steps visit few of the tiles
+            model.policy.theta.normal_(std=0.2)
     else:
         model = make(name)
     return model.learn(60)
@@ -62,7 +85,7 @@ def run_onnx(path: Path, batch: np.ndarray) -> np.ndarray:
     return session.run(["action"], {"observation": batch})[0]
 
 
-@pytest.mark.parametrize("name", ["bnddpg", "copdacq", "td3", "sac", "normalized", "images"])
+@pytest.mark.parametrize("name", ["bnddpg", "copdacq", "hashed", "td3", "sac", "normalized", "images"])
 @pytest.mark.parametrize("format", ["torchscript", "onnx"])
 def test_same_actions_as_predict(name: str, format: str, tmp_path: Path) -> None:
     if format == "onnx":

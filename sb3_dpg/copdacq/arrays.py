@@ -27,7 +27,7 @@ class ArrayPolicy:
         weights: Any = ([tensor.detach().numpy() for tensor in part] for part in policy.weights)
         self.weights: Any = ActorCriticWeights(*weights)
         self._low, self._bins = features.low.numpy(), features.bins.numpy()
-        self._inverse_range, self._shifts = features.inverse_range.numpy(), features.shifts.numpy()
+        self._inverse_width, self._shifts = features.inverse_width.numpy(), features.shifts.numpy()
         self._strides, self._first = features.strides.numpy(), features.first.numpy()
         self._tiles = features.tiles_per_tiling if features.hashed else None
 
@@ -54,7 +54,7 @@ class ArrayPolicy:
         :param observations: Observations, (batch_size, ...)
         :return: Indices of the features that are 1, (batch_size, n_tilings)
         """
-        scaled = (observations.reshape(len(observations), -1).astype(np.float32, copy=False) - self._low) * self._inverse_range
+        scaled = (observations.reshape(len(observations), -1).astype(np.float32, copy=False) - self._low) * self._inverse_width
         scaled = np.minimum(np.maximum(scaled, 0.0), self._bins)
         tiles = (scaled[:, None] + self._shifts).astype(np.int64).dot(self._strides)
         if self._tiles is not None:

@@ -10,6 +10,7 @@ from stable_baselines3 import PPO
 
 from sb3_dpg.common.features import FourierBasis, PolynomialBasis, RadialBasis, TileCoding
 from sb3_dpg.common.features.bounded import BoundedFeatures
+from sb3_dpg.common.features.tile_coding import upper_half_of_sum
 
 SPACE = spaces.Box(np.array([-1.0, 0.0, -3.0]), np.array([1.0, 5.0, 3.0]), dtype=np.float32)
 BASES: list[type[BoundedFeatures]] = [TileCoding, FourierBasis, RadialBasis, PolynomialBasis]
@@ -91,6 +92,21 @@ def test_hashing_is_the_same_each_time() -> None:
     first, second = (TileCoding(space, hash_size=1024) for _ in range(2))
     observations = sample(space, 10)
     assert th.equal(first.active(observations), second.active(observations))
+
+
+def test_upper_half_of_a_sum_that_wraps_around() -> None:
+    numbers = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, (100, 9))
+    # Python's integers do not wrap around
+    sums = [sum(row) % 2**64 for row in numbers.tolist()]
+    signed = [number - 2**64 if number >= 2**63 else number for number in sums]
+    assert sum(sum(row) != number for row, number in zip(numbers.tolist(), signed, strict=True)) > 50
+    assert upper_half_of_sum(th.from_numpy(numbers)).tolist() == [number >> 32 for number in signed]
+
+
+@pytest.mark.parametrize("basis", BASES)
+def test_observations_are_scaled_to_the_unit_box(basis: type[BoundedFeatures]) -> None:
+    observations = sample(SPACE, 20)
+    np.testing.assert_allclose(basis(SPACE).unit(observations).numpy(), unit(observations), atol=1e-6)
 
 
 @pytest.mark.parametrize("basis", BASES)

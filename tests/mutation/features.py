@@ -37,7 +37,8 @@ FEATURES = [
         ("tiles: lower bound is passed", "tile_coding.py", ".clamp_min_(0.0)", ""),
         ("tiles: strides of unshifted grids", "tile_coding.py", "np.cumprod(bins[:-1] + 1)", "np.cumprod(bins[:-1])"),
         ("tiles: tilings share their features", "tile_coding.py", "tiles.add_(self.first)", "tiles"),
-        ("hash: lower half of the product", "tile_coding.py", "(tiles >> 32)", "tiles"),
+        ("hash: lower half of the product", "tile_coding.py", "upper_half_of_sum(terms) %", "terms.sum(-1) %"),
+        ("hash: without the carry of the lower half", "tile_coding.py", ".add_(carry)", ""),
         ("hash: drawn anew each time", "tile_coding.py", "np.random.default_rng(0)", "np.random.default_rng()"),
         ("tiles: all features count as active", "tile_coding.py", "return self.n_tilings", "return self.features_dim"),
     )

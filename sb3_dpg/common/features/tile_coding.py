@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 from sb3_dpg.common.checks import check_integer
 from sb3_dpg.common.features.bounded import BoundedFeatures, check_features_dim, observation_bounds
 
+#: The lower 32 of 64 bits
+LOWER_HALF = 2**32 - 1
+
 
 class TileCoding(BoundedFeatures):
     """
@@ -33,6 +36,7 @@ class TileCoding(BoundedFeatures):
     """
 
     bins: th.Tensor
+    inverse_width: th.Tensor
     shifts: th.Tensor
     strides: th.Tensor
     first: th.Tensor
@@ -63,9 +67,9 @@ class TileCoding(BoundedFeatures):
 
         dimensions = np.arange(lower.size)
         tilings = np.arange(n_tilings)[:, None]
-        # A tile has the width 1 once observations are scaled to [0, n_bins]
-        self.inverse_range *= th.tensor(bins, dtype=th.float32)
         self.register_buffer("bins", th.tensor(bins, dtype=th.float32))
+        # A tile has the width 1 once observations are scaled to [0, n_bins]
+        self.register_buffer("inverse_width", self.inverse_range * self.bins)
         self.register_buffer("shifts", th.tensor(tilings * (2 * dimensions + 1) % n_tilings / n_tilings, dtype=th.float32))
         self.register_buffer("strides", th.tensor(self._strides(bins)))
         self.register_buffer("first", th.tensor(tilings[:, 0] * tiles))
@@ -106,12 +110,11 @@ class TileCoding(BoundedFeatures):
         :return: Their indices, of which no two are equal in a row, (batch_size, n_tilings)
         """
         # Two steps, as torch.clamp takes no number below and tensor above
-        scaled = ((observations.flatten(1) - self.low) * self.inverse_range).clamp_min_(0.0)
+        scaled = ((observations.flatten(1) - self.low) * self.inverse_width).clamp_min_(0.0)
         scaled = th.minimum(scaled, self.bins)
         # (batch_size, 1, dim) + (n_tilings, dim): rounding towards zero is the floor, as nothing is negative
-        tiles = (scaled.unsqueeze(1) + self.shifts).long().mul_(self.strides).sum(-1)
-        if self.hashed:
-            tiles = (tiles >> 32) % self.tiles_per_tiling
+        terms = (scaled.unsqueeze(1) + self.shifts).long().mul_(self.strides)
+        tiles = upper_half_of_sum(terms) % self.tiles_per_tiling if self.hashed else terms.sum(-1)
         return tiles.add_(self.first)
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
@@ -121,3 +124,16 @@ class TileCoding(BoundedFeatures):
         """
         active = self.active(observations)
         return self.low.new_zeros(len(active), self.features_dim).scatter_(1, active, 1.0)
+
+
+def upper_half_of_sum(terms: th.Tensor) -> th.Tensor:
+    """
+    ``terms.sum(-1) >> 32`` for a sum that wraps around, as PyTorch's and NumPy's do, without any sum that has to: ONNX
+    Runtime's does not.
+
+    :param terms: Integers of 64 bits, (..., n_terms)
+    :return: The upper 32 bits of their sum modulo 2^64, with their sign, (...)
+    """
+    carry = (terms & LOWER_HALF).sum(-1) >> 32
+    upper = (terms >> 32).sum(-1).add_(carry)
+    return (upper.add_(2**31) & LOWER_HALF).sub_(2**31)
