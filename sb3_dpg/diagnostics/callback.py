@@ -9,10 +9,10 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
+from sb3_dpg.common.action_values import action_values, evaluation_mode, greedy_actions
 from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.common.noise import ScheduledNoise
-from sb3_dpg.diagnostics.action_values import action_values, evaluation_mode, greedy_actions
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
 from sb3_dpg.diagnostics.gradients import action_gradient, gradient_norm
 from sb3_dpg.diagnostics.greedy import greedy_gap
@@ -58,7 +58,7 @@ class DiagnosticsCallback(BaseCallback):
         self._observations: deque[np.ndarray | dict[str, np.ndarray]] = deque(maxlen=n_observations)
 
     def _init_callback(self) -> None:
-        action_values(self.model)  # type: ignore[arg-type]  # raises TypeError for other algorithms
+        action_values(self.model)  # raises TypeError for other algorithms
 
     def _on_step(self) -> bool:
         observations = self.model._last_obs
@@ -79,11 +79,11 @@ class DiagnosticsCallback(BaseCallback):
         """
         observations = self._batch()
         model = self.model
-        q = action_values(model)  # type: ignore[arg-type]
-        with evaluation_mode(model):  # type: ignore[arg-type]
+        q = action_values(model)
+        with evaluation_mode(model):
             inputs, _ = model.policy.obs_to_tensor(observations)
             with th.enable_grad():
-                actions = greedy_actions(model, inputs)  # type: ignore[arg-type]
+                actions = greedy_actions(model, inputs)
                 values = q(inputs, actions)
                 gradients = action_gradient(q, inputs, actions.detach())
             measurements = {

@@ -4,7 +4,7 @@ import torch as th
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
-from sb3_dpg.diagnostics.action_values import ActionValues
+from sb3_dpg.common.action_values import ActionValues
 
 
 def action_gradient(q: ActionValues, observations: PyTorchObs, actions: th.Tensor) -> th.Tensor:

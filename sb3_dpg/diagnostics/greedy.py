@@ -6,8 +6,8 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from sb3_dpg.common.action_values import ActionValues, action_values, evaluation_mode, greedy_actions
 from sb3_dpg.common.checks import check_integer, check_real
-from sb3_dpg.diagnostics.action_values import ActionValues, action_values, evaluation_mode, greedy_actions
 
 
 class GreedyGap(NamedTuple):

@@ -2,15 +2,17 @@
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from stable_baselines3 import PPO, SAC, TD3
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
-from sb3_dpg.common.callbacks.value_estimate import CompatibleValues
+from sb3_dpg.common.action_values import CompatibleValues
 from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
 from sb3_dpg.diagnostics.gradients import action_gradient
@@ -26,6 +28,21 @@ class Quadratic(nn.Module):
     def forward(self, observations: th.Tensor, actions: th.Tensor) -> tuple[th.Tensor, ...]:
         value = -SCALE * (actions - BEST).square().sum(1, keepdim=True)
         return value, value + 1.0
+
+
+class Sampled(gym.Env[Any, np.ndarray]):
+    """Observations are samples of any space."""
+
+    def __init__(self, observation_space: spaces.Space, action_shape: tuple[int, ...] = (1,)) -> None:
+        self.observation_space = observation_space
+        self.action_space = spaces.Box(-1.0, 1.0, action_shape, np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.observation_space.sample(), -float(np.square(action).sum()), False, False, {}
 
 
 def small(algorithm: type[OffPolicyAlgorithm], **kwargs: Any) -> OffPolicyAlgorithm:
@@ -113,6 +130,21 @@ def test_action_gradient_of_a_compatible_critic() -> None:
         model.policy.w.fill_(0.5)
     gradient = action_gradient(action_values(model), th.from_numpy(OBSERVATIONS), th.zeros(32, 1))
     th.testing.assert_close(gradient, th.full((32, 1), 4.0))
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(0, 255, (1, 36, 36), np.uint8)], ids=["discrete", "image"])
+def test_values_of_a_compatible_critic_for_observations_that_are_preprocessed(space: spaces.Space) -> None:
+    model = make("copdacq", Sampled(space))
+    with th.no_grad():
+        model.policy.v.normal_()
+        model.policy.w.normal_()
+    observations = np.stack([space.sample() for _ in range(5)])
+    inputs, _ = model.policy.obs_to_tensor(observations)
+    values = action_values(model)(inputs, th.full((5, 1), 0.5))
+    features = model.policy.features_extractor(model.policy.preprocess(inputs))
+    th.testing.assert_close(values, features @ (model.policy.v + 0.5 * model.policy.w))
+    assert values.unique().numel() > 1
+    np.testing.assert_allclose(greedy_gap(model, observations).value, (features @ model.policy.v)[:, 0], rtol=1e-5)
 
 
 def test_drift_is_the_distance_of_the_data() -> None:

@@ -1,9 +1,8 @@
 """How far the critic's estimates are from the returns that are really obtained."""
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
@@ -11,30 +10,12 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization, unwrap_vec_normalize
 
+from sb3_dpg.common.action_values import action_values, evaluation_mode
 from sb3_dpg.common.checks import check_integer, check_real
 
 Observation = np.ndarray | dict[str, np.ndarray]
-
-
-@runtime_checkable
-class CompatibleValues(Protocol):
-    """A policy that knows the values of actions itself, as the compatible ones of COPDACQ do: there is no ``critic`` then."""
-
-    def preprocess(self, observations: PyTorchObs) -> th.Tensor:
-        """
-        :param observations: Observations as the environment gives them
-        :return: What ``q_values`` takes
-        """
-
-    def q_values(self, observations: th.Tensor, actions: th.Tensor) -> th.Tensor:
-        """
-        :param observations: s, preprocessed
-        :param actions: Scaled actions a, of shape (batch_size, action_dim)
-        :return: Q(s, a), of shape (batch_size, 1)
-        """
 
 
 @dataclass
@@ -130,11 +111,7 @@ class ValueEstimateCallback(BaseCallback):
         self._episodes: list[_Episode] = []
 
     def _init_callback(self) -> None:
-        if not isinstance(self.model, OffPolicyAlgorithm) or self._critic() is None:
-            raise TypeError(
-                f"{type(self.model).__name__} has no critic(observations, actions) whose estimates could be compared: "
-                "ValueEstimateCallback needs an off-policy actor-critic algorithm, such as DDPG, TD3 or SAC"
-            )
+        action_values(self.model)  # raises TypeError for other algorithms
         is_normalized = self.model.get_vec_normalize_env() is not None
         if self.eval_env is not None and is_normalized != (unwrap_vec_normalize(self.eval_env) is not None):
             raise ValueError("either both or none of the training environment and eval_env must be wrapped in VecNormalize")
@@ -146,16 +123,6 @@ class ValueEstimateCallback(BaseCallback):
             return np.empty(0), np.empty(0)
         estimates, returns, _ = (np.concatenate(parts) for parts in zip(*self._comparisons, strict=True))
         return estimates, returns
-
-    def _critic(self) -> Callable[..., Any] | None:
-        """
-        :return: The function of observations and scaled actions that gives the estimates, None if there is none
-        """
-        policy = self.model.policy
-        if isinstance(policy, CompatibleValues):
-            return lambda observations, actions: policy.q_values(policy.preprocess(observations), actions)
-        critic = getattr(self.model, "critic", None)
-        return critic if callable(critic) else None
 
     def _on_training_start(self) -> None:
         # A new training, or another environment: what is left of the last one does not belong to it
@@ -246,17 +213,11 @@ class ValueEstimateCallback(BaseCallback):
         :param actions: Scaled actions, of shape (n_states, action_dim)
         :return: The critic's estimates, of shape (n_states,)
         """
-        critic, policy = self._critic(), self.model.policy
-        assert critic is not None
-        policy.set_training_mode(False)
-        with th.no_grad():
-            observation_tensor, _ = policy.obs_to_tensor(observations)
-            action_tensor = th.as_tensor(actions, device=self.model.device, dtype=th.float32)
-            values = critic(observation_tensor, action_tensor)
-        if isinstance(values, tuple):
-            return th.cat(values, dim=1).min(dim=1).values.cpu().numpy()
-        # (n_states, n_critics, n_quantiles) for TQC
-        return values.flatten(start_dim=1).mean(dim=1).cpu().numpy()
+        model = self.model
+        with evaluation_mode(model), th.no_grad():
+            observation_tensor, _ = model.policy.obs_to_tensor(observations)
+            action_tensor = th.as_tensor(actions, device=model.device, dtype=th.float32)
+            return action_values(model)(observation_tensor, action_tensor)[:, 0].cpu().numpy()
 
 
 def discounted_returns(rewards: np.ndarray, gamma: float, last_value: float = 0.0) -> np.ndarray:

@@ -2,19 +2,30 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import PyTorchObs
-
-from sb3_dpg.common.callbacks.value_estimate import CompatibleValues
 
 #: From observations and scaled actions (batch_size, action_dim) to values (batch_size, 1)
 ActionValues: TypeAlias = Callable[[PyTorchObs, th.Tensor], th.Tensor]
 
 
-def action_values(model: OffPolicyAlgorithm) -> ActionValues:
+@runtime_checkable
+class CompatibleValues(Protocol):
+    """A policy that knows the values of actions itself, as the compatible ones of COPDACQ do: there is no ``critic`` then."""
+
+    def q_values(self, observations: PyTorchObs, actions: th.Tensor) -> th.Tensor:
+        """
+        :param observations: s as the model gets them, (batch_size, ...)
+        :param actions: Actions a, scaled to [-1, 1], (batch_size, action_dim)
+        :return: Q(s, a), (batch_size, 1)
+        """
+
+
+def action_values(model: BaseAlgorithm) -> ActionValues:
     """
     Q(s, a) as the actor is to maximise it.
 
@@ -25,11 +36,11 @@ def action_values(model: OffPolicyAlgorithm) -> ActionValues:
     """
     policy = model.policy
     if isinstance(policy, CompatibleValues):
-        return lambda observations, actions: policy.q_values(policy.preprocess(observations), actions)
+        return policy.q_values
     critic = getattr(model, "critic", None)
     if not isinstance(model, OffPolicyAlgorithm) or not callable(critic):
         raise TypeError(
-            f"{type(model).__name__} has no critic(observations, actions): diagnostics need an off-policy actor-critic "
+            f"{type(model).__name__} has no critic(observations, actions) to look at: this needs an off-policy actor-critic "
             "algorithm, such as BNDDPG, TD3 or SAC"
         )
 
@@ -43,7 +54,7 @@ def action_values(model: OffPolicyAlgorithm) -> ActionValues:
     return smallest
 
 
-def greedy_actions(model: OffPolicyAlgorithm, observations: PyTorchObs) -> th.Tensor:
+def greedy_actions(model: BaseAlgorithm, observations: PyTorchObs) -> th.Tensor:
     """
     :param model: The model, with a policy that squashes its actions to [-1, 1]
     :param observations: Observations as the model gets them, as tensors
@@ -53,7 +64,7 @@ def greedy_actions(model: OffPolicyAlgorithm, observations: PyTorchObs) -> th.Te
 
 
 @contextmanager
-def evaluation_mode(model: OffPolicyAlgorithm) -> Iterator[None]:
+def evaluation_mode(model: BaseAlgorithm) -> Iterator[None]:
     """
     Look at a model without leaving a trace: batch norm by running statistics, no dropout, and each module's mode put back.
 
