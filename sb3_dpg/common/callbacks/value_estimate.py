@@ -1,5 +1,6 @@
 """How far the critic's estimates are from the returns that are really obtained."""
 
+import warnings
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
@@ -72,7 +73,8 @@ class ValueEstimateCallback(BaseCallback):
     *Truncation.* The return of an episode that a time limit cut off is not complete. The critic itself stands in for the
     missing rest, with weight gamma^(T - t), and so hides that fraction of its own error: states where it exceeds
     ``max_bootstrap_weight`` are left out, and the mean weight of the others is logged. It is 0 if all episodes end by
-    termination.
+    termination. With gamma = 0.99 the default leaves out the last 68 states before a time limit, so that an episode of up
+    to 68 steps says nothing; this is warned of once.
 
     *Units.* All is in the rewards that the critic learns from: with a ``VecNormalize`` around the training environment that
     normalises rewards, those of its present statistics. SAC, TQC and CrossQ estimate a return that includes an entropy
@@ -109,6 +111,9 @@ class ValueEstimateCallback(BaseCallback):
         self.max_bootstrap_weight = max_bootstrap_weight
         self._comparisons: deque[_Comparison] = deque(maxlen=n_episodes)
         self._episodes: list[_Episode] = []
+        # Steps of an episode that was left out as a whole
+        self._left_out: int | None = None
+        self._warned = False
 
     def _init_callback(self) -> None:
         action_values(self.model)  # raises TypeError for other algorithms
@@ -134,6 +139,7 @@ class ValueEstimateCallback(BaseCallback):
             self._follow_training()
         elif self.n_calls % self.eval_freq == 0:
             self._evaluate()
+        self._warn_of_short_episodes()
         return True
 
     def _follow_training(self) -> None:
@@ -190,6 +196,23 @@ class ValueEstimateCallback(BaseCallback):
             estimates = self._estimates(_stack(episode.observations), np.stack(episode.actions))
             self._comparisons.append(_Comparison(estimates[known], returns[known], weights[known]))
             self._log()
+        else:
+            self._left_out = len(rewards)
+
+    def _warn_of_short_episodes(self) -> None:
+        """Tell once that an episode was left out as a whole: nothing might ever be logged."""
+        if self._left_out is None or self._warned:
+            return
+        self._warned = True
+        gamma = cast(OffPolicyAlgorithm, self.model).gamma
+        warnings.warn(
+            f"ValueEstimateCallback leaves out an episode that a time limit ended after {self._left_out} steps: the weight of "
+            f"the critic's own estimate in its returns is at least gamma^{self._left_out} = {gamma**self._left_out:.2g}, "
+            f"above max_bootstrap_weight={self.max_bootstrap_weight:g}. Nothing is logged where all episodes are as short; "
+            "raise max_bootstrap_weight to compare them too",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def _log(self) -> None:
         """Log the mean over the states of the last episodes."""
@@ -210,13 +233,14 @@ class ValueEstimateCallback(BaseCallback):
     def _estimates(self, observations: Observation, actions: np.ndarray) -> np.ndarray:
         """
         :param observations: Observations, as the policy sees them
-        :param actions: Scaled actions, of shape (n_states, action_dim)
+        :param actions: Scaled actions, of shape (n_states, ...)
         :return: The critic's estimates, of shape (n_states,)
         """
         model = self.model
         with evaluation_mode(model), th.no_grad():
             observation_tensor, _ = model.policy.obs_to_tensor(observations)
-            action_tensor = th.as_tensor(actions, device=model.device, dtype=th.float32)
+            # Critics take flat actions, whatever the shape of the action space
+            action_tensor = th.as_tensor(actions.reshape(len(actions), -1), device=model.device, dtype=th.float32)
             return action_values(model)(observation_tensor, action_tensor)[:, 0].cpu().numpy()
 
 
