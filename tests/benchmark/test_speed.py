@@ -40,13 +40,14 @@ def test_full_buffers_are_of_the_size_asked_for() -> None:
 def test_every_table_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "speed.md"
     only = ["--only", "BNDDPG joint", "COPDACQ", "--output", str(output)]
-    arguments = ["--batch-sizes", "16", "--steps", "10", "--repeats", "1", *only]
+    arguments = ["--batch-sizes", "16", "--threads", "1", "--steps", "10", "--repeats", "1", *only]
     monkeypatch.setattr(sys, "argv", ["speed", *arguments])
     speed.main()
     text = output.read_text()
     assert text == capsys.readouterr().out.removesuffix("\n")
     for name in (REFERENCE, "BNDDPG joint", "COPDACQ"):
-        assert f"| 16 | 1 | 1 | {name} |" in text
+        for n_envs in (1, 8):
+            assert f"| 16 | {n_envs} | 1 | {name} |" in text
     assert text.count("| --- |") > 4
 
 
