@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any, ClassVar, TypeVar
 
 import torch as th
@@ -11,6 +12,7 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule, TensorDict
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
+from torch import nn
 from torch.nn import functional as F
 
 from sb3_dpg.bnddpg.networks import Actor, Critic
@@ -20,7 +22,7 @@ from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_rate, check_real
 from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
-from sb3_dpg.common.updates import constant, gradient_step, join, polyak_update
+from sb3_dpg.common.updates import gradient_step, join, polyak_update, without_gradients
 
 SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
 
@@ -38,7 +40,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
     With ``policy_delay=2``, ``target_policy_noise=0.2``, ``target_noise_clip=0.5`` and two critics
     (``policy_kwargs=dict(n_critics=2)``) this is TD3 (Fujimoto et al. 2018, https://arxiv.org/abs/1802.09477) with batch
-    normalisation; with ``batch_norm_mode="none"`` it is DDPG or TD3 as in SB3, update for update.
+    normalisation; with ``batch_norm_mode="none"`` it is DDPG or TD3 as in SB3, update for update (but for the target of a
+    features extractor that actor and critic share: it moves once an update here, twice in SB3).
 
     :param policy: The policy model to use (MlpPolicy, CnnPolicy, MultiInputPolicy)
     :param env: The environment to learn from (if registered in Gym, can be str)
@@ -127,17 +130,6 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if batch_norm_mode not in BATCH_NORM_MODES:
-            raise ValueError(
-                f"batch_norm_mode={batch_norm_mode!r} is unknown: it must be one of {', '.join(BATCH_NORM_MODES)}"
-            )
-        check_integer("policy_delay", policy_delay, 1)
-        check_real("target_policy_noise", target_policy_noise, 0.0)
-        check_real("target_noise_clip", target_noise_clip, 0.0)
-        if gradient_clip is not None:
-            check_real("gradient_clip", gradient_clip, 0.0, low_open=True)
-        if actor_learning_rate is not None:
-            check_rate("actor_learning_rate", actor_learning_rate)
         super().__init__(
             policy,
             env,
@@ -168,14 +160,24 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self.batch_norm_mode = batch_norm_mode
         self.gradient_clip = gradient_clip
         self.compile = compile
-        if "batch_norm" in self.policy_kwargs:
-            raise ValueError(
-                "policy_kwargs must not hold 'batch_norm': batch_norm_mode says whether the networks are normalised"
-            )
-        self._check_batch_size(batch_size)
 
         if _init_setup_model:
             self._setup_model()
+
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        if self.batch_norm_mode not in BATCH_NORM_MODES:
+            raise ValueError(
+                f"batch_norm_mode={self.batch_norm_mode!r} is unknown: it must be one of {', '.join(BATCH_NORM_MODES)}"
+            )
+        check_integer("policy_delay", self.policy_delay, 1)
+        check_real("target_policy_noise", self.target_policy_noise, 0.0)
+        check_real("target_noise_clip", self.target_noise_clip, 0.0)
+        if self.gradient_clip is not None:
+            check_real("gradient_clip", self.gradient_clip, 0.0, low_open=True)
+        if self.actor_learning_rate is not None:
+            check_rate("actor_learning_rate", self.actor_learning_rate)
+        self._check_batch_size(self.batch_size)
 
     def _check_batch_size(self, batch_size: int) -> None:
         if self.batch_norm_mode != "none" and batch_size < 2:
@@ -185,6 +187,10 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             )
 
     def _setup_model(self) -> None:
+        if "batch_norm" in self.policy_kwargs:
+            raise ValueError(
+                "policy_kwargs must not hold 'batch_norm': batch_norm_mode says whether the networks are normalised"
+            )
         # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
         policy_kwargs = self.policy_kwargs
         self.policy_kwargs = policy_kwargs | dict(batch_norm=self.batch_norm_mode != "none")
@@ -196,22 +202,21 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         )
         self._critic_loss, self._actor_loss = self.critic_loss, self.actor_loss
         if self.compile:
-            self._critic_loss, self._actor_loss = th.compile(self.critic_loss), th.compile(self.actor_loss)
-        # A shared features extractor is the actor's: SB3 counts it among the critic's parameters too, and so moves its target
-        # twice an update
-        critic, critic_target = self.critic, self.critic_target
-        shared = critic.features_extractor if critic.share_features_extractor else th.nn.Identity()
+            # Bound after compiling: a deep copy of the model then computes its own losses, not those of this one
+            self._critic_loss, self._actor_loss = (
+                MethodType(th.compile(loss), self) for loss in (type(self).critic_loss, type(self).actor_loss)
+            )
         self._actor_parameters = list(self.actor.parameters())
-        self._critic_parameters = [*critic.q_networks.parameters()]
-        self._target_parameters: list[th.Tensor] = [*self.actor_target.parameters(), *critic_target.q_networks.parameters()]
-        if not critic.share_features_extractor:
-            self._critic_parameters = list(critic.parameters())
-            self._target_parameters = [*self.actor_target.parameters(), *critic_target.parameters()]
+        self._critic_parameters = list(self.critic.own_parameters())
         self._online_parameters: list[th.Tensor] = [*self._actor_parameters, *self._critic_parameters]
+        # SB3 counts a shared features extractor among the critic's too, and so moves its target twice an update
+        self._target_parameters: list[th.Tensor] = [*self.actor_target.parameters(), *self.critic_target.own_parameters()]
         self._actor_norm = BatchNormStatistics(self.actor)
-        self._critic_norm = BatchNormStatistics(critic)
-        # ... and its statistics move with the actor's loss alone
-        self._shared_norm = BatchNormStatistics(shared)
+        self._critic_norm = BatchNormStatistics(self.critic)
+        # The statistics of a shared features extractor move with the actor's loss alone, as its weights do
+        self._shared_norm = BatchNormStatistics(
+            nn.ModuleList([self.critic.features_extractor] if self.critic.share_features_extractor else [])
+        )
         self._actor_target_norm = BatchNormStatistics(self.actor_target)
         self._critic_target_norm = BatchNormStatistics(self.critic_target)
 
@@ -242,7 +247,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             gradient_step(self.critic.optimizer, critic_loss, self._critic_parameters, self.gradient_clip)
             critic_losses.append(critic_loss.detach())
             if self._n_updates % self.policy_delay == 0:
-                with constant(self._critic_parameters):
+                with without_gradients(self._critic_parameters):
                     actor_loss = self._actor_loss(data)
                 gradient_step(self.actor.optimizer, actor_loss, self._actor_parameters, self.gradient_clip)
                 actor_losses.append(actor_loss.detach())
@@ -367,10 +372,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     def update_targets(self) -> None:
         """
         theta' <- tau theta + (1 - tau) theta' for both target networks (DDPG paper, algorithm 1). Running statistics are
-        copied in the mode ``"running"``; in the others the target networks have their own.
+        copied, as in SB3, where the target networks are normalised by them: in the mode ``"running"``, and in ``"none"``
+        those of a features extractor that has some. In the other modes the target networks have their own.
         """
         polyak_update(self._online_parameters, self._target_parameters, self.tau)
-        if self.batch_norm_mode == "running":
+        if self.batch_norm_mode in ("running", "none"):
             self._actor_target_norm.copy_from(self._actor_norm)
             self._critic_target_norm.copy_from(self._critic_norm)
 
@@ -393,9 +399,10 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        built = ["actor", "critic", "actor_target", "critic_target", "actor_lr_schedule"]
-        caches = [name for name in vars(self) if name.endswith(("_parameters", "_norm", "_loss"))]
-        return [*super()._excluded_save_params(), *built, *caches]
+        built = ["actor", "critic", "actor_target", "critic_target", "actor_lr_schedule", "_critic_loss", "_actor_loss"]
+        parameters = [f"_{name}_parameters" for name in ("actor", "critic", "online", "target")]
+        statistics = [f"_{name}_norm" for name in ("actor", "critic", "shared", "actor_target", "critic_target")]
+        return [*super()._excluded_save_params(), *built, *parameters, *statistics]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "actor.optimizer", "critic.optimizer"], []

@@ -1,5 +1,6 @@
 """Actor and critic of BNDDPG."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch as th
@@ -186,6 +187,12 @@ class Critic(BaseModel):
         )
         action_dim = get_action_dim(action_space)
         self.q_networks = nn.ModuleList(QNetwork(action_dim=action_dim, **self.network_kwargs) for _ in range(n_critics))
+
+    def own_parameters(self) -> Iterator[nn.Parameter]:
+        """
+        :return: The parameters that learn from the critic's loss: all but those of a shared features extractor, the actor's
+        """
+        return (self.q_networks if self.share_features_extractor else self).parameters()
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | dict(

@@ -17,6 +17,10 @@ def paper_kwargs(pixels: bool = False) -> dict[str, Any]:
     layers of Q before the action; OU noise with theta 0.15, sigma 0.2 and dt 1. In training every network is normalised by
     its own batch, which is ``batch_norm_mode="target-batch"``.
 
+    From pixels the features are normalised once more than in the paper, where they enter mu and Q, and the convolutions
+    follow the arguments of :class:`~sb3_dpg.common.torch_layers.PaperCNN`, not ``batch_norm_momentum``, ``batch_norm_eps``
+    and ``renorm``.
+
     :param pixels: The setting for images (with ``"CnnPolicy"``; the paper stacks 3 RGB frames of 64 x 64 pixels)
     :return: Keyword arguments of BNDDPG, new at every call
     """

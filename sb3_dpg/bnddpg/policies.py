@@ -1,5 +1,6 @@
 """Policy of BNDDPG: actor and critic, their targets and their optimizers."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch as th
@@ -93,7 +94,8 @@ class BNDDPGPolicy(DeterministicPolicy):
             observation_space,
             action_space,
             features_extractor_class,
-            features_extractor_kwargs,
+            # SB3 writes into it
+            dict(features_extractor_kwargs or {}),
             optimizer_class=optimizer_class,
             optimizer_kwargs=dict(optimizer_kwargs or {}),
             squash_output=True,
@@ -145,8 +147,8 @@ class BNDDPGPolicy(DeterministicPolicy):
         self.critic_target = self.make_critic(self.actor_target.features_extractor if shared else None)
         self.critic_target.load_state_dict(self.critic.state_dict())
 
-        self.actor.optimizer = self.make_optimizer(self.actor, lr_schedule, {})
-        self.critic.optimizer = self.make_optimizer(self.critic, lr_schedule, self.critic_optimizer_kwargs)
+        self.actor.optimizer = self.make_optimizer(self.actor.parameters(), lr_schedule, {})
+        self.critic.optimizer = self.make_optimizer(self.critic.own_parameters(), lr_schedule, self.critic_optimizer_kwargs)
         self.actor_target.set_training_mode(False)
         self.critic_target.set_training_mode(False)
 
@@ -186,9 +188,11 @@ class BNDDPGPolicy(DeterministicPolicy):
             **self.action_kwargs,
         ).to(self.device)
 
-    def make_optimizer(self, network: nn.Module, lr_schedule: Schedule, kwargs: dict[str, Any]) -> th.optim.Optimizer:
+    def make_optimizer(
+        self, parameters: Iterable[nn.Parameter], lr_schedule: Schedule, kwargs: dict[str, Any]
+    ) -> th.optim.Optimizer:
         """
-        :param network: The network to optimise
+        :param parameters: What to optimise
         :param lr_schedule: Learning rate schedule, its value at the start is used
         :param kwargs: Keyword arguments beyond ``optimizer_kwargs``
         :return: A new optimizer
@@ -199,7 +203,7 @@ class BNDDPGPolicy(DeterministicPolicy):
         if kwargs.get("foreach") or kwargs.get("capturable") or kwargs.get("differentiable"):
             kwargs.setdefault("fused", False)
         try:
-            return self.optimizer_class(network.parameters(), lr=lr_schedule(1), **kwargs)  # type: ignore[call-arg]
+            return self.optimizer_class(parameters, lr=lr_schedule(1), **kwargs)  # type: ignore[call-arg]
         except (LookupError, TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"optimizer_kwargs={kwargs} cannot be used: {error}") from error

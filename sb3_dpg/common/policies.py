@@ -26,7 +26,8 @@ class DeterministicPolicy(BasePolicy):
 
         :param mode: if true, set to training mode, else set to evaluation mode
         """
-        if mode != self.training:
+        # A network's own predict, or train, may have changed its mode since
+        if mode != self.training or any(network.training != mode for network in self.online_networks()):
             for network in self.online_networks():
                 network.train(mode)
             self.training = mode

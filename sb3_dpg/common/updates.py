@@ -14,14 +14,18 @@ def gradient_step(
     """
     One step down the gradient of a loss, for some of the parameters that it depends on.
 
-    :param optimizer: The optimizer of these parameters
+    :param optimizer: The optimizer of these parameters and no others
     :param loss: The loss, a scalar
-    :param parameters: The parameters to step
+    :param parameters: The parameters to step; frozen ones (``requires_grad=False``) stay as they are
     :param gradient_clip: Largest norm of their gradient, None for no limit
     """
     learned = [parameter for parameter in parameters if parameter.requires_grad]
-    # In place of zero_grad and backward: nothing to reset, nothing to add to
-    for parameter, gradient in zip(learned, th.autograd.grad(loss, learned, allow_unused=True), strict=True):
+    if len(learned) == 0:
+        return
+    gradients = th.autograd.grad(loss, learned, allow_unused=True)
+    # The optimizer steps whatever has a gradient: one that was frozen since its last step still has that of then
+    optimizer.zero_grad()
+    for parameter, gradient in zip(learned, gradients, strict=True):
         parameter.grad = gradient
     if gradient_clip is not None:
         nn.utils.clip_grad_norm_(parameters, gradient_clip)
@@ -29,7 +33,7 @@ def gradient_step(
 
 
 @contextmanager
-def constant(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+def without_gradients(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     """
     Take no gradients in these parameters: those of the critic's weights, which the actor's loss would otherwise compute and
     throw away, are a third of its backward pass.

@@ -123,6 +123,14 @@ def test_target_statistics_are_copies_in_the_mode_running():
     assert unchanged(model.critic_target, before)
 
 
+def test_target_statistics_of_an_extractor_are_copies_without_batch_norm():
+    model = make_model(batch_norm_mode="none", policy_kwargs=dict(features_extractor_class=NormExtractor))
+    start = copies(model.critic_target)
+    model.train(2, batch_size=32)
+    assert unchanged(model.critic_target, copies(model.critic))
+    assert not unchanged(model.critic_target, start)
+
+
 @pytest.mark.parametrize("mode", ["joint", "target-batch"])
 @pytest.mark.parametrize("renorm", [False, True])
 def test_target_statistics_are_the_target_networks_own(mode, renorm):

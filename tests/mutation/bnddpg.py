@@ -6,7 +6,7 @@ ALGORITHM = "sb3_dpg/bnddpg/bnddpg.py"
 STEPS = "sb3_dpg/common/updates.py"
 NORM = "sb3_dpg/common/batch_norm.py"
 TESTS = (
-    *(f"tests/bnddpg/test_{name}.py" for name in ("statistics", "equivalence", "oracles", "training")),
+    *(f"tests/bnddpg/test_{name}.py" for name in ("statistics", "updates", "equivalence", "oracles", "training")),
     "tests/common/test_batch_norm.py",
 )
 
@@ -78,18 +78,25 @@ BNDDPG = [
         (
             "a shared extractor's target moves twice",
             ALGORITHM,
-            "*critic_target.q_networks.parameters()]",
-            "*critic_target.parameters()]",
+            "*self.critic_target.own_parameters()]",
+            "*self.critic_target.parameters()]",
         ),
         ("polyak: tau and 1 - tau swapped", STEPS, "parameters, tau)", "parameters, 1.0 - tau)"),
         ("parameters that are constant for a loss stay so", STEPS, "parameter.requires_grad = True", "pass"),
+        ("frozen parameters go on by their last gradient", STEPS, "    optimizer.zero_grad()\n", ""),
         ("gradients are not clipped", STEPS, "if gradient_clip is not None:", "if False:"),
         ("join: next batch first", STEPS, "th.cat([first, second])", "th.cat([second, first])"),
         (
             "target networks have the online networks' statistics in every mode",
             ALGORITHM,
-            'if self.batch_norm_mode == "running":',
+            'if self.batch_norm_mode in ("running", "none"):',
             "if True:",
+        ),
+        (
+            "an extractor's target statistics are never copied without batch norm",
+            ALGORITHM,
+            'if self.batch_norm_mode in ("running", "none"):',
+            'if self.batch_norm_mode == "running":',
         ),
         (
             "target networks have no running statistics of their own",

@@ -1,0 +1,133 @@
+"""Which parameters an update moves, and by whose loss; compiled updates."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
+
+from sb3_dpg import BNDDPG
+
+RATE = 1e-3
+
+
+class Features(BaseFeaturesExtractor):
+    """A features extractor that has something to learn."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space, 8)
+        self.net = nn.Linear(observation_space.shape[0], 8)
+
+    def forward(self, observations):
+        return self.net(observations)
+
+
+def make_model(**kwargs) -> BNDDPG:
+    policy_kwargs = dict(net_arch=[16]) | kwargs.pop("policy_kwargs", {})
+    kwargs = dict(buffer_size=200, learning_rate=RATE, seed=0, device="cpu", policy_kwargs=policy_kwargs) | kwargs
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", **kwargs)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        obs, next_obs = rng.normal(size=(2, 1, 3)).astype(np.float32)
+        model.replay_buffer.add(obs, next_obs, rng.uniform(-1, 1, (1, 1)), rng.normal(size=1), np.zeros(1), [{}])
+    model.set_logger(configure(None, []))
+    return model
+
+
+def moved(model: BNDDPG, module: nn.Module) -> float:
+    """:return: How far the module's parameters move in one update, the largest of all"""
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    model.train(1, batch_size=16)
+    return max(float((new.detach() - old).abs().max()) for new, old in zip(module.parameters(), before, strict=True))
+
+
+def weights(model: BNDDPG) -> th.Tensor:
+    return th.cat([parameter.detach().flatten() for parameter in model.policy.parameters()])
+
+
+@pytest.mark.parametrize("mode", ["joint", "none"])
+def test_a_shared_extractor_moves_with_the_actor_alone(mode):
+    shared = dict(features_extractor_class=Features, share_features_extractor=True)
+    model = make_model(policy_kwargs=shared, policy_delay=2, batch_norm_mode=mode)
+    moves = [moved(model, model.actor.features_extractor) for _ in range(6)]
+    assert moves[::2] == [0.0, 0.0, 0.0], "an update of the critic moves nothing that is the actor's"
+    # Adam moves by the learning rate at first, and by the actor's only once an update
+    assert all(0 < move < 1.01 * RATE for move in moves[1::2])
+
+
+def test_frozen_layers_stay_as_they_are():
+    model = make_model()
+    model.train(5, batch_size=16)
+    first = model.actor.mu[1]
+    for parameter in first.parameters():
+        parameter.requires_grad = False
+    assert moved(model, first) == 0.0
+    assert moved(model, model.actor) > 0.0
+
+
+@pytest.mark.parametrize("name", ["actor", "critic"])
+def test_one_network_can_be_trained_alone(name):
+    model = make_model()
+    frozen = getattr(model, name)
+    frozen.requires_grad_(False)
+    assert moved(model, frozen) == 0.0
+    assert moved(model, model.critic if name == "actor" else model.actor) > 0.0
+
+
+def test_networks_learn_whatever_acted_last():
+    """The actor's own ``predict`` puts it in evaluation mode, without the policy's knowledge."""
+    model = make_model()
+    model.train(1, batch_size=16)
+    model.actor.predict(np.zeros(3, np.float32))
+    before = model.actor.mu[0].running_mean.clone()
+    model.train(1, batch_size=16)
+    assert not th.equal(model.actor.mu[0].running_mean, before)
+
+
+@pytest.fixture
+def traced_only(monkeypatch):
+    """``th.compile`` without the C++ compiler, which takes a minute."""
+    compile_ = th.compile
+    monkeypatch.setattr(th, "compile", lambda function: compile_(function, backend="eager"))
+
+
+def gradients(model: BNDDPG) -> list[th.Tensor]:
+    """:return: Both losses at the initial weights, as training computes them, and their gradients"""
+    np.random.seed(1)
+    model.policy.set_training_mode(True)
+    data = model.replay_buffer.sample(16)
+    results = []
+    for network, loss in ((model.critic, model._critic_loss(data)), (model.actor, model._actor_loss(data))):
+        results += [loss.detach(), *th.autograd.grad(loss, list(network.parameters()))]
+    return results
+
+
+# Gradients, not weights: Adam makes steps of what is zero but for rounding, as a shift's before a normalised layer
+def assert_compiled_as_eager(mode: str) -> None:
+    compiled, eager = (gradients(make_model(compile=how, batch_norm_mode=mode)) for how in (True, False))
+    for ours, expected in zip(compiled, eager, strict=True):
+        assert th.allclose(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["joint", "none"])
+def test_traced_losses_are_the_same(mode, traced_only):
+    assert_compiled_as_eager(mode)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["joint", "none"])
+def test_compiled_losses_are_the_same(mode):
+    assert_compiled_as_eager(mode)
+
+
+def test_a_deep_copy_with_compiled_losses_learns(traced_only):
+    model = make_model(compile=True)
+    model.train(1, batch_size=16)
+    duplicate = copy.deepcopy(model)
+    before = weights(model).clone()
+    assert moved(duplicate, duplicate.actor) > 0.0
+    assert moved(duplicate, duplicate.critic) > 0.0
+    assert th.equal(weights(model), before)
