@@ -130,9 +130,18 @@ def check_action_noise(noise: ActionNoise | None, action_shape: tuple[int, ...])
         shape = np.broadcast_shapes(mean.shape, sigma.shape)
         if np.any(sigma < 0):
             raise ValueError(f"action_noise={noise} has a negative sigma: every entry must be at least 0")
+        fitting = [(), (1,), action_shape]
     elif hasattr(noise, "action_dim"):
         shape = (noise.action_dim,)
+        # It knows for how many dimensions it is: one draw for all of several would be a mistake, not a wish
+        fitting = [action_shape]
     else:
         return
-    if shape not in ((), (1,), action_shape):
-        raise ValueError(f"action_noise={noise} has shape {shape}: the environment's actions have shape {action_shape}")
+    if shape not in fitting:
+        if len(action_shape) == 1:
+            hint = f"give it a mean of that length, such as numpy.zeros({action_shape[0]})"
+        else:
+            hint = "SB3's noise may have it, that of this package is flat"
+        raise ValueError(
+            f"action_noise={noise} has shape {shape}: the environment's actions have shape {action_shape}; {hint}"
+        )

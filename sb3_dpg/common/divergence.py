@@ -1,11 +1,12 @@
 """Stopping a training that diverges, with weights that can still be saved."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch as th
+from numpy.typing import ArrayLike
 
 # As SB3's get_parameters gives it: the state of each network and optimizer by name
 State = dict[str, dict[Any, Any]]
@@ -73,11 +74,12 @@ def finite_weights(module: th.nn.Module) -> bool:
     return bool(total == 0.0)
 
 
-def all_finite(values: np.ndarray | dict[str, np.ndarray]) -> bool:
+def all_finite(values: ArrayLike | Mapping[str, Any]) -> bool:
     """
-    :param values: An array, or arrays by key
+    :param values: An array or what NumPy makes one of, or these by key: environments may observe in Python's numbers
     :return: Whether all are finite
     """
-    if isinstance(values, dict):
+    if isinstance(values, Mapping):
         return all(map(all_finite, values.values()))
+    values = np.asarray(values)
     return values.dtype.kind != "f" or bool(np.isfinite(values).all())

@@ -15,7 +15,7 @@ from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 
 from sb3_dpg.common.arguments import check_common_arguments
 from sb3_dpg.common.checks import check_action_noise, check_action_space, check_rate
@@ -36,7 +36,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
     refitted when the number of environments changes, and training without any is warned about.
 
     The replay buffer is allocated when there is an environment to fill it: a model that is loaded for acting only
-    (``load(path)`` without ``env``) takes no memory for it.
+    (``load(path)`` without ``env``) takes no memory for it. (With a ``HerReplayBuffer`` it is loaded with one, as in SB3.)
 
     Training stops with an error, and with finite weights in place, when environment, losses or weights are not finite
     (docs/reliability.md). Files are replaced whole, and verified when they are loaded.
@@ -82,31 +82,47 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             support_multi_env=True,
             **kwargs,
         )
+        self.action_noise = action_noise  # type: ignore[assignment]  # may be a specification until _make_action_noise
         self._warned_without_noise = False
-        self._replay_buffer_deferred = False
-        if env is not None:
-            self.action_noise = make_noise(action_noise, get_action_dim(self.action_space))
-            check_action_noise(self.action_noise, self.action_space.shape)
+        self._stand_in: ReplayBuffer | None = None
+
+    def _check_arguments(self) -> None:
+        """
+        Check what the constructor, or ``load`` by its keyword arguments, has set.
+
+        :raises TypeError: if an argument has the wrong type
+        :raises ValueError: if an argument is out of its range
+        """
+        check_common_arguments(vars(self))
+        check_rate("learning_rate", self.learning_rate)
+        self._make_action_noise()
+
+    def _make_action_noise(self) -> None:
+        """
+        Make the noise if it is a specification, and check that it fits the actions.
+
+        :raises TypeError: if it is neither
+        :raises ValueError: if the specification is not valid, or the noise has another shape than the actions
+        """
+        self.action_noise = make_noise(self.action_noise, get_action_dim(self.action_space))
+        check_action_noise(self.action_noise, self.action_space.shape)
 
     def _setup_model(self) -> None:
-        full_size = self.buffer_size
-        self._replay_buffer_deferred = self.env is None and self.replay_buffer is None
-        if self._replay_buffer_deferred:
+        self._check_arguments()
+        full_size, loaded_for_acting = self.buffer_size, self.env is None and self.replay_buffer is None
+        if loaded_for_acting:
             # SB3 builds the buffer here whatever the model is loaded for: a stand-in of one transition an environment
             self.buffer_size = self.n_envs
         super()._setup_model()
         self.buffer_size = full_size
+        self._stand_in = self.replay_buffer if loaded_for_acting else None
         self._guard = WeightsGuard(self.get_parameters, self.set_parameters)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         super().set_env(env, force_reset)
-        if self._replay_buffer_deferred:
-            self._replay_buffer_deferred = False
+        if self._stand_in is not None and self.replay_buffer is self._stand_in:
             self.replay_buffer = self._make_replay_buffer()
-
-    def load_replay_buffer(self, path: str | pathlib.Path | io.BufferedIOBase, truncate_last_traj: bool = True) -> None:
-        super().load_replay_buffer(path, truncate_last_traj)
-        self._replay_buffer_deferred = False
+        self._stand_in = None
 
     def _make_replay_buffer(self) -> ReplayBuffer:
         """
@@ -132,19 +148,13 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         progress_bar: bool = False,
     ) -> tuple[int, BaseCallback]:
         assert self.env is not None, "You must set the environment before calling learn()"
-        if self.action_noise is None and not self._warned_without_noise:
-            self._warned_without_noise = True
-            self._warn(
-                "is trained without action_noise: a deterministic policy does not explore by itself and can settle on doing "
-                "nothing (MountainCarContinuous-v0 is the classic trap). "
-                "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise."
-            )
         self._fit_action_noise(self.env.num_envs)
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        # SB3 leaves the progress of the last training in place until the first step is done
-        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        if self._total_timesteps > 0:
+            # SB3 leaves the progress of the last training in place until the first step is done
+            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
         if self.num_timesteps < self._total_timesteps <= self.learning_starts:
             self._warn(
                 f"will not learn: training ends after {self._total_timesteps} steps, and all of the first "
@@ -159,6 +169,17 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         # The last update has no loss after it that would show what it did
         self._check_weights("after the last update")
         return self
+
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
+        # Not before: a callback may bring the noise
+        if self.action_noise is None and not self._warned_without_noise:
+            self._warned_without_noise = True
+            self._warn(
+                "is trained without action_noise: a deterministic policy does not explore by itself and can settle on doing "
+                "nothing (MountainCarContinuous-v0 is the classic trap). "
+                "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise."
+            )
+        return super().collect_rollouts(*args, **kwargs)
 
     def _check_weights(self, when: str) -> None:
         """
@@ -266,20 +287,23 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         load_weights(self.policy, path)
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_guard"]
+        return [*super()._excluded_save_params(), "_guard", "_stand_in"]
 
     def _fit_action_noise(self, n_envs: int) -> None:
         """
-        Make the noise fit the number of environments, which may differ from the one it was saved with.
+        Make the noise fit the number of environments, which may differ from the one it was saved with, and follow its
+        schedule, if it has one, also where SB3's ``VectorizedActionNoise`` is around it.
 
         :param n_envs: Number of environments
         """
-        if isinstance(self.action_noise, ScheduledNoise):
+        self._make_action_noise()
+        noise = self.action_noise
+        if type(noise) is VectorizedActionNoise and (isinstance(noise.base_noise, ScheduledNoise) or noise.n_envs != n_envs):
+            noise = noise.base_noise
+        if isinstance(noise, ScheduledNoise):
             # From then on SB3 takes it for vectorised and does not wrap copies of it
-            self.action_noise.resize(n_envs)
-        elif isinstance(self.action_noise, VectorizedActionNoise) and self.action_noise.n_envs != n_envs:
-            base_noise = self.action_noise.base_noise
-            self.action_noise = VectorizedActionNoise(base_noise, n_envs) if n_envs > 1 else base_noise
+            noise.resize(n_envs)
+        self.action_noise = noise
 
     def _warn(self, problem: str) -> None:
         warnings.warn(f"{type(self).__name__} {problem}", UserWarning, stacklevel=6)  # 6: the caller of learn

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch as th
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.noise import NormalActionNoise
 
 from sb3_dpg import BNDDPG
 
@@ -93,6 +94,46 @@ def test_a_loaded_replay_buffer_survives_set_env(tmp_path):
     loaded.load_replay_buffer(tmp_path / "buffer")
     loaded.set_env(make_vec_env("Pendulum-v1", 1))
     assert loaded.replay_buffer.pos == 60
+
+
+def test_an_assigned_replay_buffer_survives_set_env(tmp_path):
+    model = make()
+    model.learn(60)
+    model.save(tmp_path / "model")
+    loaded = BNDDPG.load(tmp_path / "model")
+    loaded.replay_buffer = model.replay_buffer
+    loaded.set_env(make_vec_env("Pendulum-v1", 1))
+    assert loaded.replay_buffer is model.replay_buffer
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(batch_norm_mode="jont"), "batch_norm_mode='jont'"),
+        (dict(tau=2.0), "tau=2.0"),
+        (dict(gradient_clip=-1.0), "gradient_clip=-1.0"),
+        (dict(action_noise=dict(type="brown")), "type='brown'"),
+        (dict(action_noise=NormalActionNoise(np.zeros(2), np.ones(2))), r"shape \(2,\)"),
+    ],
+)
+def test_load_checks_arguments(kwargs, message, tmp_path):
+    make().save(tmp_path / "model")
+    with pytest.raises(ValueError, match=message):
+        BNDDPG.load(tmp_path / "model", **kwargs)
+
+
+class Subclass(BNDDPG):
+    """Attributes whose names look like those of BNDDPG's caches."""
+
+    use_layer_norm, best_loss = False, 0.0
+
+
+def test_a_subclass_keeps_its_attributes(tmp_path):
+    model = Subclass("MlpPolicy", "Pendulum-v1", buffer_size=10)
+    model.use_layer_norm, model.best_loss = True, 3.0
+    model.save(tmp_path / "model")
+    loaded = Subclass.load(tmp_path / "model")
+    assert (loaded.use_layer_norm, loaded.best_loss) == (True, 3.0)
 
 
 def test_load_can_change_arguments(tmp_path):

@@ -11,7 +11,7 @@ from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv, FakeImageEnv, SimpleMultiObsEnv
-from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 
@@ -19,7 +19,8 @@ from sb3_dpg import BNDDPG
 from sb3_dpg.bnddpg import BNDDPGPolicy
 from sb3_dpg.bnddpg.bnddpg import BATCH_NORM_MODES
 from sb3_dpg.bnddpg.networks import Actor
-from sb3_dpg.common.noise import ScheduledNoise
+from sb3_dpg.common.callbacks import ActionNoiseCallback
+from sb3_dpg.common.noise import GaussianNoise, ScheduledNoise
 
 NOISE = dict(type="normal", sigma=0.1)
 SMALL = dict(
@@ -208,6 +209,10 @@ def test_arguments_are_left_as_they_were():
     )
     assert policy_kwargs == dict(net_arch=[8], optimizer_kwargs=dict(eps=1e-7))
     assert buffer_kwargs == {}
+    images = dict(normalize_images=False, features_extractor_kwargs=dict(features_dim=8))
+    env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False, channel_first=True)
+    BNDDPG("CnnPolicy", env, policy_kwargs=images, buffer_size=9)
+    assert images == dict(normalize_images=False, features_extractor_kwargs=dict(features_dim=8))
 
 
 def test_missing_noise_is_warned_about_once():
@@ -218,6 +223,38 @@ def test_missing_noise_is_warned_about_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.learn(2)
+
+
+def test_noise_that_a_callback_brings_is_no_missing_noise():
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", **SMALL | dict(action_noise=None, learning_starts=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.learn(3, callback=ActionNoiseCallback(NOISE))
+
+
+def test_noise_may_be_given_later_in_any_form(tmp_path):
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", **SMALL)
+    model.save(tmp_path / "model")
+    for noise in (dict(type="normal", sigma=0.3), NormalActionNoise(np.zeros(1), np.full(1, 0.3))):
+        loaded = BNDDPG.load(tmp_path / "model", env=gym.make("Pendulum-v1"), action_noise=noise)
+        loaded.learn(25)
+    model.action_noise = dict(type="normal", sigma=0.3)
+    model.learn(25)
+    assert model.action_noise.std == pytest.approx(0.3)
+
+
+def test_schedules_are_followed_inside_of_sb3s_wrapper():
+    noise = VectorizedActionNoise(GaussianNoise(np.zeros(1), "lin_0.5_0.1"), 2)
+    model = BNDDPG("MlpPolicy", make_vec_env("Pendulum-v1", 2), **SMALL | dict(action_noise=noise))
+    model.learn(40)
+    assert model.action_noise.std == pytest.approx(0.1)
+    assert model.action_noise().shape == (2, 1)
+
+
+def test_learning_for_no_steps():
+    """What prepares a model for a loop of one's own."""
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", **SMALL).learn(0)
+    assert model.num_timesteps == 0
 
 
 def test_a_training_that_ends_before_learning_starts_is_warned_about():

@@ -19,6 +19,7 @@ from sb3_dpg.common.callbacks import ActionNoiseCallback, ValueEstimateCallback
 from sb3_dpg.common.callbacks.value_estimate import discounted_returns
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScaledNoise
 from sb3_dpg.common.schedules import parse_schedule
+from tests.contract.scripts import Observed
 
 
 def settings(**changes):
@@ -327,6 +328,10 @@ def td3(n_envs=1):
     return TD3("MlpPolicy", short_pendulum(n_envs), **settings())
 
 
+def matrix_td3():
+    return TD3("MlpPolicy", Observed(action_space=spaces.Box(-1.0, 1.0, (2, 2))), **settings())
+
+
 @pytest.mark.parametrize(
     ("make_model", "callback", "error", "message"),
     [
@@ -336,8 +341,9 @@ def td3(n_envs=1):
             td3,
             ActionNoiseCallback(GaussianNoise(np.zeros(2), 0.1)),
             ValueError,
-            r"2 action dimension\(s\), the environment has 1",
+            r"has shape \(2,\): the environment's actions have shape \(1,\); give it a mean of that length",
         ),
+        (matrix_td3, ActionNoiseCallback({"type": "normal", "sigma": 0.1}), ValueError, "that of this package is flat"),
         (td3, ActionNoiseCallback(lambda: 3), TypeError, "not 3"),
         (lambda: DQN("MlpPolicy", "CartPole-v1"), ActionNoiseCallback({}), TypeError, "DQN with action space Discrete"),
         (lambda: PPO("MlpPolicy", "Pendulum-v1"), ActionNoiseCallback({}), TypeError, "PPO .* takes no action noise"),

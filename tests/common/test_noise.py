@@ -409,6 +409,7 @@ def test_specification_of_what_needs_none():
         ({"type": "normal", "sigma": 1, "theta": 1}, ValueError, "'theta': 1.* is not valid"),
         ({"type": "autoregressive", "std": 1}, ValueError, "it needs lambda, exactly one"),
         ({"type": "ornstein-uhlenbeck", "sigma": [0.1]}, ValueError, "wrong length"),
+        ({"type": "normal", "sigma": 0.1, "mean": [0, 0, 0]}, ValueError, r"mean=\[0, 0, 0\] has the wrong length for 2"),
         ({"type": "no.such.Noise"}, ValueError, "'no.such.Noise'.*cannot be imported"),
         ({"type": "collections.OrderedDict"}, ValueError, "not an SB3 ActionNoise class"),
         ("normal", TypeError, "not 'normal'"),

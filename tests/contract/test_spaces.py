@@ -8,6 +8,7 @@ from gymnasium import spaces
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.torch_layers import NatureCNN
 
+from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from tests.algorithms import same, weights
 from tests.contract.scripts import ALL, COPDACQS, OURS, OURS_WITH_REPLAY, Observed, build
 
@@ -21,6 +22,27 @@ FLAT = {
     "multi-binary": spaces.MultiBinary(3),
     "multi-binary-2d": spaces.MultiBinary([2, 3]),
 }
+
+
+class Native(Observed):
+    """Observations in Python's own numbers, which SB3 converts, but for the last one of an episode."""
+
+    def reset(self, **kwargs: Any) -> Any:
+        observation, info = super().reset(**kwargs)
+        return native(observation), info
+
+    def step(self, action: np.ndarray) -> Any:
+        observation, *rest = super().step(action)
+        return native(observation), *rest
+
+
+def native(observation: Any) -> Any:
+    """An observation without NumPy."""
+    if isinstance(observation, dict):
+        return {key: native(value) for key, value in observation.items()}
+    return observation.tolist()
+
+
 IMAGES = {
     "channels-first": spaces.Box(0, 255, (1, 36, 36), np.uint8),
     "channels-last": spaces.Box(0, 255, (36, 36, 3), np.uint8),
@@ -61,6 +83,18 @@ def script(name: str, env: Any, **kwargs: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", OURS)
 def test_observations_without_channels(name: str, space: spaces.Space) -> None:
     assert script(name, Observed(space)) == script("ddpg", Observed(space))
+
+
+@pytest.mark.parametrize("space", [FLAT["discrete"], FLAT["box"]], ids=["int", "list"])
+@pytest.mark.parametrize("name", ALL)
+def test_observations_in_pythons_numbers(name: str, space: spaces.Space) -> None:
+    assert script(name, Native(space)) == script("ddpg", Native(space))
+
+
+@pytest.mark.parametrize("name", [name for name in OURS_WITH_REPLAY if name not in COPDACQS])
+def test_dictionaries_of_pythons_numbers(name: str) -> None:
+    space = DICTS["vectors"]
+    assert script(name, Native(space), policy="MultiInputPolicy")["learned"]
 
 
 @pytest.mark.parametrize("space", IMAGES.values(), ids=IMAGES)
@@ -126,6 +160,13 @@ def test_unbounded_observations(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_actions(name: str, space: spaces.Box) -> None:
     assert script(name, Observed(action_space=space)) == script("ddpg", Observed(action_space=space))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_noise_of_one_dimension_is_not_for_several(name: str) -> None:
+    env = Observed(action_space=ACTION_SPACES["asymmetric"])
+    with pytest.raises(ValueError, match=r"action_noise=.* has shape \(1,\): .* \(3,\); give it a mean of that length"):
+        build(name, env, action_noise=OrnsteinUhlenbeckNoise(0.0, 0.5))
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -10,6 +10,7 @@ from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import get_action_dim
 
+from sb3_dpg.common.checks import check_action_noise
 from sb3_dpg.common.noise import ScaledNoise, ScheduledNoise, make_noise
 from sb3_dpg.common.noise.parameter import ParameterLike
 
@@ -46,7 +47,7 @@ class ActionNoiseCallback(BaseCallback):
     :param verbose: Verbosity level: 0 for no output, 1 for the noise that is installed
     :raises TypeError: if ``noise`` is none of these, or, when training starts, the algorithm takes no action noise
     :raises ValueError: if ``scale`` is given with noise that has its own schedules, or, when training starts, the
-        specification is not valid, the model has no noise, or the noise has another number of action dimensions than the model
+        specification is not valid, the model has no noise, or the noise has another shape than the actions
     """
 
     def __init__(self, noise: NoiseLike | None = None, scale: ParameterLike | None = None, verbose: int = 0) -> None:
@@ -75,6 +76,8 @@ class ActionNoiseCallback(BaseCallback):
         elif self.scheduled_noise is None:
             # A second learn() goes on with the noise of the first
             self.scheduled_noise = self._scheduled(self.noise)
+        # Also that of an earlier model, which may have had other actions
+        check_action_noise(self.scheduled_noise, self.model.action_space.shape)
 
     def _noise_of_model(self) -> ActionNoise:
         """
@@ -92,20 +95,10 @@ class ActionNoiseCallback(BaseCallback):
         """
         :param noise: Noise in any form
         :return: Noise that can be updated and resized
-        :raises ValueError: if its number of action dimensions is not the model's
         """
-        action_dim = get_action_dim(self.model.action_space)
         if isinstance(noise, Mapping):
-            noise = cast(ScheduledNoise, make_noise(noise, action_dim))
-        scheduled = (
-            noise if isinstance(noise, ScheduledNoise) else ScaledNoise(noise, 1.0 if self.scale is None else self.scale)
-        )
-        if scheduled.action_dim != action_dim:
-            raise ValueError(
-                f"noise={noise!r} is for {scheduled.action_dim} action dimension(s), the environment has {action_dim}: give "
-                f"it a mean of that length, such as numpy.zeros({action_dim})"
-            )
-        return scheduled
+            return cast(ScheduledNoise, make_noise(noise, get_action_dim(self.model.action_space)))
+        return noise if isinstance(noise, ScheduledNoise) else ScaledNoise(noise, 1.0 if self.scale is None else self.scale)
 
     def _on_training_start(self) -> None:
         assert self.scheduled_noise is not None

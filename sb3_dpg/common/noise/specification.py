@@ -51,7 +51,10 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_dim: int) ->
         )
     noise_type = _TYPES[name]
     _check_names(dict(spec), arguments, noise_type)
-    arguments["mean"] = np.broadcast_to(arguments.get("mean", 0.0), (action_dim,))
+    mean = arguments.get("mean", 0.0)
+    if np.size(mean) not in (1, action_dim):
+        raise ValueError(f"mean={mean!r} has the wrong length for {action_dim} action dimension(s)")
+    arguments["mean"] = np.broadcast_to(mean, (action_dim,))
     return noise_type.make(**arguments)
 
 
