@@ -1,33 +1,26 @@
-"""What BNDDPG and COPDACQ share around their updates: checks, exploration noise, the replay buffer's life."""
+"""What BNDDPG and COPDACQ share around their updates: checks of arguments, exploration noise, the replay buffer's life."""
 
-import io
-import pathlib
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 
 from sb3_dpg.common.arguments import check_common_arguments
 from sb3_dpg.common.checks import check_action_noise, check_action_space, check_rate
-from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
-from sb3_dpg.common.files import check_archive, replacing
+from sb3_dpg.common.guarded import GuardedOffPolicyAlgorithm
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
-from sb3_dpg.common.weights import load_weights, save_weights
-
-SelfAlgorithm = TypeVar("SelfAlgorithm", bound="DeterministicOffPolicyAlgorithm")
+from sb3_dpg.common.verified_files import VerifiedFilesAlgorithm
 
 
-class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
+class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAlgorithm):
     """
     The common base of our deterministic actor-critic algorithms.
 
@@ -37,9 +30,6 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
 
     The replay buffer is allocated when there is an environment to fill it: a model that is loaded for acting only
     (``load(path)`` without ``env``) takes no memory for it. (With a ``HerReplayBuffer`` it is loaded with one, as in SB3.)
-
-    Training stops with an error, and with finite weights in place, when environment, losses or weights are not finite
-    (docs/reliability.md). Files are replaced whole, and verified when they are loaded.
 
     :param policy: The policy model to use, a class or the name of an alias
     :param env: The environment to learn from (if registered in Gym, can be str)
@@ -116,7 +106,6 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         super()._setup_model()
         self.buffer_size = full_size
         self._stand_in = self.replay_buffer if loaded_for_acting else None
-        self._guard = WeightsGuard(self.get_parameters, self.set_parameters)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         super().set_env(env, force_reset)
@@ -160,15 +149,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
                 f"will not learn: training ends after {self._total_timesteps} steps, and all of the first "
                 f"learning_starts={self.learning_starts} are random. Train for longer or lower learning_starts."
             )
-        self._check_weights("before training")
-        self._guard.start()
         return total_timesteps, callback
-
-    def learn(self: SelfAlgorithm, *args: Any, **kwargs: Any) -> SelfAlgorithm:
-        super().learn(*args, **kwargs)
-        # The last update has no loss after it that would show what it did
-        self._check_weights("after the last update")
-        return self
 
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
         # Not before: a callback may bring the noise
@@ -181,113 +162,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             )
         return super().collect_rollouts(*args, **kwargs)
 
-    def _check_weights(self, when: str) -> None:
-        """
-        :param when: For the error
-        :raises DivergenceError: if weights are infinite or NaN; the last good ones, where there are any, are put back
-        """
-        if not finite_weights(self.policy):
-            self._guard.restore()
-            raise DivergenceError(f"{when} (step {self.num_timesteps}) the weights are not finite: {self._advice()}")
-
-    def _advice(self) -> str:
-        """
-        :return: The likely cause of a divergence, and what to do
-        """
-        raise NotImplementedError
-
-    def _store_transition(
-        self,
-        replay_buffer: ReplayBuffer,
-        buffer_action: np.ndarray,
-        new_obs: np.ndarray | dict[str, np.ndarray],
-        reward: np.ndarray,
-        dones: np.ndarray,
-        infos: list[dict[str, Any]],
-    ) -> None:
-        # Once in the replay buffer it would spoil the training long after
-        self._check_transition(buffer_action, new_obs, reward, dones, infos)
-        super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
-
-    def _check_transition(
-        self,
-        action: np.ndarray,
-        new_obs: np.ndarray | dict[str, np.ndarray],
-        reward: np.ndarray,
-        dones: np.ndarray,
-        infos: list[dict[str, Any]],
-    ) -> None:
-        """
-        :param action: As in :meth:`_store_transition`
-        :raises DivergenceError: if the policy's action is not finite
-        :raises ValueError: if the environment's reward or observation is not finite
-        """
-        if self._vec_normalize_env is not None:
-            # It clips what is infinite
-            new_obs, reward = self._vec_normalize_env.get_original_obs(), self._vec_normalize_env.get_original_reward()
-        last = [infos[i].get("terminal_observation") for i in dones.nonzero()[0]]
-        observed = all_finite(new_obs) and all(obs is None or all_finite(obs) for obs in last)
-        if observed and all_finite(reward):
-            return
-        if not all_finite(action):
-            self._check_weights("after an update")
-        what = f"reward {reward}" if observed else f"observation {last if all_finite(new_obs) else new_obs}"
-        raise ValueError(
-            f"at step {self.num_timesteps} the environment returned {what}, which is not finite, for the action {action} "
-            "(scaled to [-1, 1]). The transition was not learned from: the weights are those of before it and can be saved. "
-            "SB3's VecCheckNan tells which environment of several it was."
-        )
-
-    @classmethod
-    def load(
-        cls: type[SelfAlgorithm], path: str | pathlib.Path | io.BufferedIOBase, *args: Any, **kwargs: Any
-    ) -> SelfAlgorithm:
-        """
-        Load a model as SB3 does, after its file was compared with its checksums. The file holds pickles, which can run any
-        code: load only what you trust, or use :meth:`load_weights`.
-
-        :param path: The file, ``.zip`` may be left out
-        :param args: As in SB3's ``load``
-        :param kwargs: As in SB3's ``load``
-        :return: The model
-        :raises ValueError: if the file is cut off or damaged
-        """
-        check_archive(path)
-        return super().load(path, *args, **kwargs)
-
-    def save(
-        self,
-        path: str | pathlib.Path | io.BufferedIOBase,
-        exclude: Iterable[str] | None = None,
-        include: Iterable[str] | None = None,
-    ) -> None:
-        with replacing(path, "zip") as file:
-            super().save(file, exclude, include)
-
-    def save_replay_buffer(self, path: str | pathlib.Path | io.BufferedIOBase) -> None:
-        with replacing(path, "pkl") as file:
-            super().save_replay_buffer(file)
-
-    def save_weights(self, path: str | pathlib.Path | io.BufferedIOBase) -> None:
-        """
-        Save the weights of all networks, with target networks and running statistics, in the safetensors format: without
-        pickles, without optimizers, without anything else.
-
-        :param path: Where to, ``.safetensors`` is added to a name without suffix
-        """
-        save_weights(self.policy, path)
-
-    def load_weights(self, path: str | pathlib.Path | io.BufferedIOBase) -> None:
-        """
-        Load what :meth:`save_weights` saved into this model. Optimizers stay as they are.
-
-        :param path: The file, ``.safetensors`` may be left out; it cannot run code
-        :raises ValueError: if the file is no safetensors file, or of another architecture
-        """
-        load_weights(self.policy, path)
-
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_guard", "_stand_in"]
+        return [*super()._excluded_save_params(), "_stand_in"]
 
     def _fit_action_noise(self, n_envs: int) -> None:
         """

@@ -1,0 +1,95 @@
+"""Training that stops, with weights that can be saved, when something is not finite."""
+
+from typing import Any, TypeVar
+
+import numpy as np
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
+
+SelfGuarded = TypeVar("SelfGuarded", bound="GuardedOffPolicyAlgorithm")
+
+
+class GuardedOffPolicyAlgorithm(OffPolicyAlgorithm):
+    """
+    An off-policy algorithm that stops with an error, and with finite weights in place, when environment, losses or weights
+    are not finite (docs/reliability.md). The losses are the subclass's to check, in ``train``.
+    """
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self._guard = WeightsGuard(self.get_parameters, self.set_parameters)
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        prepared = super()._setup_learn(*args, **kwargs)
+        self._check_weights("before training")
+        self._guard.start()
+        return prepared
+
+    def learn(self: SelfGuarded, *args: Any, **kwargs: Any) -> SelfGuarded:
+        super().learn(*args, **kwargs)
+        # The last update has no loss after it that would show what it did
+        self._check_weights("after the last update")
+        return self
+
+    def _check_weights(self, when: str) -> None:
+        """
+        :param when: For the error
+        :raises DivergenceError: if weights are infinite or NaN; the last good ones, where there are any, are put back
+        """
+        if not finite_weights(self.policy):
+            self._guard.restore()
+            raise DivergenceError(f"{when} (step {self.num_timesteps}) the weights are not finite: {self._advice()}")
+
+    def _advice(self) -> str:
+        """
+        :return: The likely cause of a divergence, and what to do
+        """
+        raise NotImplementedError
+
+    def _store_transition(
+        self,
+        replay_buffer: ReplayBuffer,
+        buffer_action: np.ndarray,
+        new_obs: np.ndarray | dict[str, np.ndarray],
+        reward: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        # Once in the replay buffer it would spoil the training long after
+        self._check_transition(buffer_action, new_obs, reward, dones, infos)
+        super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+
+    def _check_transition(
+        self,
+        action: np.ndarray,
+        new_obs: np.ndarray | dict[str, np.ndarray],
+        reward: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """
+        :param action: As in :meth:`_store_transition`
+        :raises DivergenceError: if the policy's action is not finite
+        :raises ValueError: if the environment's reward or observation is not finite
+        """
+        if self._vec_normalize_env is not None:
+            # It clips what is infinite
+            new_obs, reward = self._vec_normalize_env.get_original_obs(), self._vec_normalize_env.get_original_reward()
+        last = [infos[i].get("terminal_observation") for i in dones.nonzero()[0]]
+        observed = all_finite(new_obs) and all(obs is None or all_finite(obs) for obs in last)
+        if observed and all_finite(reward):
+            return
+        if not all_finite(action):
+            self._check_weights("after an update")
+        what = f"reward {reward}" if observed else f"observation {last if all_finite(new_obs) else new_obs}"
+        raise ValueError(
+            f"at step {self.num_timesteps} the environment returned {what}, which is not finite, for the action {action} "
+            "(scaled to [-1, 1]). The transition was not learned from: the weights are those of before it and can be saved. "
+            "SB3's VecCheckNan tells which environment of several it was."
+        )
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_guard"]
