@@ -15,7 +15,10 @@ ActionValues: TypeAlias = Callable[[PyTorchObs, th.Tensor], th.Tensor]
 
 @runtime_checkable
 class CompatibleValues(Protocol):
-    """A policy that knows the values of actions itself, as the compatible ones of COPDACQ do: there is no ``critic`` then."""
+    """
+    A policy that knows the values of actions itself, as the compatible ones of COPDACQ do: there is no ``critic`` then. They
+    are linear in the action (Silver et al. 2014, theorem 3).
+    """
 
     def q_values(self, observations: PyTorchObs, actions: th.Tensor) -> th.Tensor:
         """

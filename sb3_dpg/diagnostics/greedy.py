@@ -6,8 +6,9 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from sb3_dpg.common.action_values import ActionValues, action_values, evaluation_mode, greedy_actions
+from sb3_dpg.common.action_values import evaluation_mode, greedy_actions
 from sb3_dpg.common.checks import check_integer, check_real
+from sb3_dpg.diagnostics.candidates import CandidateValues, candidate_values
 
 
 class GreedyGap(NamedTuple):
@@ -58,34 +59,21 @@ def greedy_gap(
     check_integer("n_samples", n_samples, 2)
     check_integer("n_iterations", n_iterations, 1)
     check_real("elite_fraction", elite_fraction, 0.0, 1.0, low_open=True)
-    q = action_values(model)
     with evaluation_mode(model), th.no_grad():
         inputs, _ = model.policy.obs_to_tensor(observations)
+        values_of = candidate_values(model, inputs)
         actor_action = greedy_actions(model, inputs)
-        value = q(inputs, actor_action)
-        repeated = _repeat(inputs, n_samples)
+        value = values_of(actor_action[:, None])
         best_action, best_value = _cross_entropy_search(
-            q, repeated, actor_action, value, n_samples, n_iterations, max(1, round(elite_fraction * n_samples)), seed
+            values_of, actor_action, value, n_samples, n_iterations, max(1, round(elite_fraction * n_samples)), seed
         )
     arrays = (best_value - value, value, best_action, actor_action)
     gap, value_array, best, actor = (tensor.cpu().numpy() for tensor in arrays)
     return GreedyGap(gap[:, 0], value_array[:, 0], best, actor)
 
 
-def _repeat(inputs: th.Tensor | dict[str, th.Tensor], times: int) -> th.Tensor | dict[str, th.Tensor]:
-    """
-    :param inputs: Observations
-    :param times: How often each is to follow itself
-    :return: The longer batch
-    """
-    if isinstance(inputs, dict):
-        return {name: tensor.repeat_interleave(times, 0) for name, tensor in inputs.items()}
-    return inputs.repeat_interleave(times, 0)
-
-
 def _cross_entropy_search(
-    q: ActionValues,
-    repeated: th.Tensor | dict[str, th.Tensor],
+    values_of: CandidateValues,
     start: th.Tensor,
     start_value: th.Tensor,
     n_samples: int,
@@ -94,8 +82,7 @@ def _cross_entropy_search(
     seed: int,
 ) -> tuple[th.Tensor, th.Tensor]:
     """
-    :param q: What to maximise
-    :param repeated: Each observation n_samples times
+    :param values_of: What to maximise
     :param start: First mean, and first candidate, (n_observations, action_dim)
     :param start_value: Its values, (n_observations, 1)
     :param n_samples: Actions per observation and iteration
@@ -111,7 +98,7 @@ def _cross_entropy_search(
     for _ in range(n_iterations):
         noise = th.randn(n_observations, n_samples, action_dim, generator=generator).to(start.device)
         actions = (mean + std * noise).clamp(-1.0, 1.0)
-        values = q(repeated, actions.flatten(0, 1)).view(n_observations, n_samples)
+        values = values_of(actions)
         elite_values, indices = values.topk(n_elite, dim=1)
         elite = actions.gather(1, indices[..., None].expand(-1, -1, action_dim))
         better = elite_values[:, :1] > best_value
