@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.noise import VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
@@ -13,6 +13,7 @@ from sb3_dpg.common.action_values import action_values, evaluation_mode, greedy_
 from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.common.noise import ScheduledNoise
+from sb3_dpg.common.noise.scaled import standard_deviation
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
 from sb3_dpg.diagnostics.gradients import action_gradient, gradient_norm
 from sb3_dpg.diagnostics.greedy import greedy_gap
@@ -34,7 +35,8 @@ class DiagnosticsCallback(BaseCallback):
     - ``diagnostics/actor_batch_norm_drift``: how far the running statistics of the actor's batch normalisation, by which it
       acts, are from those of replayed observations, see :func:`~sb3_dpg.diagnostics.batch_norm.batch_norm_drift`;
     - ``diagnostics/critic_batch_norm_drift``: the same of the critic, at replayed (s, a): by them the actor learns;
-    - ``diagnostics/noise_std``: standard deviation of the action noise, mean over the action dimensions.
+    - ``diagnostics/noise_std``: standard deviation of the action noise (the stationary one, where it is correlated), mean over
+      the action dimensions.
 
     What an algorithm does not have (batch normalisation, noise, an actor of weights that autograd knows) is not logged.
     Training is not touched: no random number is drawn from its generators, no statistics and no gradients are written.
@@ -98,12 +100,20 @@ class DiagnosticsCallback(BaseCallback):
                     measurements[f"{name}_gradient_norm"] = gradient_norm(values.mean(), network)
             measurements.update(self._batch_norm_drift())
         measurements["greedy_gap"] = float(greedy_gap(model, observations).gap.mean())  # type: ignore[arg-type]
-        noise = getattr(model, "action_noise", None)
-        if isinstance(noise, ScheduledNoise):
-            measurements["noise_std"] = float(np.mean(noise.std))
-        elif isinstance(noise, NormalActionNoise):
-            measurements["noise_std"] = float(np.mean(noise._sigma))
-        return measurements
+        return measurements | self._noise_std()
+
+    def _noise_std(self) -> dict[str, float]:
+        """
+        :return: The standard deviation of the action noise, if there is one and its class tells
+        """
+        noise = getattr(self.model, "action_noise", None)
+        if isinstance(noise, VectorizedActionNoise) and not isinstance(noise, ScheduledNoise):
+            # SB3's wrapper of one copy for each environment
+            noise = noise.base_noise
+        if noise is None:
+            return {}
+        std = noise.std if isinstance(noise, ScheduledNoise) else standard_deviation(noise)
+        return {} if std is None else {"noise_std": float(np.mean(std))}
 
     def _batch_norm_drift(self) -> dict[str, float]:
         """

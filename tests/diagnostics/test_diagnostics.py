@@ -1,5 +1,6 @@
 """Diagnostics against critics and networks for which they are known."""
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -8,11 +9,13 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3 import PPO, SAC, TD3
-from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
 from sb3_dpg.common.action_values import CompatibleValues
+from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
 from sb3_dpg.diagnostics.gradients import action_gradient
@@ -176,10 +179,31 @@ def test_saturation_is_seen() -> None:
     assert measurements["action_gradient_norm"] > 1e-3
 
 
-def test_noise_is_logged() -> None:
-    measurements = diagnosed(small(TD3, action_noise=NormalActionNoise(np.zeros(1), np.full(1, 0.25))))
-    assert measurements["noise_std"] == 0.25
-    assert diagnosed(make("bnddpg"))["noise_std"] == pytest.approx(0.2)
+@pytest.mark.parametrize("n_envs", [1, 2])
+@pytest.mark.parametrize(
+    ("noise", "std"),
+    [
+        (NormalActionNoise(np.zeros(1), np.full(1, 0.25)), 0.25),
+        # Of x' = (1 - theta dt) x + sigma sqrt(dt) eps, with theta dt = 1/2: sigma^2 dt / (1 - 1/4)
+        (OrnsteinUhlenbeckActionNoise(np.zeros(1), np.full(1, 0.3), theta=0.5, dt=1.0), 0.3 / np.sqrt(0.75)),
+        (OrnsteinUhlenbeckNoise(np.zeros(1), 0.3, theta=0.5), 0.3),
+    ],
+    ids=["normal", "sb3-ou", "ou"],
+)
+def test_noise_is_logged(noise: ActionNoise, std: float, n_envs: int) -> None:
+    env = make_vec_env("Pendulum-v1", n_envs)
+    arguments = dict(learning_starts=100, buffer_size=200, policy_kwargs=dict(net_arch=[8]), seed=0, device="cpu")
+    model = TD3("MlpPolicy", env, action_noise=copy.deepcopy(noise), **arguments)
+    assert diagnosed(model)["noise_std"] == pytest.approx(std)
+
+
+def test_noise_of_an_unknown_class_is_not_logged() -> None:
+    class Unknown(ActionNoise):
+        def __call__(self) -> np.ndarray:
+            return np.zeros(1)
+
+    assert "noise_std" not in diagnosed(small(TD3, action_noise=Unknown()))
+    assert "noise_std" not in diagnosed(small(TD3))
 
 
 @pytest.mark.parametrize("name", ["bnddpg", "copdacq"])

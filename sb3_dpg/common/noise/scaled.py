@@ -93,7 +93,7 @@ class ScaledNoise(ScheduledNoise):
         is exact for SB3's own noise; of other classes an attribute ``sigma`` is taken as the standard deviation (true of
         pink-noise-rl), and without one, the root mean square of the draws so far (NaN before the first).
         """
-        inside = _standard_deviation(self.noises[0])
+        inside = standard_deviation(self.noises[0])
         if inside is None:
             inside = np.sqrt(self._sum_squares / self._n_draws) if self._n_draws else np.full(self.action_dim, np.nan)
         return self.scale * np.broadcast_to(inside, (self.action_dim,))
@@ -136,7 +136,7 @@ def _action_dim(noise: ActionNoise) -> int:
     return int(np.size(copy.deepcopy(noise)()))
 
 
-def _standard_deviation(noise: ActionNoise) -> np.ndarray | None:
+def standard_deviation(noise: ActionNoise) -> np.ndarray | None:
     """
     :param noise: Noise of one environment
     :return: Its standard deviation per action dimension, or None if the class does not tell
