@@ -28,7 +28,7 @@ from sb3_dpg.copdacq.policies import (
     features_class,
     refuse_dictionaries,
 )
-from sb3_dpg.copdacq.updates import StepSizes, Transitions, copdac_q, gradient_q_correction, td_error
+from sb3_dpg.copdacq.updates import Factors, StepSizes, Transitions, copdac_q, gradient_q_correction, td_error
 
 SelfCOPDACQ = TypeVar("SelfCOPDACQ", bound="COPDACQ")
 
@@ -240,7 +240,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
 
     def step_sizes(self) -> StepSizes:
         """
-        :return: The step sizes at this time of training, not yet divided by the number of active features
+        :return: The step sizes at this time of training, per active feature
         """
         return StepSizes(*(schedule(self._current_progress_remaining) for schedule in self._schedules))
 
@@ -253,15 +253,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         :param batch_size: Transitions in a minibatch; online all newest ones count
         :raises DivergenceError: if a TD error is not finite or too large; good weights are back in place by then
         """
-        rates = self.step_sizes()
-        per_feature = StepSizes(
-            rates.actor / self.policy.actor_n_active,
-            rates.advantage / self.policy.actor_n_active,
-            rates.value / self.policy.value_n_active,
-            rates.correction / self.policy.actor_n_active,
-        )
+        factors = self.step_sizes().factors(self.policy.actor_n_active, self.policy.value_n_active)
         for _ in range(gradient_steps):
-            self.update(self._next_batch(batch_size), per_feature)
+            self.update(self._next_batch(batch_size), factors)
 
     def _next_batch(self, batch_size: int) -> ReplayBufferSamples:
         """
@@ -273,12 +267,12 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             return self.replay_buffer.latest(self._vec_normalize_env)
         return self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
 
-    def update(self, data: ReplayBufferSamples, steps: StepSizes) -> None:
+    def update(self, data: ReplayBufferSamples, factors: Factors) -> None:
         """
         One update: all increments are computed before any is applied.
 
         :param data: A batch of transitions
-        :param steps: The step sizes, as they multiply gradients
+        :param factors: What multiplies the gradients
         :raises DivergenceError: if a TD error is not finite or too large; good weights are back in place by then
         """
         batch, weights = self.transitions(data), self._weights
@@ -288,9 +282,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         if not (math.isfinite(largest) and largest <= self.max_td_error):
             self._diverge(largest)
         self._guard.passed()
-        increments = copdac_q(batch, delta, weights, steps, self.natural_gradient)
+        increments = copdac_q(batch, delta, weights, factors, self.natural_gradient)
         if self.gradient_q:
-            increments += gradient_q_correction(batch, delta, weights, steps, self.gradient_q == "full")
+            increments += gradient_q_correction(batch, delta, weights, factors, self.gradient_q == "full")
         for increment in increments:
             increment.apply()
         self._n_updates += 1

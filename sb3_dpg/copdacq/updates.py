@@ -13,9 +13,27 @@ import torch as th
 from sb3_dpg.copdacq.linearisation import DenseGradient, Gradient, Linearisation, Weights
 
 
+class Factors(NamedTuple):
+    """
+    What the gradients of one update are multiplied by: the step sizes, divided by the number of active features.
+
+    :param theta: alpha_theta / n_active of mu's features
+    :param w: alpha_w / n_active of mu's features
+    :param v: alpha_v / n_active of V's features
+    :param u: alpha_u / n_active of mu's features
+    :param u_v: alpha_u / n_active of V's features
+    """
+
+    theta: float
+    w: float
+    v: float
+    u: float
+    u_v: float
+
+
 class StepSizes(NamedTuple):
     """
-    The step sizes of one update.
+    The step sizes of one update, per active feature: as the user gives them.
 
     :param actor: alpha_theta
     :param advantage: alpha_w
@@ -27,6 +45,20 @@ class StepSizes(NamedTuple):
     advantage: float
     value: float
     correction: float
+
+    def factors(self, actor_n_active: int, value_n_active: int) -> Factors:
+        """
+        :param actor_n_active: How many features of mu are nonzero at once
+        :param value_n_active: How many features of V are nonzero at once
+        :return: What multiplies the gradients
+        """
+        return Factors(
+            theta=self.actor / actor_n_active,
+            w=self.advantage / actor_n_active,
+            v=self.value / value_n_active,
+            u=self.correction / actor_n_active,
+            u_v=self.correction / value_n_active,
+        )
 
 
 class ActorCriticWeights(NamedTuple):
@@ -128,7 +160,7 @@ def actor_gradient(mu: Linearisation, weights: ActorCriticWeights, natural: bool
 
 
 def copdac_q(
-    batch: Transitions, delta: th.Tensor, weights: ActorCriticWeights, steps: StepSizes, natural: bool
+    batch: Transitions, delta: th.Tensor, weights: ActorCriticWeights, factors: Factors, natural: bool
 ) -> list[Increment]:
     """
     COPDAC-Q: increments of theta, w and v, none of them applied.
@@ -136,20 +168,20 @@ def copdac_q(
     :param batch: Transitions
     :param delta: Their TD errors, (batch_size, 1)
     :param weights: The weights
-    :param steps: The step sizes
+    :param factors: What multiplies the gradients
     :param natural: Whether the actor follows the natural gradient
     :return: The increments
     """
     size = len(delta)
     return [
-        Increment(weights.theta, actor_gradient(batch.mu, weights, natural), steps.actor / size),
-        Increment(weights.w, batch.mu.vjp(delta * batch.offset), steps.advantage / size),
-        Increment(weights.v, batch.value.vjp(delta), steps.value / size),
+        Increment(weights.theta, actor_gradient(batch.mu, weights, natural), factors.theta / size),
+        Increment(weights.w, batch.mu.vjp(delta * batch.offset), factors.w / size),
+        Increment(weights.v, batch.value.vjp(delta), factors.v / size),
     ]
 
 
 def gradient_q_correction(
-    batch: Transitions, delta: th.Tensor, weights: ActorCriticWeights, steps: StepSizes, full: bool
+    batch: Transitions, delta: th.Tensor, weights: ActorCriticWeights, factors: Factors, full: bool
 ) -> list[Increment]:
     """
     What COPDAC-GQ adds to COPDAC-Q: the correction of v and the increments of u, none of them applied.
@@ -161,7 +193,7 @@ def gradient_q_correction(
     :param batch: Transitions
     :param delta: Their TD errors, (batch_size, 1)
     :param weights: The weights
-    :param steps: The step sizes
+    :param factors: What multiplies the gradients
     :param full: Whether u has a part for the features of V
     :return: The increments
     """
@@ -171,9 +203,9 @@ def gradient_q_correction(
         estimate = estimate + batch.value.jvp(weights.u_v)
     residual = delta - estimate
     increments = [
-        Increment(weights.v, batch.next_value.vjp(batch.discounts * estimate), -steps.value / size),
-        Increment(weights.u, batch.mu.vjp(residual * batch.offset), steps.correction / size),
+        Increment(weights.v, batch.next_value.vjp(batch.discounts * estimate), -factors.v / size),
+        Increment(weights.u, batch.mu.vjp(residual * batch.offset), factors.u / size),
     ]
     if full:
-        increments.append(Increment(weights.u_v, batch.value.vjp(residual), steps.correction / size))
+        increments.append(Increment(weights.u_v, batch.value.vjp(residual), factors.u_v / size))
     return increments

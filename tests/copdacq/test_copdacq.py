@@ -147,6 +147,26 @@ def test_step_sizes_are_per_active_feature() -> None:
         th.testing.assert_close(model.policy.q_values(data.observations, data.actions), data.rewards)
 
 
+@pytest.mark.parametrize("n_tilings", [1, 16])
+def test_correction_is_per_active_feature_of_the_value(n_tilings: int) -> None:
+    """... where V has features of its own: a rate of 1 makes V's part of u the whole of one TD error."""
+    kwargs = dict(
+        features_extractor_class="PolynomialBasis",
+        features_extractor_kwargs=dict(degree=1, min_degree=1),
+        value_features_extractor_class="TileCoding",
+        value_features_extractor_kwargs=dict(n_tilings=n_tilings),
+    )
+    model = make(
+        learning_rate=0.0, actor_learning_rate=0.0, correction_learning_rate=1.0, gradient_q="full", policy_kwargs=kwargs
+    )
+    model.learn(1)
+    assert model.replay_buffer is not None
+    data = model.replay_buffer.sample(1)
+    value = model.transitions(data).value
+    # V is still 0, so that the TD error is the reward
+    th.testing.assert_close(value.jvp(model.policy.weights.u_v), data.rewards)
+
+
 def test_each_step_size_is_the_one_given() -> None:
     model = make(
         actor_learning_rate=0.1, advantage_learning_rate=0.2, value_learning_rate=0.3, correction_learning_rate="lin_0.4_0.1"

@@ -13,8 +13,8 @@ from sb3_dpg.common.features import FourierBasis, PolynomialBasis, TileCoding
 from sb3_dpg.copdacq.policies import CompatiblePolicy, LinearPolicy, MlpPolicy
 from sb3_dpg.copdacq.updates import (
     ActorCriticWeights,
+    Factors,
     Increment,
-    StepSizes,
     Transitions,
     actor_gradient,
     compatible,
@@ -24,7 +24,7 @@ from sb3_dpg.copdacq.updates import (
 )
 
 OBSERVATIONS = spaces.Box(-1.0, 1.0, (3,), np.float32)
-STEPS = StepSizes(actor=0.3, advantage=0.5, value=0.7, correction=0.11)
+FACTORS = Factors(theta=0.3, w=0.5, v=0.7, u=0.11, u_v=0.13)
 GAMMA = 0.9
 BATCH = 6
 
@@ -160,18 +160,18 @@ def test_update_is_the_papers_with_explicit_jacobians(kind: str, action_dim: int
     expected_delta, d_theta, d_w, d_v, correction, d_u, d_u_v = expected_step(policy, data, full)
     with th.no_grad():
         delta = td_error(batch, policy.weights)
-        increments = copdac_q(batch, delta, policy.weights, STEPS, natural=False)
+        increments = copdac_q(batch, delta, policy.weights, FACTORS, natural=False)
         if gradient_q:
-            increments += gradient_q_correction(batch, delta, policy.weights, STEPS, full)
+            increments += gradient_q_correction(batch, delta, policy.weights, FACTORS, full)
     th.testing.assert_close(delta.flatten(), expected_delta.detach())
     change = changes(increments, policy.weights)
-    assert_close(change.theta, [STEPS.actor * x for x in d_theta])
-    assert_close(change.w, [STEPS.advantage * x for x in d_w])
+    assert_close(change.theta, [FACTORS.theta * x for x in d_theta])
+    assert_close(change.w, [FACTORS.w * x for x in d_w])
     if not gradient_q:
         correction = [th.zeros_like(x) for x in correction]
-    assert_close(change.v, [STEPS.value * (x + y) for x, y in zip(d_v, correction, strict=True)])
-    assert_close(change.u, [STEPS.correction * x * bool(gradient_q) for x in d_u])
-    assert_close(change.u_v, [STEPS.correction * x * full for x in d_u_v])
+    assert_close(change.v, [FACTORS.v * (x + y) for x, y in zip(d_v, correction, strict=True)])
+    assert_close(change.u, [FACTORS.u * x * bool(gradient_q) for x in d_u])
+    assert_close(change.u_v, [FACTORS.u_v * x * full for x in d_u_v])
 
 
 @pytest.mark.parametrize(("kind", "action_dim"), ALL)
@@ -186,9 +186,9 @@ def test_critic_descends_the_squared_td_error_with_a_fixed_target(kind: str, act
     loss = 0.5 * (targets - q_values).square().mean()
     gradients = th.autograd.grad(loss, [*w, *v])
     with th.no_grad():
-        change = changes(copdac_q(batch, td_error(batch, policy.weights), policy.weights, STEPS, False), policy.weights)
-    assert_close([*change.w], [-STEPS.advantage * x for x in gradients[: len(w)]])
-    assert_close([*change.v], [-STEPS.value * x for x in gradients[len(w) :]])
+        change = changes(copdac_q(batch, td_error(batch, policy.weights), policy.weights, FACTORS, False), policy.weights)
+    assert_close([*change.w], [-FACTORS.w * x for x in gradients[: len(w)]])
+    assert_close([*change.v], [-FACTORS.v * x for x in gradients[len(w) :]])
 
 
 def _differentiable_jacobians(output: th.Tensor, weights: list[th.Tensor]) -> list[list[list[th.Tensor]]]:
@@ -237,9 +237,9 @@ def test_natural_gradient_is_w_itself_whatever_the_batch(kind: str) -> None:
     batch, _ = make_batch(policy, 3)
     w = [tensor.clone() for tensor in policy.weights.w]
     with th.no_grad():
-        increments = copdac_q(batch, td_error(batch, policy.weights), policy.weights, STEPS, natural=True)
+        increments = copdac_q(batch, td_error(batch, policy.weights), policy.weights, FACTORS, natural=True)
         change = changes(increments, policy.weights)
-    assert_close(change.theta, [STEPS.actor * x for x in w])
+    assert_close(change.theta, [FACTORS.theta * x for x in w])
 
 
 def test_saturated_actions_are_pushed_inwards_only() -> None:
@@ -278,8 +278,8 @@ def test_no_increment_is_applied_before_all_are_computed() -> None:
         batch, _ = make_batch(policy, 2)
         with th.no_grad():
             delta = td_error(batch, policy.weights)
-            increments = copdac_q(batch, delta, policy.weights, STEPS, False)
-            increments += gradient_q_correction(batch, delta, policy.weights, STEPS, full=True)
+            increments = copdac_q(batch, delta, policy.weights, FACTORS, False)
+            increments += gradient_q_correction(batch, delta, policy.weights, FACTORS, full=True)
             for increment in increments[::order]:
                 increment.apply()
         results.append([tensor.clone() for part in policy.weights for tensor in part])
