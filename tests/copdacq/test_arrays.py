@@ -7,6 +7,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.type_aliases import PyTorchObs
 
 from sb3_dpg import COPDACQ
 from sb3_dpg.common.features import TileCoding
@@ -62,3 +63,15 @@ def test_what_it_does_not_support_takes_the_other_path() -> None:
     space = spaces.Box(-1.0, 1.0, (2,), np.float32)
     assert not ArrayPolicy.supports(MlpPolicy(space, space, lambda _: 0.0))
     assert ArrayPolicy.supports(LinearPolicy(space, space, lambda _: 0.0))
+
+
+def test_subclasses_act_by_their_own_methods() -> None:
+    class Constant(LinearPolicy):
+        def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
+            return th.full((len(observation), 1), 0.25)
+
+    env = make_vec_env("Pendulum-v1", seed=0)
+    model = COPDACQ(Constant, env, action_noise={"type": "normal", "sigma": 0.0}, seed=0)
+    model.learn(5)
+    assert model.replay_buffer is not None
+    np.testing.assert_allclose(model.replay_buffer.actions, 0.25)
