@@ -155,6 +155,18 @@ def default_features(observation_space: spaces.Space) -> tuple[type[BaseFeatures
     return TileCoding, {"hash_size": HASH_SIZE} if hashed else {}
 
 
+def n_active(extractor: BaseFeaturesExtractor, observation_space: spaces.Space) -> int:
+    """
+    :param extractor: Features of the state
+    :param observation_space: Observation space
+    :return: How many of them are nonzero at once, at most; 1 where it is not known
+    """
+    if isinstance(extractor, FlattenExtractor) and not isinstance(observation_space, spaces.Box):
+        # One-hot (MultiDiscrete) or binary (MultiBinary): one feature for each component; for Discrete, whose shape is (), 1
+        return int(np.prod(observation_space.shape))
+    return getattr(extractor, "n_active", 1)
+
+
 def scaled_image_bounds(
     extractor: type[BaseFeaturesExtractor], observation_space: spaces.Space, normalize_images: bool
 ) -> dict[str, float]:
@@ -227,8 +239,8 @@ class LinearPolicy(CompatiblePolicy):
                 observation_space, **self.value_features_extractor_kwargs
             )
         self.requires_grad_(False)
-        self.actor_n_active = getattr(self.features_extractor, "n_active", 1)
-        self.value_n_active = getattr(self.value_features_extractor, "n_active", 1)
+        self.actor_n_active = n_active(self.features_extractor, observation_space)
+        self.value_n_active = n_active(self.value_features_extractor, observation_space)
 
         actor_shape = (self.features_extractor.features_dim, get_action_dim(action_space))
         value_shape = (self.value_features_extractor.features_dim, 1)

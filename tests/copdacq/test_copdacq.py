@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
 from stable_baselines3 import DDPG
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
@@ -235,6 +236,37 @@ def test_discrete_observations_are_tabular() -> None:
     assert model.policy.weights.theta[0].shape == (3, 1)
     action, _ = model.predict(np.int64(0))
     assert action == pytest.approx([0.5], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("space", "n_active"),
+    [
+        (spaces.Discrete(5), 1),
+        (spaces.MultiDiscrete([3] * 12), 12),
+        (spaces.MultiBinary(30), 30),
+        (spaces.MultiBinary((5, 6)), 30),
+    ],
+    ids=str,
+)
+def test_observations_of_several_components_learn_by_the_defaults(space: spaces.Space, n_active: int) -> None:
+    class Components(gym.Env[Any, np.ndarray]):
+        observation_space = space
+        action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+            super().reset(seed=seed)
+            space.seed(0)
+            return space.sample(), {}
+
+        def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            return space.sample(), -float(np.square(action).sum()), False, False, {}
+
+    model = make(env=TimeLimit(Components(), 20))
+    assert model.policy.actor_n_active == model.policy.value_n_active == n_active
+    model.learn(1000)
+    # Rewards are within [-1, 0], values within [-1 / (1 - gamma), 0]
+    observations = th.as_tensor(np.stack([space.sample() for _ in range(20)]))
+    assert model.policy.q_values(observations, th.zeros(20, 1)).abs().max() < 200.0
 
 
 def test_observations_normalised_by_vecnormalize_need_no_bounds(tmp_path: Path) -> None:
