@@ -52,8 +52,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
 
     Step sizes are per active feature: each is divided by the number of features that are nonzero at once (``n_active`` of the
     features: the number of tilings for tile coding), so that a ``value_learning_rate`` of 1 corrects all of a state's TD error
-    at once. Rewards need no scaling: multiplying all of them by c has the same effect as multiplying ``actor_learning_rate``
-    by c.
+    at once. With ``LinearPolicy`` rewards need no scaling: multiplying all of them by c has the same effect as multiplying
+    ``actor_learning_rate`` by c, as long as TD errors stay below ``max_td_error``.
 
     :param policy: The policy model to use (LinearPolicy, MlpPolicy)
     :param env: The environment to learn from (if registered in Gym, can be str)
@@ -80,7 +80,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         features of the critic in its correction, which stays stable under zero-mean exploration too. False: COPDAC-Q
     :param correction_learning_rate: alpha_u, step size of gradient Q-learning's correction
     :param natural_gradient: Whether the actor follows the natural gradient, theta += alpha_theta w
-    :param max_td_error: Training stops with a :class:`DivergenceError` where an absolute TD error exceeds this number
+    :param max_td_error: Training stops with a :class:`DivergenceError` where an absolute TD error exceeds this number, in
+        units of the rewards
     :param stats_window_size: Window size for the rollout logging, in episodes
     :param tensorboard_log: The log location for tensorboard (if None, no logging)
     :param policy_kwargs: Additional arguments to be passed to the policy, see :class:`LinearPolicy` and :class:`MlpPolicy`
@@ -322,7 +323,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._guard.restore()
         raise DivergenceError(
             f"training diverges: a TD error of {td_error:g} at step {self.num_timesteps}, after {self._n_updates} updates, "
-            f"above max_td_error={self.max_td_error:g}. {self._advice()}"
+            f"above max_td_error={self.max_td_error:g} (raise it if rewards are of that size). {self._advice()}"
         )
 
     def _advice(self) -> str:

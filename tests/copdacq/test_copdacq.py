@@ -137,6 +137,21 @@ def test_scaling_rewards_is_scaling_the_actors_step_size() -> None:
     th.testing.assert_close(scaled.policy.weights.v[0], 0.25 * plain.policy.weights.v[0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("max_td_error", [1e6, 1e9])
+def test_large_rewards_need_a_larger_limit_of_the_td_error(max_td_error: float) -> None:
+    class Scaled(gym.RewardWrapper):
+        def reward(self, reward: Any) -> float:
+            return 1e6 * float(reward)
+
+    model = make(env=Scaled(gym.make("Pendulum-v1")), actor_learning_rate=1e-8, max_td_error=max_td_error)
+    if max_td_error < 1e9:
+        with pytest.raises(DivergenceError, match=r"max_td_error=1e\+06 \(raise it if rewards are of that size\)"):
+            model.learn(300)
+    else:
+        plain = make().learn(300)
+        th.testing.assert_close(model.learn(300).policy.weights.theta[0], plain.policy.weights.theta[0], rtol=1e-3, atol=1e-5)
+
+
 def test_step_sizes_are_per_active_feature() -> None:
     """A value_learning_rate of 1 corrects the whole of one TD error, however many tilings there are."""
     for n_tilings in (1, 16):
