@@ -171,6 +171,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self.gradient_q = gradient_q
         self.natural_gradient = natural_gradient
         self.max_td_error = max_td_error
+        # Saved: a model that is loaded without its VecNormalize has the same features
+        self._features_bound: float | None = None
 
         if _init_setup_model:
             self._setup_model()
@@ -202,8 +204,13 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         refuse_dictionaries(self.observation_space)
-        self._bound_features()
+        if self._features_bound is None:
+            self._features_bound = self._normalized_bound()
+        # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
+        policy_kwargs = self.policy_kwargs
+        self.policy_kwargs = self._with_bounds(policy_kwargs)
         super()._setup_model()
+        self.policy_kwargs = policy_kwargs
         self._schedules = [
             self.lr_schedule if rate is None else FloatSchedule(rate)
             for rate in (
@@ -218,22 +225,33 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._weights = self.policy.weights if self._arrays is None else self._arrays.weights
         self._reset_statistics()
 
-    def _bound_features(self) -> None:
+    def _normalized_bound(self) -> float | None:
         """
-        Give features of mu and V bounds for observations that ``VecNormalize`` normalises: the space still has those of the
-        observations before normalisation. Bounds that the user gives come first.
+        :return: The bound of observations that ``VecNormalize`` normalises, whose space still has those of the observations
+            before normalisation; None without
         """
         normalize = self._vec_normalize_env
         if normalize is None or not normalize.norm_obs or not issubclass(self.policy_class, LinearPolicy):
-            return
-        bound = min(NORMALIZED_BOUND, normalize.clip_obs)
-        for prefix in ("", "value_"):
-            extractor = self.policy_kwargs.get(f"{prefix}features_extractor_class")
-            name = f"{prefix}features_extractor_kwargs"
-            if prefix == "" and extractor is None:
-                extractor, _ = default_features(self.observation_space)
-            if extractor is not None and issubclass(features_class(name, extractor), BoundedFeatures):
-                self.policy_kwargs[name] = {"low": -bound, "high": bound} | (self.policy_kwargs.get(name) or {})
+            return None
+        return min(NORMALIZED_BOUND, normalize.clip_obs)
+
+    def _with_bounds(self, policy_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        :param policy_kwargs: Arguments of the policy
+        :return: The same, with bounds of normalised observations for features of mu and V that need bounds and got none
+        """
+        if self._features_bound is None:
+            return dict(policy_kwargs)
+        bounds = {"low": -self._features_bound, "high": self._features_bound}
+        of_mu = policy_kwargs.get("features_extractor_class") or default_features(self.observation_space)[0]
+        of_value = policy_kwargs.get("value_features_extractor_class")
+        if of_value is None and policy_kwargs.get("value_features_extractor_kwargs"):
+            of_value = of_mu
+        bounded = dict(policy_kwargs)
+        for name, extractor in (("features_extractor", of_mu), ("value_features_extractor", of_value)):
+            if extractor is not None and issubclass(features_class(f"{name}_class", extractor), BoundedFeatures):
+                bounded[f"{name}_kwargs"] = bounds | (policy_kwargs.get(f"{name}_kwargs") or {})
+        return bounded
 
     def _reset_statistics(self) -> None:
         self._n_logged = 0

@@ -284,24 +284,61 @@ def test_observations_of_several_components_learn_by_the_defaults(space: spaces.
     assert model.policy.q_values(observations, th.zeros(20, 1)).abs().max() < 200.0
 
 
+class Unbounded(gym.ObservationWrapper):
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+
+    def observation(self, observation: Any) -> Any:
+        return 100.0 * observation
+
+
+def unbounded() -> DummyVecEnv:
+    return DummyVecEnv([lambda: Unbounded(gym.make("Pendulum-v1"))])
+
+
 def test_observations_normalised_by_vecnormalize_need_no_bounds(tmp_path: Path) -> None:
-    class Unbounded(gym.ObservationWrapper):
-        def __init__(self, env: gym.Env) -> None:
-            super().__init__(env)
-            self.observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
-
-        def observation(self, observation: Any) -> Any:
-            return 100.0 * observation
-
-    env = DummyVecEnv([lambda: Unbounded(gym.make("Pendulum-v1"))])
     with pytest.raises(ValueError, match=r"dimension\(s\) \[0, 1, 2\].*VecNormalize"):
-        make(env=env)
-    model = make(env=VecNormalize(env)).learn(50)
+        make(env=unbounded())
+    model = make(env=VecNormalize(unbounded())).learn(50)
     features = model.policy.features_extractor
     assert isinstance(features, TileCoding)
-    th.testing.assert_close(features.unit(th.tensor([[-3.0, 0.0, 3.0]])) * 1.0, features.unit(th.tensor([[-9.0, 0.0, 9.0]])))
+    th.testing.assert_close(features.unit(th.tensor([[-3.0, 0.0, 3.0]])), th.tensor([[0.0, 0.5, 1.0]]))
+    th.testing.assert_close(features.unit(th.tensor([[-9.0, 0.0, 9.0]])), th.tensor([[0.0, 0.5, 1.0]]))
     model.save(tmp_path / "model.zip")
     assert_same(parameters(COPDACQ.load(tmp_path / "model.zip")), parameters(model))
+
+
+@pytest.mark.parametrize(
+    "policy_kwargs",
+    [
+        dict(features_extractor_kwargs=dict(n_bins=4)),
+        dict(features_extractor_kwargs=dict(n_bins=4, low=-2.0)),
+        dict(value_features_extractor_kwargs=dict(n_bins=4)),
+        dict(features_extractor_class="FourierBasis", value_features_extractor_class="TileCoding"),
+    ],
+)
+def test_bounds_of_normalised_observations_are_no_policy_kwargs(policy_kwargs: dict[str, Any], tmp_path: Path) -> None:
+    """SB3 loads a model with the policy_kwargs only that were saved."""
+    model = make(env=VecNormalize(unbounded()), policy_kwargs=policy_kwargs).learn(50)
+    assert model.policy_kwargs == policy_kwargs
+    model.save(tmp_path / "model.zip")
+    for env in (VecNormalize(unbounded(), clip_obs=1.0), None):
+        loaded = COPDACQ.load(tmp_path / "model.zip", env=env, policy_kwargs=policy_kwargs)
+        assert loaded.policy_kwargs == policy_kwargs
+        assert_same(parameters(loaded), parameters(model))
+        for one, other in zip(features_kwargs(loaded), features_kwargs(model), strict=True):
+            assert one == other
+            assert one["high"] == 3.0
+            assert one["low"] == policy_kwargs.get("features_extractor_kwargs", {}).get("low", -3.0)
+
+
+def features_kwargs(model: COPDACQ) -> list[dict[str, Any]]:
+    """The arguments of the features of mu, and of V where they are others."""
+    policy = model.policy
+    assert isinstance(policy, LinearPolicy)
+    own = [policy.value_features_extractor_kwargs] if policy.value_features_extractor_class else []
+    return [policy.features_extractor_kwargs, *own]
 
 
 class Record(KVWriter):
