@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's colours, which the colour-blind tell apart; one a training
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Trainings of the same colour differ in these
+MARKERS = (".", "x", "^", "s", "+", "d")
 STYLES = ("-", "--", ":")
 STEPS = "time/total_timesteps"
 
@@ -113,20 +115,28 @@ def grid(n_panels: int) -> tuple["Figure", list["Axes"]]:
 
 def name_runs(figure: "Figure", runs: Sequence[str]) -> None:
     """
-    Say above all panels which training has which colour, where the legend hides nothing.
+    Say above all panels which training looks how, where the legend hides nothing.
 
     :param figure: The figure
     :param runs: The names of the trainings
     """
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=colour, marker=".", label=run) for run, colour in zip(runs, COLOURS, strict=False)]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    handles = [Line2D([], [], label=run, **look(index)) for index, run in enumerate(runs)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), len(COLOURS)))
+
+
+def look(index: int) -> dict[str, Any]:
+    """
+    :param index: The number of a training
+    :return: Its colour and marker: those of the first 42 trainings all differ
+    """
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index // len(COLOURS) % len(MARKERS)]}
 
 
 def draw_quantity(axes: "Axes", runs: Mapping[str, pd.DataFrame], name: str) -> None:
     """
-    Draw one diagnostic over the steps, a colour a training in the order of :func:`name_runs`.
+    Draw one diagnostic over the steps, the trainings as :func:`look` says, in the order of :func:`name_runs`.
 
     :param axes: Where to
     :param runs: The trainings by name, as :func:`read_progress` reads them
@@ -137,12 +147,12 @@ def draw_quantity(axes: "Axes", runs: Mapping[str, pd.DataFrame], name: str) -> 
         raise ValueError(f"quantity {name!r} is unknown: it must be one of {', '.join(QUANTITIES)}")
     quantity = QUANTITIES[name]
     lowest, highest = np.inf, -np.inf
-    for progress, colour in zip(runs.values(), COLOURS, strict=False):
+    for index, progress in enumerate(runs.values()):
         for column, style in zip(quantity.columns, STYLES, strict=False):
             if column in progress:
                 points = progress[[STEPS, column]].dropna()
                 lowest, highest = min([lowest, *points[column]]), max([highest, *points[column]])
-                axes.plot(points[STEPS], points[column], style, color=colour, marker=".")
+                axes.plot(points[STEPS], points[column], linestyle=style, **look(index))
     axes.set(title=quantity.title, xlabel="steps")
     axes.locator_params(axis="x", nbins=6)
     if quantity.log and not 0 < highest < 10 * lowest:

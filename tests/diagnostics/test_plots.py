@@ -61,6 +61,17 @@ def test_numbers_that_are_drawn() -> None:
     assert values.get_yscale() == "symlog", "0 and negative numbers do not go onto a logarithmic axis"
 
 
+def test_every_training_is_drawn_and_looks_its_own_way() -> None:
+    runs = {f"seed {index}": PROGRESS for index in range(20)}
+    figure = plot_diagnostics(runs, ["saturation"])
+    (axes,) = figure.axes
+    looks = [(line.get_color(), line.get_marker()) for line in axes.lines]
+    assert len(set(looks)) == 20
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(runs)
+    assert [(line.get_color(), line.get_marker()) for line in legend.get_lines()] == looks
+
+
 def test_what_was_not_logged_is_left_out() -> None:
     assert [axes.get_title() for axes in plot_diagnostics({"one": PROGRESS}).axes] == [
         "Actor saturation",
