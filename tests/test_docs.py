@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import zlib
+from itertools import pairwise
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -29,6 +30,7 @@ latex2mathml = pytest.importorskip("docutils.utils.math.latex2mathml")
 
 # Those in braces are directives of the site; bash: see test_docs_commands.py
 LANGUAGES = {"python", "bash", "yaml", "text", "bibtex", "{toctree}", "{eval-rst}"}
+BAR = re.compile(r"(?<!\\)\|")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # More steps than any documented learning_starts, so that updates happen
 BUDGET = 200
@@ -100,6 +102,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not exists:
             broken.append(link)
     assert not broken
+
+
+@each_page
+def test_rows_of_tables_have_as_many_cells(page: Path) -> None:
+    """Where the line below the header has another number of cells, there is no table but lines with bars."""
+    for line, following in pairwise(prose(page).splitlines()):
+        if line.startswith("|") and following.startswith("|"):
+            assert len(BAR.findall(line)) == len(BAR.findall(following)), following
 
 
 @each_page
