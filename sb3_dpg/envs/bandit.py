@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from sb3_dpg.common.checks import check_integer, check_real
+from sb3_dpg.envs.rendering import refuse_rendering
 
 # The paper's choice (Silver et al. 2014, section 5.1)
 OPTIMUM = 4.0
@@ -24,13 +25,17 @@ class ContinuousBandit(gym.Env[np.ndarray, np.ndarray]):
     :param action_dim: m, the number of action dimensions
     :param max_action: Actions lie in [-max_action, max_action]; above 4
     :param matrix_seed: Seed of the orthogonal matrix that turns the eigenvectors of C
-    :raises TypeError: if an argument has the wrong type
+    :param render_mode: None, as it draws nothing; gymnasium's convention
+    :raises TypeError: if an argument has the wrong type or ``render_mode`` is not None
     :raises ValueError: if an argument is out of its range
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium declares it so
 
-    def __init__(self, action_dim: int = 10, max_action: float = 8.0, matrix_seed: int = 0) -> None:
+    def __init__(
+        self, action_dim: int = 10, max_action: float = 8.0, matrix_seed: int = 0, render_mode: str | None = None
+    ) -> None:
+        refuse_rendering(self, render_mode)
         check_integer("action_dim", action_dim, 1)
         check_real("max_action", max_action, OPTIMUM, low_open=True)
         self.observation_space = spaces.Box(0.0, 1.0, (1,), np.float32)

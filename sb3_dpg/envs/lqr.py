@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import solve_discrete_are
 
 from sb3_dpg.common.checks import check_real
+from sb3_dpg.envs.rendering import refuse_rendering
 
 # A double integrator: position and velocity, pushed by a force
 DEFAULT_A = ((1.0, 0.1), (0.0, 1.0))
@@ -32,7 +33,8 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
     :param initial_range: Episodes start uniformly in [-initial_range, initial_range]^n
     :param max_state: Observations lie in [-max_state, max_state]^n
     :param max_action: Actions lie in [-max_action, max_action]^m
-    :raises TypeError: if a number has the wrong type
+    :param render_mode: None, as it draws nothing; gymnasium's convention
+    :raises TypeError: if a number has the wrong type or ``render_mode`` is not None
     :raises ValueError: if shapes do not fit, Q or R is not (semi)definite, or a number is out of its range
     """
 
@@ -48,7 +50,9 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
         initial_range: float = 1.0,
         max_state: float = 4.0,
         max_action: float = 4.0,
+        render_mode: str | None = None,
     ) -> None:
+        refuse_rendering(self, render_mode)
         check_real("noise_std", noise_std, 0.0)
         check_real("initial_range", initial_range, 0.0, low_open=True)
         check_real("max_state", max_state, initial_range)

@@ -6,6 +6,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from sb3_dpg.envs.rendering import refuse_rendering
+
 # Centre lines of the two puddles, from (x, y) to (x, y), and their radius (Sutton 1996)
 PUDDLES = np.array([[[0.1, 0.75], [0.45, 0.75]], [[0.45, 0.4], [0.45, 0.8]]])
 RADIUS = 0.1
@@ -27,11 +29,15 @@ class PuddleWorld(gym.Env[np.ndarray, np.ndarray]):
     how it made the actions continuous; here the action is the step along the two axes, in place of Sutton's four directions.
 
     Observations are the position, in [0, 1]^2. Episodes start anywhere but in the goal.
+
+    :param render_mode: None, as it draws nothing; gymnasium's convention
+    :raises TypeError: if ``render_mode`` is not None
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium declares it so
 
-    def __init__(self) -> None:
+    def __init__(self, render_mode: str | None = None) -> None:
+        refuse_rendering(self, render_mode)
         self.observation_space = spaces.Box(0.0, 1.0, (2,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.position = np.zeros(2)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.linalg import solve_discrete_lyapunov
 from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_dpg.envs import LQR, ContinuousBandit, PuddleWorld, register
 
@@ -18,6 +19,16 @@ def test_registered_environments_pass_the_check(env_id: str) -> None:
     check_env(env, skip_render_check=True)
     assert env.spec is not None
     assert env.spec.id == env_id
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.filterwarnings("ignore:.*render")
+def test_rendering_is_refused_as_sb3_expects(env_id: str) -> None:
+    assert gym.make(env_id, render_mode=None).unwrapped.render_mode is None
+    with pytest.raises(TypeError, match=r"render_mode='rgb_array' is not supported by .*, which draws nothing"):
+        gym.make(env_id, render_mode="rgb_array")
+    # It asks for "rgb_array" first
+    assert make_vec_env(env_id).reset().shape[0] == 1
 
 
 def test_registering_twice_does_not_matter() -> None:
