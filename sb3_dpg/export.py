@@ -55,25 +55,26 @@ class ActionFunction(nn.Module):
     def forward(self, observation: th.Tensor) -> th.Tensor:
         """
         :param observation: Observations, (batch_size, ...), not normalised
-        :return: Actions, (batch_size, ...) of the shape of the action space
+        :return: Actions, float32, (batch_size, ...) of the shape of the action space
         """
         if self.clip is not None:
             observation = ((observation.double() - self.mean) / self.std).clamp(-self.clip, self.clip).float()
         action = self.policy._predict(observation, deterministic=True).reshape(-1, *self.low.shape)
         if self.squashed:
-            return self.low + 0.5 * (action + 1.0) * (self.high - self.low)
-        return th.minimum(th.maximum(action, self.low), self.high)
+            return (self.low + 0.5 * (action + 1.0) * (self.high - self.low)).float()
+        return th.minimum(th.maximum(action, self.low), self.high).float()
 
 
 def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFormat = "onnx") -> Path:
     """
     Export what ``model.predict(observation, deterministic=True)`` computes to a file that needs neither sb3_dpg nor SB3.
 
-    The file maps float32 (images: uint8) observations of any batch size, ``(batch_size, *observation_shape)``, to actions
-    in the environment's units, ``(batch_size, *action_shape)``. Batch normalisation is that of evaluation, by running
-    statistics. If the model's environment is normalised by ``VecNormalize``, its present statistics are part of the file:
-    it takes raw observations. Images are channels first, as SB3's ``VecTransposeImage`` gives them. The file is written
-    whole or not at all.
+    The file maps observations of any batch size, ``(batch_size, *observation_shape)``, to float32 actions in the environment's
+    units, ``(batch_size, *action_shape)``. Observations are float32, images uint8 unless a ``VecNormalize`` normalises them.
+    Batch normalisation is that of evaluation, by running statistics. If the model's environment is normalised by
+    ``VecNormalize``, its present statistics are part of the file: it takes raw observations. Images are channels first, as
+    SB3's ``VecTransposeImage`` gives them. The file is written whole or not at all. Training goes on as if there had been no
+    export.
 
     :param model: BNDDPG, COPDACQ or another SB3 off-policy algorithm of continuous actions, such as TD3 or SAC
     :param path: Where to; ``.onnx`` or ``.pt`` is added to a name without suffix
@@ -87,16 +88,14 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
     for name, space in (("observation", model.observation_space), ("action", model.action_space)):
         if not isinstance(space, spaces.Box):
             raise ValueError(f"{name}_space={space} cannot be exported: it must be a gymnasium.spaces.Box")
-    # A copy, so that neither the model's device nor its training mode changes
-    policy = type(model.policy)(**model.policy._get_constructor_parameters())
-    policy.load_state_dict(model.policy.state_dict())
-    policy.cpu().set_training_mode(False)
+    policy = _copy_for_acting(model.policy)
     normalization = model.get_vec_normalize_env()
     if normalization is not None and not normalization.norm_obs:
         normalization = None
     function = ActionFunction(policy, normalization).cpu().eval().requires_grad_(False)
-    # Two observations: a batch of one would be taken for a constant by the tracer
-    example = th.from_numpy(np.stack([model.observation_space.sample() for _ in range(2)]))
+    # Two observations: a batch of one would be taken for a constant by the tracer. No samples, as environments may draw from
+    # the generator of the space too
+    example = th.from_numpy(np.zeros((2, *model.observation_space.shape), model.observation_space.dtype))
     if example.dtype == th.float64:
         example = example.float()
     path = Path(path)
@@ -110,6 +109,19 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
     with replacing(path, SUFFIXES[format]) as file:
         file.write(content)
     return path
+
+
+def _copy_for_acting(policy: BasePolicy) -> BasePolicy:
+    """
+    :param policy: A policy, whose device and training mode stay as they are
+    :return: A copy on the CPU, in evaluation mode
+    """
+    # The weights that it is built with are random: training, which an export in a callback interrupts, goes on as without
+    with th.random.fork_rng(devices=[]):
+        copy = type(policy)(**policy._get_constructor_parameters())
+    copy.load_state_dict(policy.state_dict())
+    copy.cpu().set_training_mode(False)
+    return copy
 
 
 @contextmanager

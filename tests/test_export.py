@@ -14,12 +14,12 @@ from gymnasium import spaces
 from stable_baselines3 import SAC, TD3
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize, VecTransposeImage
 
 from sb3_dpg import BNDDPG
 from sb3_dpg.common.features import TileCoding
 from sb3_dpg.export import export_policy
-from tests.algorithms import make
+from tests.algorithms import make, same, weights
 
 TOLERANCE = 1e-5
 
@@ -27,19 +27,19 @@ TOLERANCE = 1e-5
 OTHERS: dict[str, Any] = {"td3": TD3, "sac": SAC}
 
 
-class Walk(gym.Env[np.ndarray, np.ndarray]):
-    """Observations of more dimensions than COPDACQ gives every tile a weight for."""
+class Samples(gym.Env[np.ndarray, np.ndarray]):
+    """Observations of more dimensions than COPDACQ gives every tile a weight for, drawn from their space."""
 
-    observation_space = spaces.Box(-1.0, 1.0, (6,), np.float32)
-    action_space = spaces.Box(-1.0, 3.0, (2,), np.float32)
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(-1.0, 1.0, (6,), np.float32, seed=0)
+        self.action_space = spaces.Box(-1.0, 3.0, (2,), np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
-        return self.np_random.uniform(-1.0, 1.0, 6).astype(np.float32), {}
+        return self.observation_space.sample(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        observation = self.np_random.uniform(-1.0, 1.0, 6).astype(np.float32)
-        return observation, -float(np.square(action).sum()), False, False, {}
+        return self.observation_space.sample(), -float(np.square(action).sum()), False, False, {}
 
 
 def pendulum() -> gym.Env:
@@ -57,7 +57,7 @@ def trained(name: str) -> OffPolicyAlgorithm:
         # The statistics of the first steps are far from zero mean and unit variance
         model = make("bnddpg", VecNormalize(DummyVecEnv([pendulum])))
     elif name == "hashed":
-        model = make("copdacq", Walk())
+        model = make("copdacq", Samples())
         assert isinstance(model.policy.features_extractor, TileCoding)
         assert model.policy.features_extractor.hashed
         with th.no_grad():
@@ -160,6 +160,49 @@ def test_model_is_left_as_it_was(tmp_path: Path) -> None:
     assert model.policy.actor.training
     assert all(parameter.requires_grad for parameter in model.policy.actor.parameters())
     assert all(th.equal(tensor, before[name]) for name, tensor in model.policy.state_dict().items())
+
+
+@pytest.mark.parametrize("format", ["torchscript", "onnx"])
+def test_training_goes_on_as_without(format: Any, tmp_path: Path) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxscript")
+    trained = []
+    for exports in (False, True):
+        # The noise of the target actions is PyTorch's
+        model = make("bnddpg", Samples(), target_policy_noise=0.2)
+
+        def export(locals_: dict[str, Any], globals_: dict[str, Any], exports: bool = exports) -> bool:
+            if exports and locals_["self"].num_timesteps % 20 == 0:
+                export_policy(locals_["self"], tmp_path / "policy", format=format)
+            return True
+
+        trained.append(weights(model.learn(50, callback=export)))
+    assert same(*trained)
+    assert list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["torchscript", "onnx"])
+def test_actions_are_single_precision(format: Any, tmp_path: Path) -> None:
+    env = gym.wrappers.RescaleAction(pendulum(), np.float64(-1.0), np.float64(1.0))
+    env.action_space = spaces.Box(-1.0, 1.0, (1,), np.float64)
+    model = make("bnddpg", env).learn(20)
+    batch = observations(model)
+    path = export_policy(model, tmp_path / "policy", format=format)
+    actions = run_onnx(path, batch) if format == "onnx" else th.jit.load(str(path))(th.from_numpy(batch)).numpy()
+    assert actions.dtype == np.float32
+    np.testing.assert_allclose(actions, predicted(model, batch), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("format", ["torchscript", "onnx"])
+def test_normalised_images_are_single_precision(format: Any, tmp_path: Path) -> None:
+    env = DummyVecEnv([lambda: FakeImageEnv(screen_height=36, screen_width=36, discrete=False)])
+    normalized = VecNormalize(VecTransposeImage(env))
+    model = make("bnddpg", normalized, "CnnPolicy", buffer_size=50, policy_kwargs=dict(net_arch=[8], normalize_images=False))
+    model.learn(20)
+    batch = np.random.default_rng(0).integers(0, 255, (20, *model.observation_space.shape)).astype(np.float32)
+    path = export_policy(model, tmp_path / "policy", format=format)
+    actions = run_onnx(path, batch) if format == "onnx" else th.jit.load(str(path))(th.from_numpy(batch)).numpy()
+    np.testing.assert_allclose(actions, predicted(model, batch), rtol=0, atol=1e-4)
 
 
 def test_unknown_format() -> None:
