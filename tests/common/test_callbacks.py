@@ -301,7 +301,8 @@ def test_noise_that_the_algorithm_was_given_is_scheduled_without_copies():
 def test_zoo_yaml_entry():
     spec = {"type": "ornstein-uhlenbeck", "sigma": "lin_0.5_0.05"}
     entry = {"sb3_dpg.common.callbacks.ActionNoiseCallback": {"noise": spec}}
-    callbacks = get_callback_list({"callback": [entry, "sb3_dpg.common.callbacks.ValueEstimateCallback"]})
+    estimate = {"sb3_dpg.common.callbacks.ValueEstimateCallback": {"max_bootstrap_weight": 1.0}}
+    callbacks = get_callback_list({"callback": [entry, estimate]})
     model = TD3("MlpPolicy", short_pendulum(2), **settings())
     model.learn(40, callback=callbacks)
     assert isinstance(model.action_noise, OrnsteinUhlenbeckNoise)
@@ -448,7 +449,8 @@ def test_truncated_episodes_are_bootstrapped(error, limit):
 def test_episodes_too_short_to_say_anything_are_not_logged():
     model = model_with_critic(countdown(1, terminates=False), lambda s, a: (s,))
     writer = remember_logs(model)
-    model.learn(2 * LENGTH, callback=ValueEstimateCallback(max_bootstrap_weight=0.01), log_interval=1)
+    with pytest.warns(UserWarning, match=r"max_bootstrap_weight=0\.01"):
+        model.learn(2 * LENGTH, callback=ValueEstimateCallback(max_bootstrap_weight=0.01), log_interval=1)
     assert writer.records
     assert not writer.values("value/estimate")
 
