@@ -1,14 +1,18 @@
+import contextlib
 import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
+from sb3_dpg.benchmark.engines import local
 from sb3_dpg.benchmark.engines.base import Ended, Started
 from sb3_dpg.benchmark.engines.local import LocalEngine
 from sb3_dpg.benchmark.training import train
@@ -51,6 +55,22 @@ def test_a_worker_killed_by_the_system_is_a_run_that_failed():
     assert next(events).records is not None
 
 
+def half_a_message(run: Run, connection: Connection) -> None:
+    """The length of a message, a few bytes of it, and the end."""
+    os.write(connection.fileno(), struct.pack("!i", 1000) + b"half")
+    signal.raise_signal(signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_worker_killed_while_it_sends_its_result_is_a_run_that_failed(monkeypatch):
+    monkeypatch.setattr(local, "_work", half_a_message)
+    engine = LocalEngine(jobs=1)
+    engine._context = multiprocessing.get_context("fork")
+    _, ended = engine.execute([make_run()])
+    assert ended.records is None
+    assert "SIGKILL" in ended.error
+
+
 def test_no_more_workers_than_jobs_and_none_remains():
     runs = [make_run(seed) for seed in range(3)]
     engine = LocalEngine(jobs=2)
@@ -66,14 +86,26 @@ def test_no_more_workers_than_jobs_and_none_remains():
     assert str(endless_run()) not in names
 
 
+def stubborn_attempt(run: Run) -> None:
+    """A training that goes on whatever is raised, as one does if that happens in a destructor."""
+    while True:
+        with contextlib.suppress(BaseException):
+            time.sleep(0.1)
+
+
 DRIVER = """
-import multiprocessing
+import multiprocessing, sys
+from sb3_dpg.benchmark.engines import local
 from sb3_dpg.benchmark.engines.local import LocalEngine
-from tests.benchmark.test_engines import endless_run
+from tests.benchmark.test_engines import endless_run, stubborn_attempt
 
 if __name__ == "__main__":
-    run = endless_run()
-    for event in LocalEngine(jobs=1).execute([run]):
+    run, engine = endless_run(), LocalEngine(jobs=1)
+    if sys.argv[1] == "stubborn":
+        local.attempt, local.GRACE_PERIOD = stubborn_attempt, 1.0
+        # A forked worker has them too
+        engine._context = multiprocessing.get_context("fork")
+    for event in engine.execute([run]):
         print(*[process.pid for process in multiprocessing.active_children() if process.name == str(run)], flush=True)
 """
 
@@ -87,11 +119,12 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_workers_follow_a_directing_process_that_was_killed(tmp_path):
+@pytest.mark.parametrize("training", ["ordinary", "stubborn"])
+def test_workers_follow_a_directing_process_that_was_killed(tmp_path, training):
     clone = Path(__file__).parents[2]
     (tmp_path / "driver.py").write_text(DRIVER)
     with subprocess.Popen(
-        [sys.executable, str(tmp_path / "driver.py")],
+        [sys.executable, str(tmp_path / "driver.py"), training],
         env={**os.environ, "PYTHONPATH": str(clone)},
         stdout=subprocess.PIPE,
         text=True,

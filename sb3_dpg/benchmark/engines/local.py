@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -82,7 +83,8 @@ class _Worker:
         """
         try:
             ended: Ended = self.connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
+            # It died before it sent anything, or in the midst of it
             self.process.join()
             ended = Ended(self.run, error=_cause_of_death(self.process.exitcode))
         self.stop()
@@ -127,8 +129,11 @@ def _exit(signum: int, frame: object) -> None:
 
 
 def _follow_parent() -> None:
-    """Stop when the directing process is gone."""
+    """Stop when the directing process is gone, by force if need be: nobody else would do it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    # Python ignores the exception of the handler in destructors, and a callback may catch it
+    time.sleep(GRACE_PERIOD)
+    os.kill(os.getpid(), signal.SIGKILL)
