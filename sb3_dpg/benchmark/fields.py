@@ -1,5 +1,6 @@
 """Reading a table of a plan, key by key, with errors that name the file and the key."""
 
+import math
 from typing import Any
 
 from sb3_dpg.zoo.errors import ConfigurationError
@@ -64,9 +65,12 @@ class Fields:
         """
         :param key: Name of a key
         :param default: Its value where it is not given
-        :return: A number
+        :return: A number, finite
         """
-        return self._typed(key, default, (int, float), "a number")
+        value = self._typed(key, default, (int, float), "a number")
+        if value is not default and not math.isfinite(value):
+            raise ConfigurationError(f"{self.source}: {key}={value} must be finite")
+        return value
 
     def integer(self, key: str, minimum: int) -> int:
         """

@@ -69,6 +69,20 @@ def find_plan(path_or_name: str) -> Path:
     )
 
 
+class _PlanLoader(yaml.SafeLoader):
+    """A key that is there twice is an error; PyYAML takes the last one, and an algorithm would be left out of the study."""
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        # Here and not where the table is made: by then merge keys have been replaced by what they stand for
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and str(key.value) in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return node
+
+
 def load_plan(path: Path) -> Plan:
     """
     :param path: A plan, a YAML file
@@ -76,7 +90,7 @@ def load_plan(path: Path) -> Plan:
     :raises ConfigurationError: naming the plan and the key, if it cannot be used
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlanLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     fields = Fields(content, str(path))
@@ -123,10 +137,13 @@ def _seeds(fields: Fields) -> tuple[int, ...]:
     seeds = fields.take("seeds")
     if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds >= 1:
         return tuple(range(seeds))
-    if isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds):
+    # NumPy's global generator, which SB3 seeds, takes no larger ones
+    if isinstance(seeds, list) and seeds and all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds):
         if len(set(seeds)) == len(seeds):
             return tuple(seeds)
-    raise ConfigurationError(f"{fields.source}: seeds={seeds!r} must be a number of seeds or a list of different seeds >= 0")
+    raise ConfigurationError(
+        f"{fields.source}: seeds={seeds!r} must be a number of seeds or a list of different seeds from 0 to 2**32 - 1"
+    )
 
 
 def _configurations(
@@ -142,27 +159,38 @@ def _configurations(
     """
     from sb3_dpg.benchmark.training import resolve_hyperparameters
 
+    if not label.isprintable() or label.startswith("_"):
+        # Matplotlib takes "_" for "not in the legend"
+        raise ConfigurationError(f"{fields.source}: a name must be one line and not begin with '_', unlike {label!r}")
     algo = fields.text("algo", default=label)
-    file = fields.text("file", default=None)
-    if file is not None and file != "none":
-        file = str(folder / file)
+    file = _hyperparameter_file(fields, folder)
     overrides = fields.mapping("hyperparameters")
     own = _own_environments(fields, {environment.id for environment in environments})
     fields.finish()
-    return [
-        Configuration(
-            label,
-            algo,
-            environment.id,
-            environment.steps,
-            evaluation,
-            resolve_hyperparameters(
-                algo, environment.id, file, {**overrides, **own[environment.id], "n_timesteps": environment.steps}
-            ),
-        )
-        for environment in environments
-        if environment.id in own
-    ]
+    configurations = []
+    for environment in environments:
+        if environment.id in own:
+            chosen = {**overrides, **own[environment.id]}
+            if "n_timesteps" in chosen:
+                raise ConfigurationError(f"{fields.source}: n_timesteps is for the plan's environments to say, by 'steps'")
+            hyperparameters = resolve_hyperparameters(algo, environment.id, file, {**chosen, "n_timesteps": environment.steps})
+            configurations.append(Configuration(label, algo, environment.id, environment.steps, evaluation, hyperparameters))
+    return configurations
+
+
+def _hyperparameter_file(fields: Fields, folder: Path) -> str | None:
+    """
+    :param fields: What the plan says about an algorithm
+    :param folder: Where the file is looked for
+    :return: What :func:`~sb3_dpg.benchmark.training.resolve_hyperparameters` takes
+    """
+    file: str | None = fields.text("file", default=None)
+    if file is None or file == "none":
+        return file
+    if not file.endswith((".yml", ".yaml")):
+        # rl-zoo3 would import it; the classes and functions of a Python file cannot be kept beside the results
+        raise ConfigurationError(f"{fields.source}: file={file!r} must be a YAML file, *.yml, or none")
+    return str(folder / file)
 
 
 def _own_environments(fields: Fields, known: set[str]) -> dict[str, Mapping[str, Any]]:
@@ -174,11 +202,13 @@ def _own_environments(fields: Fields, known: set[str]) -> dict[str, Mapping[str,
     chosen = fields.take("environments", default=None)
     if chosen is None:
         return {name: {} for name in known}
-    if isinstance(chosen, list):
+    if isinstance(chosen, list) and all(isinstance(name, str) for name in chosen):
         chosen = dict.fromkeys(chosen)
     if not isinstance(chosen, dict) or not all(entry is None or isinstance(entry, dict) for entry in chosen.values()):
         raise ConfigurationError(f"{fields.source}: environments must be a list of ids, or hyperparameters for each id")
-    for name in chosen:
+    if not chosen:
+        raise ConfigurationError(f"{fields.source}: environments has no entry; without the key they are all of the plan's")
+    for name in map(str, chosen):
         if name not in known:
             raise ConfigurationError(
                 f"{fields.source}: {name!r} is none of the plan's environments{did_you_mean(name, known)}"

@@ -1,4 +1,7 @@
 import copy
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from sb3_dpg.benchmark.plan import find_plan, load_plan
 from sb3_dpg.benchmark.results import study_to_yaml
 from sb3_dpg.zoo.errors import ConfigurationError
 
+CLONE = Path(__file__).parents[2]
 PLAN = {
     "seeds": [3, 1],
     "evaluation": {"points": 4, "episodes": 2},
@@ -79,6 +83,7 @@ def test_shipped_plans_can_be_read(name):
         (["seeds"], [1, 1], r"seeds=\[1, 1\]"),
         (["seeds"], -1, "seeds=-1"),
         (["seeds"], ["a"], r"seeds=\['a'\]"),
+        (["seeds"], [2**32], r"seeds=\[4294967296\]"),
         (["evaluation", "points"], 0, "evaluation: points=0 must be at least 1"),
         (["evaluation", "points"], 101, "points=101 is more than the 100 steps of Pendulum-v1"),
         (["evaluation", "episodes"], "5", "evaluation: episodes='5' must be an integer"),
@@ -86,11 +91,19 @@ def test_shipped_plans_can_be_read(name):
         (["environments"], {}, "environments has no entry"),
         (["environments"], ["Pendulum-v1"], "environments=.* must be a table"),
         (["environments", "Pendulum-v1", "steps"], True, "Pendulum-v1: steps=True must be an integer"),
+        (["environments", "Pendulum-v1", "threshold"], float("nan"), "Pendulum-v1: threshold=nan must be finite"),
         (["environments", "Pendulum-v7"], {"steps": 100}, "Pendulum-v7"),
         (["algorithms", "ddgp"], None, "unknown algorithm 'ddgp', did you mean 'ddpg'"),
         (["algorithms", "ddpg"], {"file": "absent.yml"}, r"absent\.yml: cannot be read"),
         (["algorithms", "ddpg"], {"hyperparameters": {"gama": 1}}, "unknown key 'gama' for DDPG, did you mean 'gamma'"),
         (["algorithms", "ddpg"], {"environments": ["Hopper-v5"]}, "'Hopper-v5' is none of the plan's environments"),
+        (["algorithms", "ddpg"], {"file": "mine.py"}, r"file='mine\.py' must be a YAML file"),
+        (["algorithms", "ddpg"], {"hyperparameters": {"n_timesteps": 7}}, "n_timesteps is for the plan's environments"),
+        (["algorithms", "ddpg"], {"environments": []}, "ddpg: environments has no entry"),
+        (["algorithms", "ddpg"], {"environments": [{"Pendulum-v1": None}]}, "environments must be a list of ids"),
+        (["algorithms", "ddpg"], {"environments": {5: None}}, "'5' is none of the plan's environments"),
+        (["algorithms", "a\rb"], {"algo": "ddpg"}, "must be one line"),
+        (["algorithms", "_a"], {"algo": "ddpg"}, "not begin with '_'"),
         (["algorithms", "same"], {"algo": "ddpg"}, "'ddpg' and 'same' are the same on Pendulum-v1"),
     ],
 )
@@ -108,3 +121,27 @@ def test_errors_of_files(tmp_path):
     (tmp_path / "plan.yml").write_text("- a")
     with pytest.raises(ConfigurationError, match=r"plan\.yml: must be a table"):
         load_plan(tmp_path / "plan.yml")
+
+
+def test_a_key_that_is_there_twice_is_an_error_one_that_replaces_a_merged_one_is_not(tmp_path):
+    text = yaml.safe_dump(PLAN)
+    path = tmp_path / "plan.yml"
+    path.write_text(text.replace("ddpg: null", "ddpg:\n  ddpg: {hyperparameters: {gamma: 0.5}}"))
+    with pytest.raises(ConfigurationError, match="the key 'ddpg' is there twice"):
+        load_plan(path)
+    merged = (
+        "ddpg: {hyperparameters: &ours {gamma: 0.5, tau: 0.5}}\n  b: {algo: ddpg, hyperparameters: {<<: *ours, tau: 0.25}}"
+    )
+    path.write_text(text.replace("ddpg: null", merged))
+    assert [configuration.hyperparameters["tau"] for configuration in load_plan(path).configurations] == [0.5, 0.5, 0.25, 0.25]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C locale's encoding is the system's to say")
+def test_a_plan_is_utf_8_whatever_the_users_locale(tmp_path):
+    path = tmp_path / "plan.yml"
+    path.write_text(yaml.safe_dump(change(["name"], "größer"), allow_unicode=True), encoding="utf-8")
+    subprocess.run(
+        [sys.executable, "-c", f"import sb3_dpg.benchmark.plan as p, pathlib; p.load_plan(pathlib.Path({str(path)!r}))"],
+        env={**os.environ, "PYTHONPATH": str(CLONE), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        check=True,
+    )
