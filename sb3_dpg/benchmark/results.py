@@ -1,6 +1,6 @@
 """The results of a study on disk: one folder of text files, whole at any moment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ class Results:
         rows = [{**_identity(run), **record, "mean_return": _mean(record["returns"])} for record in records]
         self._append(pd.DataFrame(rows, columns=list(EVALUATION_COLUMNS)).round(_TIME_DIGITS))
         self._write_evaluations()
-        self._forget_failure(run)
+        self._forget_failures([run.id])
 
     def adopt(self, other: "Results", plan: Plan) -> int:
         """
@@ -110,15 +110,31 @@ class Results:
         :param run: The run
         :param error: A traceback or a message
         """
-        self._forget_failure(run)
+        self._forget_failures([run.id])
         row = {**_identity(run), "error": error.strip().splitlines()[-1], "traceback": error.strip()}
         table = pd.DataFrame([row], columns=list(FAILURE_COLUMNS))
         self.failures = join_tables([self.failures, table])
         self._write(FAILURES_FILE, self.failures)
 
-    def _forget_failure(self, run: Run) -> None:
-        if run.id in set(self.failures["run_id"]):
-            self.failures = self.failures[self.failures["run_id"] != run.id]
+    def tidy(self, plan: Plan) -> None:
+        """
+        Rename what has another name in the plan by now, and forget failures of runs that are complete: those of runs that
+        were adopted, or completed just before this process's predecessor was killed.
+
+        :param plan: The plan that is run
+        """
+        self._forget_failures(self.completed)
+        names = {run.id: run.configuration.algorithm for run in plan.runs}
+        renamed = self.evaluations["run_id"].map(names).fillna(self.evaluations["algorithm"])
+        if (renamed != self.evaluations["algorithm"]).any():
+            self.evaluations = self.evaluations.assign(algorithm=renamed)
+            self._sort()
+            self._write_evaluations()
+
+    def _forget_failures(self, run_ids: Iterable[str]) -> None:
+        forgotten = self.failures["run_id"].isin(set(run_ids))
+        if forgotten.any():
+            self.failures = self.failures[~forgotten]
             self._write(FAILURES_FILE, self.failures)
 
     def write_study(self, plan: Plan) -> None:
@@ -129,9 +145,13 @@ class Results:
         write_atomically(self.folder / STUDY_FILE, study_to_yaml(plan))
 
     def _append(self, rows: pd.DataFrame) -> None:
+        self.evaluations = join_tables([self.evaluations, rows])
+        self._sort()
+
+    def _sort(self) -> None:
         """The same table whatever the order in which runs were completed: two versions of the file can be compared."""
         order = ["environment", "algorithm", "seed", "run_id", "step"]
-        self.evaluations = join_tables([self.evaluations, rows]).sort_values(order, kind="stable", ignore_index=True)
+        self.evaluations = self.evaluations.sort_values(order, kind="stable", ignore_index=True)
 
     def _write_evaluations(self) -> None:
         table = self.evaluations.copy()

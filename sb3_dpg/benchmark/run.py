@@ -58,6 +58,7 @@ def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused
         results.write_study(plan)
         for other in reused:
             console.print(f"{results.adopt(Results(other), plan)} runs taken from {other}", highlight=False)
+        results.tidy(plan)
         return _run_missing(plan, results, engine, console)
 
 

@@ -1,3 +1,6 @@
+import dataclasses
+
+import pandas as pd
 import pytest
 from filelock import FileLock
 from rich.console import Console
@@ -71,6 +74,29 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path, console):
     (tmp_path / ".evaluations.csv.123.tmp").write_text("half")
     run_study(make_plan(), tmp_path, FakeEngine(), console)
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_renamed_algorithm_has_one_name_in_all_its_results(tmp_path, console):
+    plan = make_plan(algorithms=["old", "other"], seeds=[0])
+    write_study(tmp_path, plan)
+    renamed = [
+        dataclasses.replace(configuration, algorithm={"old": "z", "other": "other"}[configuration.algorithm])
+        for configuration in plan.configurations
+    ]
+    plan = dataclasses.replace(plan, configurations=tuple(renamed), seeds=(0, 1))
+    assert run_study(plan, tmp_path, FakeEngine(), console) == Summary(before=4, completed=4)
+    write_study(tmp_path / "from the start", plan)
+    pd.testing.assert_frame_equal(Results(tmp_path).evaluations, Results(tmp_path / "from the start").evaluations)
+
+
+def test_a_failure_is_forgotten_when_its_run_is_adopted_or_was_completed_before_a_kill(tmp_path, console):
+    plan = make_plan(seeds=[0])
+    write_study(tmp_path / "other", plan)
+    results = write_study(tmp_path / "new", plan, leave_out=lambda run: run != plan.runs[0])
+    for run in plan.runs[:2]:
+        results.fail(run, "MemoryError")
+    run_study(plan, tmp_path / "new", FakeEngine(), console, [tmp_path / "other"])
+    assert Results(tmp_path / "new").failures.empty
 
 
 def test_two_processes_do_not_share_a_results_folder(tmp_path, console):
