@@ -274,9 +274,11 @@ class ExperimentManager(ZooExperimentManager):
             raise ConfigurationError(f"{self._source}: {error}") from error
 
     def create_callbacks(self) -> None:
+        # The entry's own callbacks are not rl-zoo3's, whatever their class
+        first = len(self.callbacks)
         super().create_callbacks()
-        for index, callback in enumerate(self.callbacks):
-            if type(callback) is CheckpointCallback:
+        for index, callback in enumerate(self.callbacks[first:], start=first):
+            if isinstance(callback, CheckpointCallback):
                 self.callbacks[index] = ResumableCheckpointCallback(
                     callback.save_freq, self.save_path, self.env_name, verbose=callback.verbose
                 )

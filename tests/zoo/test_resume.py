@@ -327,6 +327,17 @@ def test_one_complete_checkpoint_is_kept(write_config: WriteConfig, make_manager
     assert sorted(path.name for path in run.glob("rl_model_*")) == [f"rl_model_{n}_steps.zip" for n in (100, 150, 200, 50)]
 
 
+def test_the_entrys_own_checkpoint_callback_is_left_alone(
+    write_config: WriteConfig, make_manager: MakeManager, tmp_path: Path
+) -> None:
+    settings = {"save_freq": 150, "save_path": str(tmp_path / "mine"), "name_prefix": "agent"}
+    callback = {"stable_baselines3.common.callbacks.CheckpointCallback": settings}
+    manager = make_manager("bnddpg", write_config(tiny_entry("bnddpg", n_timesteps=200, callback=[callback])), save_freq=100)
+    train(manager)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["agent_150_steps.zip"]
+    assert [path.name for path in checkpoints(manager.save_path)] == ["checkpoint_200_steps"]
+
+
 def test_a_resumed_run_saves_as_often_as_the_one_before(write_config: WriteConfig, make_manager: MakeManager) -> None:
     run = killed_run(make_manager, write_config(tiny_entry("bnddpg", n_timesteps=TOTAL)), "bnddpg", save_freq=50)
     agent = str(latest_checkpoint(run.parents[1], "bnddpg", "Pendulum-v1"))
