@@ -45,13 +45,13 @@ def run(arguments: Sequence[str]) -> int:
     from sb3_dpg.benchmark.plan import find_plan, load_plan
     from sb3_dpg.benchmark.progress import table_of_runs
     from sb3_dpg.benchmark.results import FAILURES_FILE, Results
-    from sb3_dpg.benchmark.run import run_study
+    from sb3_dpg.benchmark.run import reused_results, run_study
 
     console = Console()
     plan = load_plan(find_plan(options.plan))
     folder = options.results or Path("logs", "benchmark", plan.name)
     if options.dry_run:
-        results = [Results(path) for path in (folder, *options.reuse)]
+        results = [Results(folder), *map(reused_results, options.reuse)]
         console.print(table_of_runs(plan, results, options.jobs or os.cpu_count() or 1))
         return 0
     summary = run_study(plan, folder, make_engine(options), console, options.reuse)
@@ -59,10 +59,12 @@ def run(arguments: Sequence[str]) -> int:
         f"{folder}: {summary.before + summary.completed} of {len(plan.runs)} runs complete "
         f"({summary.completed} now), {summary.failed} failed, {summary.left} not run",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     if summary.failed:
-        console.print(f"Errors are in {folder / FAILURES_FILE}; the same command tries the failed runs again.")
+        errors = f"Errors are in {folder / FAILURES_FILE}; the same command tries the failed runs again."
+        console.print(errors, highlight=False, markup=False, soft_wrap=True)
     if summary.left:
         console.print("Interrupted: the same command continues.")
         return EXIT_INTERRUPTED

@@ -41,7 +41,7 @@ class StudyProgress:
             console=console,
         )
         n_runs = len(plan.runs)
-        self._task = self._progress.add_task(plan.name, total=n_runs, completed=n_runs - len(missing), state="")
+        self._task = self._progress.add_task(escape(plan.name), total=n_runs, completed=n_runs - len(missing), state="")
 
     def __enter__(self) -> "StudyProgress":
         self._progress.start()

@@ -11,7 +11,7 @@ from rich.console import Console
 from sb3_dpg.benchmark.engines.base import Ended, Engine, Started
 from sb3_dpg.benchmark.plan import Plan
 from sb3_dpg.benchmark.progress import StudyProgress
-from sb3_dpg.benchmark.results import Results
+from sb3_dpg.benchmark.results import EVALUATIONS_FILE, STUDY_FILE, Results
 from sb3_dpg.common.files import remove_leftovers
 from sb3_dpg.zoo.errors import ConfigurationError
 
@@ -43,23 +43,38 @@ def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused
     :param console: Where to show progress
     :param reused: Results folders of other studies, whose runs need not be done again
     :return: How many runs there are of which sort
-    :raises ConfigurationError: if another process runs a study with the same results folder
+    :raises ConfigurationError: if another process runs a study with the same results folder, or a folder cannot be used
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    others = [reused_results(other) for other in reused]
     # Released by the system however this process ends
     lock = FileLock(folder / LOCK_FILE)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout as error:
         raise ConfigurationError(f"{folder}: another process is running a study with these results") from error
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: no results can be written here ({error.strerror})") from error
     with lock:
         remove_leftovers(folder)
         results = Results(folder)
         results.write_study(plan)
-        for other in reused:
-            console.print(f"{results.adopt(Results(other), plan)} runs taken from {other}", highlight=False)
+        for other in others:
+            count = results.adopt(other, plan)
+            console.print(f"{count} runs taken from {other.folder}", highlight=False, markup=False)
         results.tidy(plan)
         return _run_missing(plan, results, engine, console)
+
+
+def reused_results(folder: Path) -> Results:
+    """
+    :param folder: Results folder of another study
+    :return: Its results, perhaps none yet
+    :raises ConfigurationError: if there was no study: a wrong path would mean that everything is run again
+    """
+    if not (folder / STUDY_FILE).is_file() and not (folder / EVALUATIONS_FILE).is_file():
+        raise ConfigurationError(f"--reuse {folder}: no results of a benchmark")
+    return Results(folder)
 
 
 def _run_missing(plan: Plan, results: Results, engine: Engine, console: Console) -> Summary:

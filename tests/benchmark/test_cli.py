@@ -71,6 +71,7 @@ def test_report_of_results(tmp_path, monkeypatch, capsys):
     [
         (["absent.yml"], "no plan 'absent.yml'"),
         (["tiny", "--address", "auto", "--dry-run"], "--address is for --engine ray"),
+        (["tiny", "--reuse", "absent", "--dry-run"], "--reuse absent: no results of a benchmark"),
         (["report", "absent"], "absent: no results of a benchmark"),
     ],
 )

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 
 import pandas as pd
 import pytest
@@ -97,6 +98,28 @@ def test_a_failure_is_forgotten_when_its_run_is_adopted_or_was_completed_before_
         results.fail(run, "MemoryError")
     run_study(plan, tmp_path / "new", FakeEngine(), console, [tmp_path / "other"])
     assert Results(tmp_path / "new").failures.empty
+
+
+def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_run(tmp_path, console):
+    plan = make_plan()
+    engine = FakeEngine()
+    with pytest.raises(ConfigurationError, match=r"--reuse .*misspelt: no results of a benchmark"):
+        run_study(plan, tmp_path / "new", engine, console, [tmp_path / "misspelt"])
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="file: no results can be written here"):
+        run_study(plan, tmp_path / "file", engine, console)
+    assert engine.executed == []
+
+
+def test_brackets_in_names_and_paths_are_text(tmp_path):
+    plan = dataclasses.replace(make_plan(seeds=[0]), name="name [/b]")
+    write_study(tmp_path / "path [/c]", plan, leave_out=lambda run: run != plan.runs[0])
+    console = Console(file=io.StringIO(), force_terminal=True, width=300)
+    run_study(plan, tmp_path / "new", FakeEngine(), console, [tmp_path / "path [/c]"])
+    output = console.file.getvalue()
+    assert "name [/b]" in output
+    assert "path [/c]" in output
 
 
 def test_two_processes_do_not_share_a_results_folder(tmp_path, console):
