@@ -1,5 +1,6 @@
 """rl-zoo3's experiment manager with our hyperparameters, noise, checkpoints, resuming and shared studies."""
 
+import argparse
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,6 +83,8 @@ class ExperimentManager(ZooExperimentManager):
     config: str
     save_freq: int
     custom_hyperparams: dict[str, Any] | None
+    env_kwargs: dict[str, Any]
+    eval_env_kwargs: dict[str, Any]
     seed: int
     trial_id: int | None
 
@@ -190,6 +193,9 @@ class ExperimentManager(ZooExperimentManager):
             if not texts:
                 raise
             raise ConfigurationError(f"{self._source}: {error} (expressions: {texts})") from error
+        if self._eval_env_kwargs_args is None:
+            # rl-zoo3 evaluates in the environment that the command line describes, and forgets the entry's env_kwargs
+            self.eval_env_kwargs = self.env_kwargs
         for key in ("monitor_kwargs", "normalize_kwargs"):
             if not isinstance(getattr(self, key), dict):
                 raise ConfigurationError(f"{self._source}: {key.removesuffix('_kwargs')}: {getattr(self, key)!r} is no table")
@@ -303,6 +309,8 @@ class ExperimentManager(ZooExperimentManager):
         return model
 
     def _save_config(self, saved_hyperparams: dict[str, Any]) -> None:
+        # Where record-video and push-to-hub look for them: the entry's, too
+        self.args = argparse.Namespace(**{**vars(self.args), "env_kwargs": self.env_kwargs or None})
         super()._save_config(saved_hyperparams)
         write_run_config(self.save_path, self.env_name.gym_id, {**saved_hyperparams, "n_timesteps": self.n_timesteps})
 

@@ -106,7 +106,8 @@ def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequenc
     options = []
     for name in CARRIED_OPTIONS:
         option, value = f"--{name.replace('_', '-')}", earlier.get(name)
-        if value is None or option in arguments:
+        given = option in arguments or any(argument.startswith(f"{name}:") for argument in arguments)
+        if value is None or given:
             continue
         if isinstance(value, dict):
             options += [option, *(f"{key}:{item!r}" for key, item in value.items())]

@@ -213,6 +213,32 @@ def test_a_resumed_run_stays_in_its_environment(
     assert [manager.eval_freq for manager in managers] == [60, 70]
 
 
+@pytest.mark.parametrize("algo", ["bnddpg", "td3"])
+def test_the_entrys_env_kwargs_hold_wherever_the_agent_acts(
+    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algo: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    config = write_config(tiny_entry(algo, n_timesteps=100, env_kwargs={"g": 5.0}))
+    gravity: list[float] = []
+    evaluate = EvalCallback._on_step
+
+    def on_step(self: EvalCallback) -> bool:
+        gravity.extend(self.eval_env.get_attr("g"))
+        return evaluate(self)
+
+    monkeypatch.setattr(EvalCallback, "_on_step", on_step)
+    command = ("train", "--algo", algo, "--env", "Pendulum-v1", "--verbose", "0", "--device", "cpu")
+    assert main([*command, "-conf", str(config), "--eval-freq", "100", "--eval-episodes", "1", "--save-freq", "100"]) == 0
+    assert set(gravity) == {5.0}
+    # Read by record-video and push-to-hub
+    args = yaml.load((tmp_path / f"logs/{algo}/Pendulum-v1_1/Pendulum-v1/args.yml").read_text(), Loader=yaml.UnsafeLoader)
+    assert args["env_kwargs"] == {"g": 5.0}
+    # Given anew, the entry's are no option that comes before them
+    assert main([*command, "--resume", "-n", "200", "-params", "env_kwargs:dict(g=7.0)"]) == 0
+    assert set(gravity) == {5.0, 7.0}
+
+
 def test_options_of_the_run_that_is_continued(tmp_path: Path) -> None:
     agent = tmp_path / "Pendulum-v1.zip"
     assert earlier_options(agent, "Pendulum-v1", []) == []
