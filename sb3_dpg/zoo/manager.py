@@ -268,6 +268,11 @@ class ExperimentManager(ZooExperimentManager):
     # Building the agent
 
     def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
+        if self.continue_training and self.optimize_hyperparameters:
+            raise ConfigurationError(
+                f"--optimize-hyperparameters with a saved agent ({self.trained_agent}): a search trains new agents. One that was "
+                "broken off goes on by the same command without --resume or -i, if it has a --storage and a --study-name"
+            )
         try:
             return super().setup_experiment()
         except ConfigurationError:

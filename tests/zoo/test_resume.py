@@ -429,6 +429,14 @@ def test_a_finished_training_says_so(write_config: WriteConfig, make_manager: Ma
         make_manager("bnddpg", None, trained_agent=str(agent)).setup_experiment()
 
 
+def test_a_search_does_not_continue_an_agent(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config(tiny_entry("bnddpg"))
+    agent = str(checkpoints(killed_run(make_manager, config, "bnddpg"))[-1] / "Pendulum-v1.zip")
+    manager = make_manager("bnddpg", None, trained_agent=agent, optimize_hyperparameters=True)
+    with pytest.raises(ConfigurationError, match="a search trains new agents"):
+        manager.setup_experiment()
+
+
 def test_a_missing_replay_buffer_is_told(
     write_config: WriteConfig, make_manager: MakeManager, capsys: pytest.CaptureFixture[str]
 ) -> None:
