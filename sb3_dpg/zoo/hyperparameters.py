@@ -86,14 +86,15 @@ def default_config(algo: str, env_id: str) -> str | None:
     return str(ours)
 
 
-def load_yaml(path: str | Path) -> dict[str, Any]:
+def load_yaml(path: str | Path, loader: type[yaml.SafeLoader | yaml.UnsafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
     """
     :param path: A hyperparameter file
+    :param loader: How to read it: ``UnsafeLoader`` for one that a run of our own wrote, with Python objects
     :return: Its entries by environment id
     :raises ConfigurationError: if it cannot be read or is not a table of environments
     """
     try:
-        entries = yaml.safe_load(Path(path).read_text())
+        entries = yaml.load(Path(path).read_text(), Loader=loader)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:

@@ -1,9 +1,11 @@
 """rl-zoo3's experiment manager with our hyperparameters, noise, checkpoints, resuming and shared studies."""
 
 import argparse
+import functools
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
 from gymnasium import spaces
 from rl_zoo3 import exp_manager
 from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
@@ -80,6 +82,7 @@ class ExperimentManager(ZooExperimentManager):
     """
 
     # rl-zoo3's attributes that are changed here
+    args: argparse.Namespace
     config: str
     save_freq: int
     custom_hyperparams: dict[str, Any] | None
@@ -111,8 +114,11 @@ class ExperimentManager(ZooExperimentManager):
     # Reading and checking
 
     def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        # What a run wrote for those that continue it may hold Python objects
+        is_of_a_run = self.carries_on and self.config == resumed_config(self.trained_agent)
+        loader = yaml.UnsafeLoader if is_of_a_run else yaml.SafeLoader
         if self.config.endswith((".yml", ".yaml")):
-            entries = load_yaml(self.config)
+            entries = load_yaml(self.config, loader)
             if self.env_name.gym_id not in entries and "default" not in entries and not self._is_atari:
                 raise ConfigurationError(
                     f"{self.config}: no entry for {self.env_name.gym_id} and no 'default'. It has: {', '.join(entries)}"
@@ -122,7 +128,8 @@ class ExperimentManager(ZooExperimentManager):
         by_given, by_trial = superseded_noise_keys(given), superseded_noise_keys(trial)
         trial_kwargs = trial.pop("policy_kwargs", None) if self.algo in OUR_ALGORITHMS else None
         self.custom_hyperparams = {**{key: value for key, value in trial.items() if key not in by_given}, **given}
-        hyperparams, saved_hyperparams = super().read_hyperparameters()
+        with replaced(yaml, "safe_load", functools.partial(yaml.load, Loader=loader)):
+            hyperparams, saved_hyperparams = super().read_hyperparameters()
         for key in (by_given | by_trial) - set(self.custom_hyperparams):
             hyperparams.pop(key, None)
             saved_hyperparams.pop(key, None)
@@ -270,8 +277,8 @@ class ExperimentManager(ZooExperimentManager):
     def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
         if self.continue_training and self.optimize_hyperparameters:
             raise ConfigurationError(
-                f"--optimize-hyperparameters with a saved agent ({self.trained_agent}): a search trains new agents. One that was "
-                "broken off goes on by the same command without --resume or -i, if it has a --storage and a --study-name"
+                f"--optimize-hyperparameters with a saved agent ({self.trained_agent}): a search trains new agents. One that "
+                "was broken off goes on by the same command without --resume or -i, if it has --storage and --study-name"
             )
         try:
             return super().setup_experiment()

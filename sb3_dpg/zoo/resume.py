@@ -70,9 +70,10 @@ def write_run_config(folder: str | Path, env_id: str, hyperparams: dict[str, Any
     :param hyperparams: As read from hyperparameter file, trial and command line
     """
     try:
-        text = yaml.safe_dump({env_id: hyperparams})
-    except yaml.representer.RepresenterError:
-        print(f"The hyperparameters hold Python objects: to resume from {folder}, give the same options again")
+        # Not safe_dump: policy_kwargs of the command line hold classes (read by UnsafeLoader, as rl-zoo3 reads its config.yml)
+        text = yaml.dump({env_id: hyperparams})
+    except (TypeError, yaml.representer.RepresenterError):
+        print(f"The hyperparameters hold objects that cannot be saved: to resume from {folder}, give the same options again")
         return
     (Path(folder) / RUN_CONFIG).write_text(text)
 

@@ -429,6 +429,21 @@ def test_a_finished_training_says_so(write_config: WriteConfig, make_manager: Ma
         make_manager("bnddpg", None, trained_agent=str(agent)).setup_experiment()
 
 
+def test_hyperparameters_with_classes_are_carried_on(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    """As ``-params "policy_kwargs:dict(activation_fn=nn.Tanh)"`` has them."""
+    config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL, normalize=True))
+    given = {"policy_kwargs": {"net_arch": [8], "activation_fn": th.nn.Tanh}, "train_freq": (2, "step")}
+    manager = make_manager("bnddpg", config, save_freq=100, hyperparams=given)
+    with pytest.raises(Killed):
+        train(manager, 230)
+    manager = make_manager("bnddpg", None, trained_agent=str(checkpoints(manager.save_path)[-1] / "Pendulum-v1.zip"))
+    result = manager.setup_experiment()
+    assert result is not None
+    assert manager.n_timesteps == TOTAL
+    assert result[1]["policy_kwargs"] == given["policy_kwargs"]
+    assert result[0].get_vec_normalize_env() is not None
+
+
 def test_a_search_does_not_continue_an_agent(write_config: WriteConfig, make_manager: MakeManager) -> None:
     config = write_config(tiny_entry("bnddpg"))
     agent = str(checkpoints(killed_run(make_manager, config, "bnddpg"))[-1] / "Pendulum-v1.zip")
