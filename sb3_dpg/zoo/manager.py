@@ -33,6 +33,7 @@ from sb3_dpg.zoo.hyperparameters import EVALUATED, NOISE_KEYS, check_hyperparame
 from sb3_dpg.zoo.resume import (
     ContinuedModel,
     ResumableCheckpointCallback,
+    check_environments,
     check_remaining,
     check_statistics,
     continue_evaluations,
@@ -309,13 +310,16 @@ class ExperimentManager(ZooExperimentManager):
         if isinstance(noise, Mapping):
             hyperparams = {**hyperparams, "action_noise": make_noise(noise, get_action_dim(env.action_space))}
         if not self.carries_on:
-            return super()._load_pretrained_agent(hyperparams, env)
+            model = super()._load_pretrained_agent(hyperparams, env)
+            check_environments(model, self.trained_agent)
+            return model
         # The saved agent has its own hyperparameters and noise, with their state: only the command line overrides them
         given = set(self.custom_hyperparams or {})
         if self._noise_is_given:
             given.add("action_noise")
         overrides = {key: value for key, value in hyperparams.items() if key in given or key == "policy"}
         model = super()._load_pretrained_agent(overrides, env)
+        check_environments(model, self.trained_agent)
         mark_interruption(model, self.trained_agent)
         check_statistics(model, self.trained_agent, self.env_name)
         return model

@@ -247,6 +247,20 @@ def resolve_trained_agent(path: str) -> str:
     return path
 
 
+def check_environments(model: BaseAlgorithm, trained_agent: str) -> None:
+    """
+    :param model: The loaded agent
+    :param trained_agent: Where it was loaded from
+    :raises ConfigurationError: if the replay buffer is of another number of environments: a row has a place for each
+    """
+    buffer = getattr(model, "replay_buffer", None)
+    if isinstance(buffer, ReplayBuffer) and buffer.n_envs != model.n_envs:
+        raise ConfigurationError(
+            f"the replay buffer beside {trained_agent} was filled by {buffer.n_envs} environment(s) and cannot be by "
+            f"{model.n_envs}: give -params n_envs:{buffer.n_envs}, or begin with an empty one by moving it away"
+        )
+
+
 def mark_interruption(model: BaseAlgorithm, trained_agent: str) -> None:
     """
     Training continues in a new episode: the last transition of the replay buffer has no successor there.

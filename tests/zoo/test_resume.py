@@ -444,6 +444,17 @@ def test_hyperparameters_with_classes_are_carried_on(write_config: WriteConfig, 
     assert result[0].get_vec_normalize_env() is not None
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_another_number_of_environments_is_told(write_config: WriteConfig, make_manager: MakeManager, restart: bool) -> None:
+    config = write_config(tiny_entry("bnddpg"))
+    agent = checkpoints(killed_run(make_manager, config, "bnddpg"))[-1] / "Pendulum-v1.zip"
+    more = {"trained_agent": str(agent), "hyperparams": {"n_envs": 2}, "restart": restart}
+    with pytest.raises(ConfigurationError, match=r"filled by 1 environment\(s\) and cannot be by 2: give -params n_envs:1"):
+        make_manager("bnddpg", config, **more).setup_experiment()
+    (agent.parent / "replay_buffer.pkl").unlink()
+    train(make_manager("bnddpg", config, **more))
+
+
 def test_a_search_does_not_continue_an_agent(write_config: WriteConfig, make_manager: MakeManager) -> None:
     config = write_config(tiny_entry("bnddpg"))
     agent = str(checkpoints(killed_run(make_manager, config, "bnddpg"))[-1] / "Pendulum-v1.zip")
