@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 from pathlib import Path
 
 import matplotlib
@@ -83,6 +84,25 @@ def test_a_report_of_one_run_of_one_algorithm(tmp_path):
     assert "Acrobot-v1 has no reference scores" in text
     assert "](../figures/learning_curves.png)" in text
     assert (tmp_path / "figures" / "learning_curves.png").is_file()
+
+
+@pytest.mark.usefixtures("_quick")
+def test_names_and_paths_may_have_what_markdown_and_rliable_give_a_meaning(tmp_path):
+    names = ["a | b", "größer > kleiner"]
+    write_study(tmp_path / "my results", make_plan(algorithms=names, environments=["Pendulum-v1"]))
+    text = write_report([tmp_path / "my results"], tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "](my%20results/figures/probability_of_improvement.png)" in text
+    assert "\n| a \\| b > größer > kleiner | " in text
+    for rows in itertools.pairwise(text.replace("\\|", "").splitlines()):
+        if all(row.startswith("|") for row in rows):
+            assert rows[0].count("|") == rows[1].count("|"), "as many cells as columns"
+
+
+def test_a_report_cannot_be_written_to_a_folder(tmp_path):
+    write_study(tmp_path, make_plan())
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigurationError, match="folder: a folder; the report is a Markdown file"):
+        write_report([tmp_path], tmp_path / "folder")
 
 
 @pytest.mark.usefixtures("_quick")

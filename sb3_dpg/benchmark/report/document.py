@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from sb3_dpg.benchmark.analysis.comparison import compare
 from sb3_dpg.benchmark.analysis.references import load_references
@@ -33,6 +34,8 @@ def write_report(folders: Sequence[Path], output: Path | None = None) -> Path:
         if len(folders) > 1:
             raise ConfigurationError("a report on several results folders belongs to none of them: say where by --output")
         output = folders[0] / "benchmark.md"
+    if output.is_dir():
+        raise ConfigurationError(f"{output}: a folder; the report is a Markdown file")
     figures = folders[0] / "figures" if len(folders) == 1 else output.with_name(f"{output.stem}_figures")
     study = read_studies(folders)
     plan = study.plan
@@ -43,7 +46,7 @@ def write_report(folders: Sequence[Path], output: Path | None = None) -> Path:
     suite = make_suite(selection, references)
     comparison = compare(suite)
     captions = draw_all(selection, comparison, figures)
-    links = Path(os.path.relpath(figures, output.parent)).as_posix()
+    links = quote(Path(os.path.relpath(figures, output.parent)).as_posix())
     parts = [
         f"# {plan.name}\n",
         "<!-- Written by `sb3-dpg benchmark report`; do not edit. -->\n",

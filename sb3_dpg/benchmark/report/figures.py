@@ -18,7 +18,6 @@ from sb3_dpg.benchmark.analysis.comparison import Comparison
 from sb3_dpg.benchmark.analysis.selection import Selection
 from sb3_dpg.benchmark.analysis.statistics import (
     AGGREGATES,
-    PAIR_SEPARATOR,
     interval_estimates,
     iqm_curve,
     performance_profiles,
@@ -206,10 +205,16 @@ def improvement_figure(comparison: Comparison) -> Figure:
     :param comparison: The algorithms against each other
     :return: Probabilities that a run of the first algorithm is better than one of each other
     """
-    points, intervals = comparison.improvement
+    first, *others = comparison.suite.algorithms
+    # In names of one line it cannot be, unlike the separator of the tables
+    separator = "\n"
+    points, intervals = (
+        {f"{first}{separator}{other}": values for other, values in zip(others, estimates.values(), strict=True)}
+        for estimates in comparison.improvement
+    )
     figure, axes = plt.subplots(figsize=(5, 0.6 + 0.5 * len(points)))
     plot_utils.plot_probability_of_improvement(
-        points, intervals, pair_separator=PAIR_SEPARATOR, ax=axes, color_palette="colorblind"
+        points, intervals, pair_separator=separator, ax=axes, color_palette="colorblind"
     )
     axes.axvline(0.5, color="black", linestyle="dotted")
     return figure

@@ -12,7 +12,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     :return: A table
     """
     alignment = [":--", *["--:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, alignment, *rows]) + "\n"
+    lines = [[cell.replace("|", "\\|") for cell in cells] for cells in [header, alignment, *rows]]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
 def number(value: float, digits: int = 0) -> str:

@@ -45,7 +45,7 @@ def hyperparameter_section(plan: Plan) -> str:
 
 def _hyperparameters(configuration: Configuration) -> str:
     shown = {key: value for key, value in sorted(configuration.hyperparameters.items()) if key != "n_timesteps"}
-    return ", ".join(f"{key} {_value(value)}" for key, value in shown.items()).replace("|", "\\|")
+    return ", ".join(f"{key} {_value(value)}" for key, value in shown.items())
 
 
 def _value(value: Any) -> str:
