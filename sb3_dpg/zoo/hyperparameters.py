@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,15 @@ ZOO_TYPES: dict[str, tuple[type, ...]] = {
 EVALUATED = ("monitor_kwargs", "normalize", "policy_kwargs", "replay_buffer_kwargs")
 #: Where nothing at all means that there is none
 MAY_BE_EMPTY = frozenset(
-    {"callback", "env_wrapper", "frame_stack", "policy_kwargs", "replay_buffer_kwargs", "vec_env_wrapper"}
+    {
+        "callback",
+        "env_wrapper",
+        "frame_stack",
+        "policy_kwargs",
+        "replay_buffer_class",
+        "replay_buffer_kwargs",
+        "vec_env_wrapper",
+    }
 )
 #: Those that count something
 COUNTS = frozenset({"frame_stack", "n_envs", "n_timesteps"})
@@ -152,6 +160,15 @@ def check_hyperparameters(hyperparams: Mapping[str, Any], algorithm: type[BaseAl
         )
 
 
+def drop_empty(hyperparams: MutableMapping[str, Any]) -> None:
+    """
+    :param hyperparams: An entry. Keys that say that there is none are removed: rl-zoo3's enjoy takes them for something
+    """
+    for key in MAY_BE_EMPTY:
+        if key in hyperparams and hyperparams[key] is None:
+            del hyperparams[key]
+
+
 def check_zoo_values(hyperparams: Mapping[str, Any], source: str) -> None:
     """
     Check the values of the keys that rl-zoo3 reads itself.
@@ -161,7 +178,7 @@ def check_zoo_values(hyperparams: Mapping[str, Any], source: str) -> None:
     :raises ConfigurationError: naming the file and the key
     """
     for key, types in ZOO_TYPES.items():
-        if key not in hyperparams or (hyperparams[key] is None and key in MAY_BE_EMPTY):
+        if key not in hyperparams:
             continue
         value = hyperparams[key]
         # bool is a subclass of int

@@ -29,7 +29,7 @@ from sb3_dpg.zoo.action_noise import (
 )
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
-from sb3_dpg.zoo.hyperparameters import EVALUATED, NOISE_KEYS, check_hyperparameters, default_config, load_yaml
+from sb3_dpg.zoo.hyperparameters import EVALUATED, NOISE_KEYS, check_hyperparameters, default_config, drop_empty, load_yaml
 from sb3_dpg.zoo.resume import (
     ContinuedModel,
     ResumableCheckpointCallback,
@@ -137,6 +137,8 @@ class ExperimentManager(ZooExperimentManager):
         if trial_kwargs is not None and "policy_kwargs" not in given:
             hyperparams["policy_kwargs"] = self._merge_policy_kwargs(hyperparams.get("policy_kwargs"), trial_kwargs)
             saved_hyperparams["policy_kwargs"] = hyperparams["policy_kwargs"]
+        for entry in (hyperparams, saved_hyperparams):
+            drop_empty(entry)
         check_hyperparameters(hyperparams, ALGOS[self.algo], self._source)
         check_noise_keys(hyperparams, self._source)
         return hyperparams, saved_hyperparams
