@@ -182,6 +182,15 @@ def test_an_environment_without_any_run_does_not_take_the_others_along(tmp_path)
     assert suite.marks == ["Hopper-v5 has no finished runs and is left out of all aggregates."]
 
 
+def test_no_aggregate_over_different_numbers_of_evaluations(tmp_path):
+    write_study(tmp_path / "a", make_plan(environments=["Pendulum-v1"], points=4))
+    write_study(tmp_path / "b", make_plan(environments=["Hopper-v5"], points=5))
+    study = read_studies([tmp_path / "a", tmp_path / "b"])
+    suite = make_suite(select(study.plan, study.evaluations), load_references())
+    assert suite.algorithms == []
+    assert suite.marks == ["No aggregates: the environments have different numbers of evaluations (4, 5)."]
+
+
 def test_estimates_prefer_the_nearest_earlier_runs(tmp_path):
     plan = make_plan(algorithms=["ddpg"], environments=["Pendulum-v1", "Hopper-v5"], seeds=[0])
     pendulum, hopper = plan.configurations

@@ -118,6 +118,16 @@ def test_more_curves_than_a_panel_can_show_are_drawn_each_beside_the_first(tmp_p
         assert labels == ([algorithms] if len(titles) == 1 else [["a0", name] for name in names[1:]])
 
 
+@pytest.mark.usefixtures("_quick")
+def test_environments_with_different_protocols_are_named(tmp_path):
+    write_study(tmp_path / "a", make_plan(environments=["Pendulum-v1"], points=4))
+    write_study(tmp_path / "b", make_plan(environments=["Hopper-v5"], points=5))
+    text = write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "both.md").read_text()
+    assert "- Pendulum-v1: 4 evaluations" in text
+    assert "- Hopper-v5: 5 evaluations" in text
+    assert "No aggregates" in text.partition("## ")[0]
+
+
 def test_no_report_without_results(tmp_path):
     with pytest.raises(ConfigurationError, match="no results of a benchmark"):
         write_report([tmp_path])

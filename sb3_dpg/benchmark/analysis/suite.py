@@ -68,7 +68,12 @@ def make_suite(selection: Selection, references: Mapping[str, Reference]) -> Sui
         marks.append(f"Aggregates use the seeds that all have: {', '.join(map(str, seeds)) or 'there is none'}.")
     if 0 < len(seeds) < MIN_SEEDS:
         marks.append(f"Intervals of fewer than {MIN_SEEDS} seeds say next to nothing: here they are of {len(seeds)}.")
-    if not seeds:
+    points = {run.evaluation.points for run in selection.plan.configurations if run.environment in environments}
+    if len(points) > 1:
+        marks.append(
+            f"No aggregates: the environments have different numbers of evaluations ({', '.join(map(str, sorted(points)))})."
+        )
+    if not seeds or len(points) > 1:
         return Suite([], environments, [], {}, marks)
     curves = {name: _curves(selection, references, name, environments, seeds) for name in algorithms}
     return Suite(algorithms, environments, seeds, curves, marks)

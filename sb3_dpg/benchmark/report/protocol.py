@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from sb3_dpg.benchmark.analysis.selection import Selection
-from sb3_dpg.benchmark.configuration import Configuration
+from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol
 from sb3_dpg.benchmark.plan import Plan
 from sb3_dpg.benchmark.report.markdown import items, table
 
@@ -17,11 +17,14 @@ def protocol_section(selection: Selection) -> str:
     :return: How agents were trained and evaluated, and with what
     """
     plan = selection.plan
-    protocols = dict.fromkeys(configuration.evaluation for configuration in plan.configurations)
+    protocols: dict[EvaluationProtocol, dict[str, None]] = {}
+    for configuration in plan.configurations:
+        protocols.setdefault(configuration.evaluation, {})[configuration.environment] = None
     lines = [
-        f"{protocol.points} evaluations at equal distances, the last at the end, each of {protocol.episodes} episodes with "
+        (f"{', '.join(names)}: " if len(protocols) > 1 else "")
+        + f"{protocol.points} evaluations at equal distances, the last at the end, each of {protocol.episodes} episodes with "
         f"{'deterministic' if protocol.deterministic else 'sampled'} actions in an environment of their own."
-        for protocol in protocols
+        for protocol, names in protocols.items()
     ]
     lines.append(f"Seeds: {', '.join(map(str, plan.seeds))}. One thread for each run, on the CPU.")
     runs = [run for algorithms in selection.runs.values() for seeds in algorithms.values() for run in seeds.values()]
