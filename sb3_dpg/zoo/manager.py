@@ -56,7 +56,8 @@ OUR_LEARNING_RATES = (
     "correction_learning_rate",
 )
 
-
+#: The built-in algorithms whose noise rl-zoo3's search samples
+SAMPLING_NOISE = ("ddpg", "td3")
 #: What the values of a hyperparameter file can cause, the expressions among them too, which rl-zoo3 evaluates
 READING_ERRORS = (AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError, ValueError)
 
@@ -250,7 +251,10 @@ class ExperimentManager(ZooExperimentManager):
         self._observation_space = env.observation_space
         # Also counts the actions, for the samplers
         hyperparams = super()._preprocess_action_noise(hyperparams, saved_hyperparams, env)
-        if specification is not None:
+        if self.optimize_hyperparameters and self.algo in SAMPLING_NOISE:
+            # Otherwise trials that sample none have the entry's
+            hyperparams.pop("action_noise", None)
+        elif specification is not None:
             print(f"Applying noise {specification}")
             self._apply_noise(keys, specification, hyperparams, env)
         return hyperparams
@@ -270,8 +274,13 @@ class ExperimentManager(ZooExperimentManager):
             raise ConfigurationError(f"{self._source}: the noise keys ({used_keys(keys)}) cannot be used: {error}") from error
         if self.algo in OUR_ALGORITHMS:
             hyperparams["action_noise"] = specification
-        elif not self.optimize_hyperparameters:
-            # Trials of the built-in algorithms sample noise of their own. A saved agent goes on with the noise that it has
+        elif self.optimize_hyperparameters:
+            # Each trial makes its callbacks by name
+            name = f"{ActionNoiseCallback.__module__}.{ActionNoiseCallback.__qualname__}"
+            given = self.specified_callbacks if isinstance(self.specified_callbacks, list) else [self.specified_callbacks]
+            self.specified_callbacks = [*given, {name: {"noise": specification}}]
+        else:
+            # A saved agent goes on with the noise that it has
             keeps_noise = self.carries_on and not self._noise_is_given
             self.callbacks.append(ActionNoiseCallback(None if keeps_noise else specification))
 

@@ -13,6 +13,7 @@ from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.manager import ExperimentManager
@@ -269,3 +270,44 @@ def test_a_trial_of_a_builtin_algorithm_without_noise_can_be_reloaded(
     result = manager.setup_experiment()
     assert result is not None
     assert result[0].action_noise is None
+
+
+@pytest.mark.parametrize("noise_std", [0.3, "lin_0.3_0.1"])
+def test_a_trial_of_a_builtin_algorithm_without_noise_has_none(
+    write_config: WriteConfig,
+    make_manager: MakeManager,
+    tmp_path: Path,
+    record_constructor: Callable[[str], list[dict[str, Any]]],
+    noise_std: Any,
+) -> None:
+    config = write_config(tiny_entry("td3", n_timesteps=30, noise_std=noise_std))
+    storage = str(tmp_path / "study.log")
+    optuna.create_study(storage=search_storage(storage), study_name="s", direction="maximize").enqueue_trial(
+        {"noise_type": None}
+    )
+    calls = record_constructor("td3")
+    study = {"storage": storage, "study_name": "s"}
+    search = make_manager("td3", config, optimize_hyperparameters=True, **study, **SHORT_SEARCH)
+    assert search.setup_experiment() is None
+    search.hyperparameters_optimization()
+    assert calls[0].get("action_noise") is None
+
+
+@pytest.mark.parametrize("callback", [None, "sb3_dpg.common.callbacks.ValueEstimateCallback"])
+def test_trials_that_sample_no_noise_have_the_entrys(
+    write_config: WriteConfig, make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch, callback: str | None
+) -> None:
+    final: list[float] = []
+
+    def on_training_end(self: ActionNoiseCallback) -> None:
+        noise = self.model.action_noise
+        assert isinstance(noise, GaussianNoise)
+        final.append(float(noise.std[0]))
+
+    monkeypatch.setattr(ActionNoiseCallback, "_on_training_end", on_training_end)
+    monkeypatch.setitem(HYPERPARAMS_SAMPLER, "sac", lambda *args: {"batch_size": 8})
+    config = write_config(tiny_entry("td3", n_timesteps=30, noise_std="lin_0.5_0.1", callback=callback))
+    search = make_manager("sac", config, optimize_hyperparameters=True, **{**SHORT_SEARCH, "n_trials": 2})
+    assert search.setup_experiment() is None
+    search.hyperparameters_optimization()
+    assert final == pytest.approx([0.1, 0.1], abs=0.05)
