@@ -14,7 +14,7 @@ from sb3_dpg.benchmark.configuration import Run
 from sb3_dpg.benchmark.engines.base import Ended
 from sb3_dpg.benchmark.estimate import Estimator
 from sb3_dpg.benchmark.plan import Plan
-from sb3_dpg.benchmark.results import Results, join_tables
+from sb3_dpg.benchmark.results import Results, error_line, join_tables
 
 
 class StudyProgress:
@@ -65,7 +65,7 @@ class StudyProgress:
         del self._unfinished[event.run.id]
         elapsed = duration(time.monotonic() - self._running.pop(event.run.id))
         if event.records is None:
-            reason = escape(event.error.strip().splitlines()[-1])
+            reason = escape(error_line(event.error))
             self._progress.console.print(f"[red]failed[/] {escape(str(event.run))}: {reason}")
         else:
             last = event.records[-1]["returns"]

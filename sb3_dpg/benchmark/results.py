@@ -111,7 +111,7 @@ class Results:
         :param error: A traceback or a message
         """
         self._forget_failures([run.id])
-        row = {**_identity(run), "error": error.strip().splitlines()[-1], "traceback": error.strip()}
+        row = {**_identity(run), "error": error_line(error), "traceback": error.strip()}
         table = pd.DataFrame([row], columns=list(FAILURE_COLUMNS))
         self.failures = join_tables([self.failures, table])
         self._write(FAILURES_FILE, self.failures)
@@ -162,6 +162,17 @@ class Results:
     def _write(self, name: str, table: pd.DataFrame) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / name, table.to_csv(index=False, lineterminator="\n"))
+
+
+def error_line(error: str) -> str:
+    """
+    :param error: A traceback or a message
+    :return: The line that names the error; behind it a message may have further ones, which say less
+    """
+    lines = error.strip().splitlines()
+    start = max((index for index, line in enumerate(lines) if line.startswith("Traceback")), default=-1)
+    # The lines of calls are indented
+    return next((line for line in lines[start + 1 :] if not line.startswith(" ")), lines[-1])
 
 
 def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
-from sb3_dpg.benchmark.engines import local
+from sb3_dpg.benchmark.engines import base, local
 from sb3_dpg.benchmark.engines.base import Ended, Started
 from sb3_dpg.benchmark.engines.local import LocalEngine
 from sb3_dpg.benchmark.training import train
@@ -59,6 +59,14 @@ def half_a_message(run: Run, connection: Connection) -> None:
     """The length of a message, a few bytes of it, and the end."""
     os.write(connection.fileno(), struct.pack("!i", 1000) + b"half")
     signal.raise_signal(signal.SIGKILL)
+
+
+def test_an_error_can_be_written_to_a_file_whatever_its_message(monkeypatch):
+    def missing_file(run):
+        raise FileNotFoundError(os.fsdecode(b"caf\xe9"))
+
+    monkeypatch.setattr(base, "train", missing_file)
+    assert base.attempt(make_run()).error.encode().endswith(rb"FileNotFoundError: caf\udce9" + b"\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")

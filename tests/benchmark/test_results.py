@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from sb3_dpg.benchmark.results import EVALUATIONS_FILE, STUDY_FILE, Results, read_evaluations, read_study
+from sb3_dpg.benchmark.results import EVALUATIONS_FILE, STUDY_FILE, Results, error_line, read_evaluations, read_study
 from sb3_dpg.zoo.errors import ConfigurationError
 from tests.benchmark.studies import make_plan, make_records, write_study
 
@@ -62,6 +62,34 @@ def test_a_failure_is_kept_until_the_run_is_complete(tmp_path):
     assert run in results.missing(plan)
     results.add(run, make_records(run))
     assert Results(tmp_path).failures.empty
+
+
+MULTILINE = """Traceback (most recent call last):
+  File "a.py", line 1, in load
+    raise KeyError("x")
+KeyError: 'x'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "a.py", line 3, in <module>
+    load()
+RuntimeError: Error(s) in loading state_dict:
+\tMissing key(s): "x"
+Ask somebody.
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MULTILINE, "RuntimeError: Error(s) in loading state_dict:"),
+        ("ValueError: of another process:\nTraceback (most recent call last):\n  cut off", "  cut off"),
+        ("the worker process was killed by SIGKILL", "the worker process was killed by SIGKILL"),
+    ],
+)
+def test_the_line_that_names_an_error(error, line):
+    assert error_line(error) == line
 
 
 def test_runs_of_another_study_are_adopted_under_the_name_they_have_here(tmp_path):

@@ -61,4 +61,5 @@ def attempt(run: Run) -> Ended:
     try:
         return Ended(run, records=train(run))
     except Exception:
-        return Ended(run, error=traceback.format_exc())
+        # Messages may have what files and consoles cannot: paths that are not UTF-8
+        return Ended(run, error=traceback.format_exc().encode(errors="backslashreplace").decode())
