@@ -44,7 +44,7 @@ from sb3_dpg.zoo.resume import (
     saved_timesteps,
     write_run_config,
 )
-from sb3_dpg.zoo.search import EntrySampler, merge_policy_kwargs
+from sb3_dpg.zoo.search import MERGED_KWARGS, EntrySampler, merge_kwargs
 from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, shared_studies
 from sb3_dpg.zoo.substitution import replaced
 
@@ -90,6 +90,7 @@ class ExperimentManager(ZooExperimentManager):
     custom_hyperparams: dict[str, Any] | None
     env_kwargs: dict[str, Any]
     eval_env_kwargs: dict[str, Any]
+    specified_callbacks: Any
     seed: int
     trial_id: int | None
 
@@ -128,16 +129,17 @@ class ExperimentManager(ZooExperimentManager):
         trial, given = self._read_trial(), self.custom_hyperparams or {}
         # Whoever decides about noise, be it for none, decides about all of it: trial over file, command line over both
         by_given, by_trial = superseded_noise_keys(given), superseded_noise_keys(trial)
-        trial_kwargs = trial.pop("policy_kwargs", None) if self.algo in OUR_ALGORITHMS else None
+        merged = MERGED_KWARGS & trial.keys() if self.algo in OUR_ALGORITHMS else set()
+        trial_kwargs = {key: trial.pop(key) for key in merged}
         self.custom_hyperparams = {**{key: value for key, value in trial.items() if key not in by_given}, **given}
         with replaced(yaml, "safe_load", functools.partial(yaml.load, Loader=loader)):
             hyperparams, saved_hyperparams = super().read_hyperparameters()
         for key in (by_given | by_trial) - set(self.custom_hyperparams):
             hyperparams.pop(key, None)
             saved_hyperparams.pop(key, None)
-        if trial_kwargs is not None and "policy_kwargs" not in given:
-            hyperparams["policy_kwargs"] = self._merge_policy_kwargs(hyperparams.get("policy_kwargs"), trial_kwargs)
-            saved_hyperparams["policy_kwargs"] = hyperparams["policy_kwargs"]
+        for key in merged - given.keys():
+            hyperparams[key] = self._merge_kwargs(key, hyperparams.get(key), trial_kwargs[key])
+            saved_hyperparams[key] = hyperparams[key]
         for entry in (hyperparams, saved_hyperparams):
             drop_empty(entry)
         check_hyperparameters(hyperparams, ALGOS[self.algo], self._source)
@@ -160,8 +162,9 @@ class ExperimentManager(ZooExperimentManager):
                 f"{self.storage}: no trial {trial_id} in a study {self.study_name!r} ({type(error).__name__}: {error})"
             ) from error
 
-    def _merge_policy_kwargs(self, entry: Any, sampled: Mapping[str, Any]) -> dict[str, Any]:
+    def _merge_kwargs(self, key: str, entry: Any, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """
+        :param key: ``policy_kwargs`` or ``replay_buffer_kwargs``
         :param entry: The entry's: a table, an expression or None
         :param sampled: Those of a trial
         :return: Both, as the search had them
@@ -171,8 +174,8 @@ class ExperimentManager(ZooExperimentManager):
                 # rl-zoo3 would do so later, with these names
                 entry = eval(entry, dict(vars(exp_manager)))
             except READING_ERRORS as error:
-                raise ConfigurationError(f"{self._source}: {error} (expressions: policy_kwargs)") from error
-        return merge_policy_kwargs(entry, sampled)
+                raise ConfigurationError(f"{self._source}: {error} (expressions: {key})") from error
+        return merge_kwargs(entry, sampled)
 
     @staticmethod
     def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:

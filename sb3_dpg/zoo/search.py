@@ -13,6 +13,8 @@ NOISE_TYPES = ("ornstein-uhlenbeck", "normal", None)
 NOISE_SCHEDULES = ("const", "lin", "exp")
 #: Where a schedule of the noise ends, as a share of its start
 FINAL_NOISE = 0.1
+#: Tables of which a trial samples some keys: the others stay the entry's
+MERGED_KWARGS = frozenset({"policy_kwargs", "replay_buffer_kwargs"})
 NET_ARCHS = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
 
 
@@ -149,9 +151,9 @@ def convert_copdacq_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def merge_policy_kwargs(entry: Mapping[str, Any] | None, sampled: Mapping[str, Any]) -> dict[str, Any]:
+def merge_kwargs(entry: Mapping[str, Any] | None, sampled: Mapping[str, Any]) -> dict[str, Any]:
     """
-    :param entry: ``policy_kwargs`` of a hyperparameter file
+    :param entry: ``policy_kwargs`` or ``replay_buffer_kwargs`` of a hyperparameter file
     :param sampled: Those that a trial sampled
     :return: The entry's, with what was sampled in its place; tables within them likewise
     """
@@ -187,8 +189,8 @@ class EntrySampler:
         self, sample: Callable[..., dict[str, Any]], hyperparams: Mapping[str, Any], observation_space: spaces.Space
     ) -> None:
         self.sample = sample
-        self.policy_kwargs = hyperparams.get("policy_kwargs")
-        self.tiles = uses_tiles(hyperparams["policy"], self.policy_kwargs, observation_space)
+        self.hyperparams = hyperparams
+        self.tiles = uses_tiles(hyperparams["policy"], hyperparams.get("policy_kwargs"), observation_space)
 
     def __call__(self, trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
         """
@@ -199,8 +201,8 @@ class EntrySampler:
         :return: Arguments of the constructor
         """
         sampled = self.sample(trial, n_actions, n_envs, {**additional_args, "tiles": self.tiles})
-        if "policy_kwargs" in sampled:
-            sampled["policy_kwargs"] = merge_policy_kwargs(self.policy_kwargs, sampled["policy_kwargs"])
+        for key in MERGED_KWARGS & sampled.keys():
+            sampled[key] = merge_kwargs(self.hyperparams.get(key), sampled[key])
         return sampled
 
 

@@ -12,6 +12,7 @@ import pytest
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.envs import BitFlippingEnv
 
 from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
@@ -142,6 +143,8 @@ def unbounded_pendulum() -> gym.Env:
 UNBOUNDED = "UnboundedPendulum-v0"
 BOUNDS = {"low": -8.0, "high": 8.0}
 gym.register(UNBOUNDED, entry_point=unbounded_pendulum)
+GOALS = "Goals-v0"
+gym.register(GOALS, entry_point=BitFlippingEnv, kwargs={"n_bits": 3, "continuous": True})
 
 
 @pytest.mark.filterwarnings("ignore:.*is trained without action_noise")
@@ -214,6 +217,27 @@ def test_the_search_keeps_what_bnddpg_does_not_sample(
     assert searched["batch_norm_eps"] == 0.01
     assert searched["net_arch"] != [8]
     assert set(searched["optimizer_kwargs"]) == {"eps", "betas"}
+
+
+def test_the_search_keeps_what_it_does_not_sample_of_the_replay_buffer(
+    write_config: WriteConfig,
+    make_manager: MakeManager,
+    tmp_path: Path,
+    record_constructor: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    entry = tiny_entry("bnddpg", n_timesteps=30, policy="MultiInputPolicy", replay_buffer_class="HerReplayBuffer")
+    entry["replay_buffer_kwargs"] = "dict(copy_info_dict=True, n_sampled_goal=9)"
+    config, study = write_config(entry, env_id=GOALS), {"storage": str(tmp_path / "study.log"), "study_name": "s"}
+    calls = record_constructor("bnddpg")
+    search = make_manager("bnddpg", config, env_id=GOALS, optimize_hyperparameters=True, **study, **SHORT_SEARCH)
+    assert search.setup_experiment() is None
+    search.hyperparameters_optimization()
+    searched = calls[0]["replay_buffer_kwargs"]
+    assert searched["copy_info_dict"] is True
+    assert searched["n_sampled_goal"] <= 5
+    calls.clear()
+    assert make_manager("bnddpg", config, env_id=GOALS, trial_id=0, **study).setup_experiment() is not None
+    assert calls[0]["replay_buffer_kwargs"] == searched
 
 
 class SecondTrialPruner(optuna.pruners.BasePruner):
