@@ -43,6 +43,12 @@ _TEXTS = ("run_id", "algorithm", "algo", "environment", "returns", "lengths", "v
 _LISTS = {"returns": float, "lengths": int}
 #: Digits behind the point of what is measured by a clock
 _TIME_DIGITS = {"wall_time": 3, "cpu_time": 3, "evaluation_time": 3, "steps_per_second": 2}
+#: Types of all columns: of a file that was cut off or edited, what is no number is an error when it is read
+_TYPES = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("seed", "step"), int),
+    **dict.fromkeys(("mean_return", *_TIME_DIGITS), float),
+}
 
 
 class Results:
@@ -208,7 +214,7 @@ def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(columns))
     try:
-        table = pd.read_csv(path, keep_default_na=False, float_precision="round_trip", dtype=dict.fromkeys(_TEXTS, str))
+        table = pd.read_csv(path, keep_default_na=False, float_precision="round_trip", dtype=_TYPES)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     missing = [column for column in columns if column not in table]
@@ -225,7 +231,10 @@ def read_evaluations(path: Path) -> pd.DataFrame:
     """
     table = _read_table(path, EVALUATION_COLUMNS)
     for column, kind in _LISTS.items():
-        table[column] = [[kind(value) for value in values.split()] for values in table[column]]
+        try:
+            table[column] = [[kind(value) for value in values.split()] for values in table[column]]
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: cannot be read: {column}: {error}") from error
     if table.duplicated(["run_id", "step"]).any():
         raise ConfigurationError(f"{path}: holds evaluations of a run twice")
     return table
@@ -267,5 +276,7 @@ def read_study(folder: Path) -> Plan:
         )
     except OSError as error:
         raise ConfigurationError(f"{folder}: no results of a benchmark ({STUDY_FILE}: {error.strerror})") from error
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"{path}: not written by a benchmark ({type(error).__name__}: {error})") from error
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{path}: not written by a benchmark ({type(error).__name__}: {' '.join(str(error).split())})"
+        ) from error

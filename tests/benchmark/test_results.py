@@ -118,8 +118,27 @@ def test_errors_name_the_file(tmp_path):
     (tmp_path / STUDY_FILE).write_text("name: x")
     with pytest.raises(ConfigurationError, match=STUDY_FILE):
         read_study(tmp_path)
+    (tmp_path / STUDY_FILE).write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match=STUDY_FILE):
+        read_study(tmp_path)
     pd.DataFrame({"run_id": ["a"]}).to_csv(tmp_path / EVALUATIONS_FILE)
     with pytest.raises(ConfigurationError, match="columns algorithm, "):
+        Results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-80],
+        lambda content: content.replace(b"200 200", b"200.0 200.0"),
+        lambda content: content.replace(b",0.25,", b",?,", 1),
+    ],
+)
+def test_a_file_that_was_cut_off_or_edited_is_named(tmp_path, damage):
+    write_study(tmp_path, make_plan())
+    path = tmp_path / EVALUATIONS_FILE
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ConfigurationError, match=r"evaluations\.csv: cannot be read"):
         Results(tmp_path)
 
 
