@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import numpy as np
+import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
@@ -16,7 +17,7 @@ class EvaluationCallback(BaseCallback):
     Evaluate the agent at the steps of a protocol, keeping the return of every episode and the time that training took.
 
     Each evaluation has a seed of its own, made from that of the run and its number: its episodes do not depend on how long
-    those before it were.
+    those before it were, nor does training go on otherwise when sampled actions are evaluated.
 
     :param env: The environment to evaluate in, with the wrappers of the training environment
     :param protocol: When and how to evaluate
@@ -56,13 +57,16 @@ class EvaluationCallback(BaseCallback):
         # The second word keeps the episodes apart from those of training, whose seed is that of the run
         seed = np.random.SeedSequence([self.seed, 1 + len(self.records)]).generate_state(1)[0]
         self.env.seed(int(seed) >> 1)
-        returns, lengths = evaluate_policy(
-            self.model,
-            self.env,
-            self.protocol.episodes,
-            deterministic=self.protocol.deterministic,
-            return_episode_rewards=True,
-        )
+        # Sampled actions are drawn from PyTorch's global generator, as in training
+        with th.random.fork_rng(devices=[]):
+            th.manual_seed(int(seed))
+            returns, lengths = evaluate_policy(
+                self.model,
+                self.env,
+                self.protocol.episodes,
+                deterministic=self.protocol.deterministic,
+                return_episode_rewards=True,
+            )
         if not np.isfinite(returns).all():
             raise ValueError(f"the evaluation at step {step} has a return that is not finite: {returns}")
         self._evaluation_time += time.perf_counter() - now

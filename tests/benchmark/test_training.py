@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3 import DDPG
+from stable_baselines3 import DDPG, SAC
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_dpg.benchmark import evaluation
@@ -57,11 +57,12 @@ def test_a_return_that_is_no_number_is_an_error(monkeypatch):
         train(make_run(points=3, steps=150))
 
 
-def test_evaluations_do_not_disturb_training():
+@pytest.mark.parametrize(("algorithm", "deterministic"), [(DDPG, True), (SAC, False)])
+def test_evaluations_do_not_disturb_training(algorithm, deterministic):
     weights = []
-    for protocol in (EvaluationProtocol(1, 1), EvaluationProtocol(7, 2)):
+    for protocol in (EvaluationProtocol(1, 1, deterministic), EvaluationProtocol(7, 2, deterministic)):
         env, evaluation_env = (make_vec_env("Pendulum-v1", seed=0) for _ in range(2))
-        model = DDPG("MlpPolicy", env, policy_kwargs={"net_arch": [8]}, learning_starts=50, seed=0)
+        model = algorithm("MlpPolicy", env, policy_kwargs={"net_arch": [8]}, learning_starts=50, seed=0)
         model.learn(150, callback=EvaluationCallback(evaluation_env, protocol, 150, seed=0))
         weights.append(model.policy.state_dict())
     for name, tensor in weights[0].items():
