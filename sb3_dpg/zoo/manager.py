@@ -10,6 +10,7 @@ from gymnasium import spaces
 from rl_zoo3 import exp_manager
 from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
 from rl_zoo3.utils import ALGOS, get_class_by_name
+from sqlalchemy.exc import SQLAlchemyError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.preprocessing import get_action_dim
@@ -29,7 +30,15 @@ from sb3_dpg.zoo.action_noise import (
 )
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
-from sb3_dpg.zoo.hyperparameters import EVALUATED, NOISE_KEYS, check_hyperparameters, default_config, drop_empty, load_yaml
+from sb3_dpg.zoo.hyperparameters import (
+    EVALUATED,
+    NOISE_KEYS,
+    check_hyperparameters,
+    constructor_keys,
+    default_config,
+    drop_empty,
+    load_yaml,
+)
 from sb3_dpg.zoo.resume import (
     ContinuedModel,
     ResumableCheckpointCallback,
@@ -45,7 +54,7 @@ from sb3_dpg.zoo.resume import (
     write_run_config,
 )
 from sb3_dpg.zoo.search import MERGED_KWARGS, EntrySampler, merge_kwargs
-from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, shared_studies
+from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, check_storage, shared_studies
 from sb3_dpg.zoo.substitution import replaced
 
 #: Learning rates beside SB3's own, for which rl-zoo3 has no schedule strings
@@ -111,7 +120,7 @@ class ExperimentManager(ZooExperimentManager):
 
     @property
     def _source(self) -> str:
-        changed = " (changed by --hyperparams)" if self.custom_hyperparams else ""
+        changed = " (changed by --hyperparams or --trial-id)" if self.custom_hyperparams else ""
         return f"{self.config}{changed}: {self.env_name.gym_id}"
 
     # Reading and checking
@@ -156,11 +165,31 @@ class ExperimentManager(ZooExperimentManager):
         if not self.storage or not self.study_name:
             raise ConfigurationError(f"--trial-id {trial_id}: needs the study that it is of: --storage and --study-name")
         try:
-            return dict(self.load_trial(self.storage, self.study_name, trial_id))
+            check_storage(self.storage)
+            sampled = self.load_trial(self.storage, self.study_name, trial_id, convert=False)
         except (KeyError, IndexError) as error:
             raise ConfigurationError(
                 f"{self.storage}: no trial {trial_id} in a study {self.study_name!r} ({type(error).__name__}: {error})"
             ) from error
+        except SQLAlchemyError as error:
+            raise ConfigurationError(f"--storage {self.storage}: {error}") from error
+        return self._convert_trial(sampled, f"{self.storage}: trial {trial_id} of the study {self.study_name!r}")
+
+    def _convert_trial(self, sampled: dict[str, Any], source: str) -> dict[str, Any]:
+        """
+        :param sampled: What a trial sampled, as Optuna stores it
+        :param source: Which trial, for the error
+        :return: The hyperparameters
+        :raises ConfigurationError: if it is of another algorithm, or has ended before it had all its parameters
+        """
+        try:
+            trial = dict(exp_manager.HYPERPARAMS_CONVERTER[self.algo](sampled))
+            unknown = trial.keys() - constructor_keys(ALGOS[self.algo]) - set(NOISE_KEYS)
+        except KeyError as error:
+            raise ConfigurationError(f"{source} has no {error}: it failed early, or is not of {self.algo}") from error
+        if unknown:
+            raise ConfigurationError(f"{source} is not of {self.algo}, which has no {', '.join(sorted(unknown))}")
+        return trial
 
     def _merge_kwargs(self, key: str, entry: Any, sampled: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -350,6 +379,8 @@ class ExperimentManager(ZooExperimentManager):
         super().learn(ContinuedModel(model) if self.carries_on else model)
 
     def hyperparameters_optimization(self) -> None:
+        if self.algo not in exp_manager.HYPERPARAMS_SAMPLER:
+            raise ConfigurationError(f"--optimize-hyperparameters: there is no search for {self.algo}")
         try:
             with (
                 replaced(exp_manager, "HYPERPARAMS_SAMPLER", self._samplers()),
@@ -361,6 +392,8 @@ class ExperimentManager(ZooExperimentManager):
         except (TypeError, ValueError) as error:
             # An agent that cannot be made, or no trial with a result
             raise ConfigurationError(f"{self._source}: {error}") from error
+        except SQLAlchemyError as error:
+            raise ConfigurationError(f"--storage {self.storage}: {error}") from error
 
     def _samplers(self) -> dict[str, Any]:
         """

@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,6 +14,7 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.substitution import replaced
 
 Objective = Callable[[optuna.Trial], float]
@@ -92,6 +94,15 @@ def shared_storage(storage: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) ->
             grace_period=GRACE_INTERVALS * heartbeat_interval,
             heartbeat_stale_trial_callback=retry_callback(),
         )
+
+
+def check_storage(storage: str) -> None:
+    """
+    :param storage: rl-zoo3's ``--storage``, of which something is to be read
+    :raises ConfigurationError: if it is a journal that is not there: Optuna would begin one
+    """
+    if storage.endswith(".log") and not Path(storage).is_file():
+        raise ConfigurationError(f"--storage {storage}: there is no such journal")
 
 
 class SharedStudy(optuna.Study):

@@ -281,6 +281,53 @@ def test_a_trial_that_is_not_there(write_config: WriteConfig, make_manager: Make
             manager.setup_experiment()
 
 
+@pytest.mark.parametrize(
+    ("algo", "params", "expected"),
+    [
+        ("bnddpg", {}, "trial 0 of the study 's' has no 'batch_norm_momentum': it failed early, or is not of bnddpg"),
+        ("copdacq", None, "trial 0 of the study 's' is not of copdacq, which has no .*batch_size_pow"),
+    ],
+)
+def test_a_trial_that_cannot_be_used(
+    write_config: WriteConfig,
+    make_manager: MakeManager,
+    tmp_path: Path,
+    algo: str,
+    params: dict[str, Any] | None,
+    expected: str,
+) -> None:
+    storage = str(tmp_path / "study.log")
+    trial = optuna.create_study(storage=search_storage(storage), study_name="s").ask()
+    if params is None:
+        HYPERPARAMS_SAMPLER["bnddpg"](trial, 1, 1, dict(ADDITIONAL))
+    manager = make_manager(algo, write_config(tiny_entry(algo)), storage=storage, study_name="s", trial_id=0)
+    with pytest.raises(ConfigurationError, match=expected):
+        manager.setup_experiment()
+
+
+@pytest.mark.parametrize("storage", ["no/study.log", "sqlite:///no/study.db", "study.db"])
+def test_a_storage_that_is_not_there(
+    write_config: WriteConfig, make_manager: MakeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = {"storage": storage, "study_name": "s"}
+    config = write_config(tiny_entry("bnddpg"))
+    with pytest.raises(ConfigurationError, match=f"--storage {storage}: "):
+        make_manager("bnddpg", config, trial_id=0, **study).setup_experiment()
+    if not storage.endswith(".log"):
+        search = make_manager("bnddpg", config, optimize_hyperparameters=True, **study, **SHORT_SEARCH)
+        assert search.setup_experiment() is None
+        with pytest.raises(ConfigurationError, match=f"--storage {storage}: "):
+            search.hyperparameters_optimization()
+
+
+def test_an_algorithm_without_a_search_is_told(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    search = make_manager("crossq", write_config(tiny_entry("td3")), optimize_hyperparameters=True, **SHORT_SEARCH)
+    assert search.setup_experiment() is None
+    with pytest.raises(ConfigurationError, match="there is no search for crossq"):
+        search.hyperparameters_optimization()
+
+
 def test_a_trial_of_a_builtin_algorithm_without_noise_can_be_reloaded(
     write_config: WriteConfig, make_manager: MakeManager, tmp_path: Path
 ) -> None:
