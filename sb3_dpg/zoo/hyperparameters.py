@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_dpg.zoo.errors import ConfigurationError
 
@@ -27,11 +28,19 @@ ZOO_KEYS = frozenset(
         "vec_env_wrapper",
     }
 )
-#: What rl-zoo3 can read of a key's value; text is an expression that it evaluates, or the name of a class
+#: Arguments of the constructors that options of ``train`` give
+GIVEN_BY_OPTIONS = {
+    "seed": "--seed",
+    "device": "--device",
+    "verbose": "--verbose",
+    "tensorboard_log": "--tensorboard-log",
+}
+#: What rl-zoo3 can read of a key's value; text is an expression that it evaluates, or the name of a class.
+#: Files of Python may hold the classes and callbacks themselves
 ZOO_TYPES: dict[str, tuple[type, ...]] = {
-    "callback": (str, dict, list),
+    "callback": (str, dict, list, BaseCallback),
     "env_kwargs": (dict,),
-    "env_wrapper": (str, dict, list),
+    "env_wrapper": (str, dict, list, type),
     "frame_stack": (int,),
     "monitor_kwargs": (dict, str),
     "n_envs": (int,),
@@ -39,7 +48,7 @@ ZOO_TYPES: dict[str, tuple[type, ...]] = {
     "normalize": (bool, dict, str),
     "policy_kwargs": (dict, str),
     "replay_buffer_kwargs": (dict, str),
-    "vec_env_wrapper": (str, dict, list),
+    "vec_env_wrapper": (str, dict, list, type),
 }
 #: Those whose text is an expression
 EVALUATED = ("monitor_kwargs", "normalize", "policy_kwargs", "replay_buffer_kwargs")
@@ -144,6 +153,8 @@ def check_hyperparameters(hyperparams: Mapping[str, Any], algorithm: type[BaseAl
     if "action_noise" in known:
         known |= set(NOISE_KEYS)
     for key in hyperparams:
+        if key in GIVEN_BY_OPTIONS:
+            raise ConfigurationError(f"{source}: {key!r} is no hyperparameter: give the option {GIVEN_BY_OPTIONS[key]}")
         if key not in known:
             raise ConfigurationError(f"{source}: unknown key {key!r} for {algorithm.__name__}{did_you_mean(str(key), known)}")
     for key in ("policy", "n_timesteps"):

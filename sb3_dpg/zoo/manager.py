@@ -142,7 +142,12 @@ class ExperimentManager(ZooExperimentManager):
         trial_kwargs = {key: trial.pop(key) for key in merged}
         self.custom_hyperparams = {**{key: value for key, value in trial.items() if key not in by_given}, **given}
         with replaced(yaml, "safe_load", functools.partial(yaml.load, Loader=loader)):
-            hyperparams, saved_hyperparams = super().read_hyperparameters()
+            try:
+                hyperparams, saved_hyperparams = super().read_hyperparameters()
+            except KeyError as error:
+                raise ConfigurationError(f"{self.config}: it has no {error}") from error
+            except OSError as error:
+                raise ConfigurationError(f"{self.config}: cannot be read ({error.strerror})") from error
         for key in (by_given | by_trial) - set(self.custom_hyperparams):
             hyperparams.pop(key, None)
             saved_hyperparams.pop(key, None)

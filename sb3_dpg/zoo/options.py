@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Sequence
 
 import gymnasium as gym
+from stable_baselines3.common.utils import get_device
 
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.hyperparameters import did_you_mean
@@ -34,11 +35,12 @@ def split_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> 
 def look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
     """
     :param arguments: The command line of an rl-zoo3 script
-    :return: Algorithm, environment and log folder, None where not given
+    :return: Algorithm, environment, device and log folder, None where not given
     """
     parser = own_parser("")
     parser.add_argument("--algo", nargs="?")
     parser.add_argument("--env", nargs="?")
+    parser.add_argument("--device")
     parser.add_argument("-f", "--folder", "--log-folder", nargs="?", dest="folder")
     parser.add_argument("--gym-packages", nargs="*", default=[])
     return parser.parse_known_args(arguments)[0]
@@ -56,9 +58,20 @@ def check_algorithm(option: str, algo: str) -> None:
         raise ConfigurationError(f"{option} {algo!r} is unknown{did_you_mean(algo, ALGOS) or '.'} Known: {', '.join(ALGOS)}")
 
 
+def check_device(device: str) -> None:
+    """
+    :param device: What was given as ``--device``
+    :raises ConfigurationError: if PyTorch has no such device
+    """
+    try:
+        get_device(device)
+    except RuntimeError as error:
+        raise ConfigurationError(f"--device {device}: {error}") from error
+
+
 def check_names(arguments: Sequence[str]) -> None:
     """
-    Answer a misspelt algorithm or environment with the nearest name.
+    Answer a misspelt algorithm, environment or device, the first two with the nearest name.
 
     :param arguments: The command line of an rl-zoo3 script
     :raises ConfigurationError: if a name is unknown
@@ -68,10 +81,17 @@ def check_names(arguments: Sequence[str]) -> None:
     names = look_ahead(arguments)
     if names.algo is not None:
         check_algorithm("--algo", names.algo)
+    if names.device is not None:
+        check_device(names.device)
     for package in names.gym_packages:
         try:
             importlib.import_module(package)
         except ModuleNotFoundError as error:
             raise ConfigurationError(f"--gym-packages {package}: {error}") from error
     if names.env is not None and names.env not in gym.registry:
-        raise ConfigurationError(f"--env {names.env!r} is not registered{did_you_mean(names.env, gym.registry)}")
+        hint = did_you_mean(names.env, gym.registry)
+        if ":" in names.env:
+            # Gymnasium's own way to name a module, which rl-zoo3 does not know
+            module, env_id = names.env.split(":", 1)
+            hint = f": give --gym-packages {module} --env {env_id}"
+        raise ConfigurationError(f"--env {names.env!r} is not registered{hint}")

@@ -24,7 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--restart",
         action="store_true",
-        help="with -i: begin anew with the agent's weights, as rl-zoo3 does: number of steps, schedules and noise restart. "
+        help="with -i or --resume: begin anew with the agent's weights, as rl-zoo3 does: steps, schedules and noise restart. "
         "Without it they carry on, and -n counts from the agent's own beginning",
     )
     parser.add_argument(
@@ -54,6 +54,8 @@ def train(arguments: Sequence[str]) -> None:
     if options.heartbeat < 1:
         raise ConfigurationError(f"--heartbeat {options.heartbeat}: must be at least 1 second")
     trained_agent = _find_trained_agent(options, rest)
+    if options.restart and not trained_agent:
+        raise ConfigurationError("--restart: it begins anew with the weights of an agent: give that by -i, or --resume")
     if trained_agent:
         trained_agent = resolve_trained_agent(trained_agent)
         if not options.restart:

@@ -10,6 +10,7 @@ import yaml
 import sb3_dpg
 from sb3_dpg.zoo.cli import COMMANDS, DEBUG_VARIABLE, main
 from sb3_dpg.zoo.errors import missing_extra
+from sb3_dpg.zoo.resume import saved_timesteps
 from tests.zoo.entries import tiny_entry
 
 Capture = pytest.CaptureFixture[str]
@@ -70,6 +71,10 @@ def test_unknown_command_gets_the_nearest(capsys: Capture) -> None:
         (("plot-train", "-a", "bndpg", "-e", "x", "-f", "no"), "-a 'bndpg' is unknown, did you mean 'bnddpg'?"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--trial-id", "0"), "--trial-id 0: needs the study that it is of"),
         (("plot-from-file", "-i", "no.pkl"), "no.pkl"),
+        (("train", "--algo", "td3", "--env", "Pendulum-v1", "--restart"), "--restart: it begins anew with the weights of an"),
+        (("train", "--algo", "td3", "--env", "Pendulum-v1", "-conf", "no.py"), "no.py: cannot be read"),
+        (("train", "--algo", "td3", "--env", "Pendulum-v1", "--device", "cpuu"), "--device cpuu: Expected one of cpu"),
+        (("train", "--env", "my.envs:Mine-v0"), "is not registered: give --gym-packages my.envs --env Mine-v0"),
         (("load-from-hub", "--algo", "td3", "--env", "Pendulum-v1", "-f", "x", "--repository", "no"), "no td3-Pend"),
     ],
 )  # fmt: skip
@@ -105,6 +110,7 @@ def test_mistakes_get_one_line(capsys: Capture, arguments: tuple[str, ...], expe
         ({"noise_type": None, "action_noise": {"type": "normal", "sigma": [None, []]}}, "sigma=[None, []] has the wrong"),
         ({"n_envs": None}, "n_envs must be int, not None"),
         ({"n_timesteps": 0}, "n_timesteps must be at least 1"),
+        ({"seed": 1}, "'seed' is no hyperparameter: give the option --seed"),
         ({"normalize": [1]}, "normalize must be bool or dict or str, not [1]"),
     ],
 )  # fmt: skip
@@ -127,6 +133,22 @@ def test_missing_keys_and_entries(capsys: Capture, write_config: Callable[..., P
     assert f"{config}: not valid YAML" in error_line(capsys, *train, str(config))
     config.write_text(yaml.safe_dump(["a list"]))
     assert f"{config}: must hold a table" in error_line(capsys, *train, str(config))
+
+
+def test_a_file_of_python(capsys: Capture, tmp_path: Path) -> None:
+    path = tmp_path / "config.py"
+    command = ("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--eval-freq", "-1", "-conf", str(path))
+    path.write_text("entries = {}")
+    assert f"{path}: it has no 'hyperparams'" in error_line(capsys, *command)
+    # rl-zoo3 takes classes and callbacks where a YAML file has their names
+    path.write_text(
+        "from gymnasium.wrappers import TimeAwareObservation\n"
+        "from stable_baselines3.common.callbacks import StopTrainingOnMaxEpisodes\n"
+        f"hyperparams = {{'Pendulum-v1': dict({tiny_entry('bnddpg')}, env_wrapper=TimeAwareObservation, "
+        "callback=StopTrainingOnMaxEpisodes(1))}"
+    )
+    assert main(command) == 0
+    assert saved_timesteps(tmp_path / "logs/bnddpg/Pendulum-v1_1/Pendulum-v1.zip") == 200
 
 
 def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
