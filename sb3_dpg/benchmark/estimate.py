@@ -1,5 +1,7 @@
 """How long runs will take."""
 
+import heapq
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import pandas as pd
@@ -9,6 +11,18 @@ from sb3_dpg.benchmark.configuration import Configuration
 #: Steps per second with evaluation, for algorithms of which there is no result yet: a slow core, 2 x 256 units, batch 128
 ASSUMED_RATES = {"copdacq": 2000.0, "crossq": 30.0, "sac": 60.0, "tqc": 40.0, "td3": 120.0, "ddpg": 120.0, "bnddpg": 120.0}
 DEFAULT_RATE = 100.0
+
+
+def time_together(seconds: Iterable[float], jobs: int) -> float:
+    """
+    :param seconds: How long single runs take, in the order in which they are started
+    :param jobs: Runs at a time
+    :return: How long all of them take
+    """
+    ends = [0.0] * jobs
+    for run in seconds:
+        heapq.heapreplace(ends, ends[0] + run)
+    return max(ends)
 
 
 class Estimate(NamedTuple):

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from sb3_dpg.benchmark.configuration import Run
 from sb3_dpg.benchmark.engines.base import Ended
-from sb3_dpg.benchmark.estimate import Estimator
+from sb3_dpg.benchmark.estimate import Estimator, time_together
 from sb3_dpg.benchmark.plan import Plan
 from sb3_dpg.benchmark.results import Results, error_line, join_tables
 
@@ -76,12 +76,12 @@ class StudyProgress:
     def _update(self) -> None:
         estimate = Estimator(self._results.evaluations)
         now = time.monotonic()
-        seconds = 0.0
+        seconds = []
         for run_id, run in self._unfinished.items():
             elapsed = now - self._running[run_id] if run_id in self._running else 0.0
-            seconds += max(estimate(run.configuration).seconds - elapsed, 0.0)
+            seconds.append(max(estimate(run.configuration).seconds - elapsed, 0.0))
         left = len(self._unfinished) - len(self._running)
-        to_go = duration(seconds / min(self._jobs, max(len(self._unfinished), 1)))
+        to_go = duration(time_together(seconds, self._jobs))
         self._progress.update(self._task, state=f"{len(self._running)} running, {left} left, about {to_go} to go")
 
 
@@ -95,15 +95,14 @@ def table_of_runs(plan: Plan, results: Sequence[Results], jobs: int) -> Table:
     evaluations = join_tables([result.evaluations for result in results]).drop_duplicates(["run_id", "step"])
     estimate = Estimator(evaluations)
     completed = set(evaluations["run_id"])
-    n_missing, total = 0, 0.0
+    seconds_of: dict[str, float] = {}
     # In a terminal of 80 columns: no lines, and only the last one wrapped
     headings = ("algorithm", "environment", "steps", "seeds left", "a run")
     table = Table(*(Column(heading, no_wrap=True) for heading in headings), "estimate", box=None)
     for configuration in plan.configurations:
         missing = [seed for seed in plan.seeds if Run(configuration, seed).id not in completed]
         seconds, basis = estimate(configuration)
-        n_missing += len(missing)
-        total += seconds * len(missing)
+        seconds_of[configuration.key] = seconds
         table.add_row(
             escape(configuration.algorithm),
             configuration.environment,
@@ -112,9 +111,10 @@ def table_of_runs(plan: Plan, results: Sequence[Results], jobs: int) -> Table:
             duration(seconds),
             basis,
         )
+    left = [seconds_of[run.configuration.key] for run in plan.runs if run.id not in completed]
     table.caption = (
-        f"{len(plan.runs)} runs, {n_missing} missing; "
-        f"about {duration(total)} on one core, {duration(total / jobs)} with --jobs {jobs}"
+        f"{len(plan.runs)} runs, {len(left)} missing; "
+        f"about {duration(sum(left))} on one core, {duration(time_together(left, jobs))} with --jobs {jobs}"
     )
     return table
 

@@ -10,7 +10,7 @@ from sb3_dpg.benchmark.analysis.stability import stability
 from sb3_dpg.benchmark.analysis.suite import make_suite
 from sb3_dpg.benchmark.analysis.thresholds import time_to_threshold
 from sb3_dpg.benchmark.configuration import EvaluationProtocol
-from sb3_dpg.benchmark.estimate import Estimator
+from sb3_dpg.benchmark.estimate import Estimator, time_together
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.benchmark.studies import read_studies
 from sb3_dpg.zoo.errors import ConfigurationError
@@ -201,3 +201,10 @@ def test_estimates_prefer_the_nearest_earlier_runs(tmp_path):
     assert estimate(pendulum) == (pytest.approx(2.1), "earlier seeds")
     assert estimate(dataclasses.replace(pendulum, steps=200)) == (pytest.approx(4.2), "earlier runs here")
     assert estimate(hopper) == (pytest.approx(2.1), "earlier runs elsewhere")
+
+
+def test_runs_together_take_as_long_as_the_longest_and_no_job_is_idle_before_the_last():
+    assert time_together([], 4) == 0
+    assert time_together([5.0, 1.0], 16) == 5
+    assert time_together([3.0, 1.0, 1.0, 1.0], 2) == 3
+    assert time_together([1.0, 1.0, 1.0, 3.0], 2) == 4
