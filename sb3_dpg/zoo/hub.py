@@ -15,7 +15,7 @@ from requests.exceptions import HTTPError
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.options import look_ahead, own_parser, split_options
-from sb3_dpg.zoo.playback import ffmpeg_on_path, lookup_errors_in_one_line, prepare
+from sb3_dpg.zoo.playback import checked_lookup, ffmpeg_on_path, prepare
 from sb3_dpg.zoo.substitution import replaced
 
 # Not "import huggingface_sb3.push_to_hub": the package hides the module behind a function of the same name
@@ -109,7 +109,7 @@ def push_to_hub(arguments: Sequence[str]) -> None:
         upload = not options.no_upload
         ours = look_ahead(rest).algo in OUR_ALGORITHMS
 
-    with replaced(huggingface_hub, "HfApi", Api), lookup_errors_in_one_line(), ffmpeg_on_path():
+    with replaced(huggingface_hub, "HfApi", Api), checked_lookup(), ffmpeg_on_path():
         try:
             runpy.run_module("rl_zoo3.push_to_hub", run_name="__main__")
         except NotUploaded:

@@ -6,19 +6,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS, algorithm_classes
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.options import check_names, look_ahead
 from sb3_dpg.zoo.registration import register_algorithms
-from sb3_dpg.zoo.resume import saved_attribute
+from sb3_dpg.zoo.resume import resolve_trained_agent, saved_attribute
 from sb3_dpg.zoo.substitution import replaced
+from sb3_dpg.zoo.values import StoreDict
 
 #: Where ``train`` writes; rl-zoo3's other scripts look for its downloaded agents by default
 DEFAULT_LOG_FOLDER = "logs"
@@ -79,25 +81,51 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     return list(arguments)
 
 
-@contextmanager
-def lookup_errors_in_one_line() -> Iterator[None]:
+def statistics_of(model_path: str, stats_path: str | None) -> str | None:
     """
-    Report a run or agent that is not there by one line. rl-zoo3 asserts that the folder exists.
+    :param model_path: The agent that is replayed
+    :param stats_path: The folder where rl-zoo3 looks for its ``VecNormalize`` statistics: the run's, written at its end
+    :return: The folder of those that belong to the agent: an agent of a complete checkpoint has its own
+    """
+    if stats_path is None:
+        return None
+    own = Path(resolve_trained_agent(model_path)).parent / Path(stats_path).name
+    return str(own) if (own / "vecnormalize.pkl").is_file() else stats_path
+
+
+@contextmanager
+def checked_lookup() -> Iterator[None]:
+    """
+    Inside, rl-zoo3's scripts report by one line a run or agent that is not there (rl-zoo3 asserts that the folder exists) and
+    an option that cannot be read, and normalise with the statistics that belong to the agent.
     """
     import rl_zoo3.utils
 
-    original: Callable[..., Any] = rl_zoo3.utils.get_model_path
+    find_model, make_env = rl_zoo3.utils.get_model_path, rl_zoo3.utils.create_test_env
+    found: list[str] = []
 
-    def get_model_path(*args: Any, **kwargs: Any) -> Any:
+    def get_model_path(*args: Any, **kwargs: Any) -> tuple[str, str, str]:
         try:
-            return original(*args, **kwargs)
+            name, model_path, log_path = find_model(*args, **kwargs)
         except (AssertionError, ValueError) as error:
-            raise ConfigurationError(str(error)) from error
+            hint = " (without a final agent there may be --load-last-checkpoint)" if "No model found" in str(error) else ""
+            raise ConfigurationError(f"{error}{hint}") from error
+        found.append(model_path)
+        return name, model_path, log_path
 
+    def create_test_env(*args: Any, stats_path: str | None = None, **kwargs: Any) -> VecEnv:
+        try:
+            return make_env(*args, stats_path=statistics_of(found[-1], stats_path), **kwargs)
+        except ValueError as error:
+            if "VecNormalize stats" not in str(error):
+                raise
+            raise ConfigurationError(f"{error} (an agent of a training that was killed: --load-last-checkpoint)") from error
+
+    changes = {"get_model_path": get_model_path, "create_test_env": create_test_env, "StoreDict": StoreDict}
     with ExitStack() as stack:
-        stack.enter_context(replaced(rl_zoo3.utils, "get_model_path", get_model_path))
-        if "rl_zoo3.enjoy" in sys.modules:
-            stack.enter_context(replaced(sys.modules["rl_zoo3.enjoy"], "get_model_path", get_model_path))
+        for module in (rl_zoo3.utils, sys.modules.get("rl_zoo3.enjoy")):
+            for name, value in changes.items() if module is not None else ():
+                stack.enter_context(replaced(module, name, value))
         yield
 
 
@@ -108,7 +136,7 @@ def enjoy(arguments: Sequence[str]) -> None:
     sys.argv[1:] = prepare(arguments)
     import rl_zoo3.enjoy
 
-    with lookup_errors_in_one_line():
+    with checked_lookup():
         rl_zoo3.enjoy.enjoy()
 
 
@@ -117,7 +145,7 @@ def record_video(arguments: Sequence[str]) -> None:
     :param arguments: The command line after ``sb3-dpg record-video``
     """
     sys.argv[1:] = prepare(arguments)
-    with lookup_errors_in_one_line():
+    with checked_lookup():
         runpy.run_module("rl_zoo3.record_video", run_name="__main__")
 
 
