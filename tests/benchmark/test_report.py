@@ -8,7 +8,9 @@ import pytest
 
 from sb3_dpg.benchmark.analysis import statistics
 from sb3_dpg.benchmark.analysis.selection import select
+from sb3_dpg.benchmark.plan import Environment
 from sb3_dpg.benchmark.report import write_report
+from sb3_dpg.benchmark.report.environments import environment_section
 from sb3_dpg.benchmark.report.figures import CURVES_PER_PANEL, Style, drawing, learning_curves
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.zoo.errors import ConfigurationError
@@ -84,6 +86,17 @@ def test_a_report_of_one_run_of_one_algorithm(tmp_path):
     assert "Acrobot-v1 has no reference scores" in text
     assert "](../figures/learning_curves.png)" in text
     assert (tmp_path / "figures" / "learning_curves.png").is_file()
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize(
+    ("threshold", "text"), [(1234567, "1,234,567"), (-200, "-200"), (1000.0, "1,000"), (0.1, "0.1"), (-151.855, "-151.855")]
+)
+def test_thresholds_have_all_their_digits(tmp_path, threshold, text):
+    plan = make_plan(environments=["Pendulum-v1"])
+    selection = select(plan, write_study(tmp_path, plan).evaluations)
+    section = environment_section(selection, Environment("Pendulum-v1", 100, threshold), None)
+    assert f"| return of {text} |" in section
 
 
 @pytest.mark.usefixtures("_quick")

@@ -72,7 +72,7 @@ def _lost(returns: np.ndarray, reference: Reference | None) -> str:
 
 def _threshold_table(selection: Selection, environment: Environment, threshold: float) -> str:
     """How long each algorithm took to reach a return."""
-    header = [f"return of {threshold:,g}", "seeds that reach it", "steps", "CPU seconds", "seconds", "steps/s"]
+    header = [f"return of {threshold:,.12g}", "seeds that reach it", "steps", "CPU seconds", "seconds", "steps/s"]
     rows = []
     for algorithm, runs in selection.runs[environment.id].items():
         time = time_to_threshold(runs, threshold)
