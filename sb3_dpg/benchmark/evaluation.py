@@ -65,6 +65,7 @@ class EvaluationCallback(BaseCallback):
                 self.env,
                 self.protocol.episodes,
                 deterministic=self.protocol.deterministic,
+                callback=_check_monitored,
                 return_episode_rewards=True,
             )
         if not np.isfinite(returns).all():
@@ -82,3 +83,15 @@ class EvaluationCallback(BaseCallback):
                 "steps_per_second": step / wall_time,
             }
         )
+
+
+def _check_monitored(values: dict[str, Any], _: dict[str, Any]) -> None:
+    """
+    SB3 counts the episodes that ``Monitor`` reports, which is the innermost wrapper: it would wait for the end of those that
+    another one ends, for ever or until one ends by itself.
+
+    :param values: Variables of ``evaluate_policy`` after a step
+    :raises ValueError: if such an episode ended
+    """
+    if values["done"] and "episode" not in values["info"]:
+        raise ValueError("a wrapper of the environment ends episodes that Monitor does not see: they cannot be evaluated")

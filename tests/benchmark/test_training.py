@@ -89,6 +89,12 @@ def test_observations_are_normalised_by_the_statistics_of_training():
     assert [record["returns"] for record in plain] != [record["returns"] for record in normalised]
 
 
+def test_episodes_that_a_wrapper_ends_are_an_error():
+    run = make_run(env_wrapper={"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 50}})
+    with pytest.raises(ValueError, match="ends episodes that Monitor does not see"):
+        train(run)
+
+
 def test_the_zoos_messages_are_kept_off_the_console(capsys):
     train(make_run(points=1))
     assert capsys.readouterr().out == ""
