@@ -97,6 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module_name, function_name = COMMANDS[name].target.split(":")
     # rl-zoo3's parsers read sys.argv and name themselves after it
     sys.argv = [f"sb3-dpg {name}", *arguments[1:]]
+    # python -m puts the current directory on the path, for --gym-packages, wrappers and callbacks: the script does not.
+    # Behind all others, so that no file there hides an installed module
+    if not {"", os.getcwd()}.intersection(sys.path):
+        sys.path.append(os.getcwd())
     try:
         result = getattr(importlib.import_module(module_name), function_name)(arguments[1:])
     except Exception as error:

@@ -9,13 +9,14 @@ from typing import Any
 
 import huggingface_hub
 import huggingface_sb3
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 from requests.exceptions import HTTPError
 
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.errors import ConfigurationError
-from sb3_dpg.zoo.options import look_ahead, own_parser, split_options
-from sb3_dpg.zoo.playback import checked_lookup, ffmpeg_on_path, prepare
+from sb3_dpg.zoo.options import add_gym_packages, check_algorithm, look_ahead, own_parser, split_options
+from sb3_dpg.zoo.playback import checked_lookup, ffmpeg_on_path, prepare, with_log_folder
+from sb3_dpg.zoo.registration import register_algorithms
 from sb3_dpg.zoo.substitution import replaced
 
 # Not "import huggingface_sb3.push_to_hub": the package hides the module behind a function of the same name
@@ -29,6 +30,8 @@ _CARD_COMMANDS = {
     "python -m rl_zoo3.train": "sb3-dpg train",
     "pip install rl_zoo3": "pip install sb3-dpg",
 }
+#: What the repository of an agent without normalisation has not
+OPTIONAL_FILE = "vec_normalize.pkl"
 
 
 class NotUploaded(Exception):
@@ -100,8 +103,9 @@ def push_to_hub(arguments: Sequence[str]) -> None:
     """
     parser = own_parser("push-to-hub")
     parser.add_argument("--no-upload", action="store_true", help="make the local repository (in hub/) only")
+    add_gym_packages(parser)
     options, rest = split_options(parser, arguments)
-    sys.argv[1:] = prepare(rest)
+    sys.argv[1:] = prepare(rest, options.gym_packages)
     if not hasattr(hf_push, "generate_metadata"):
         hf_push.generate_metadata = generate_metadata  # type: ignore[attr-defined]
 
@@ -125,20 +129,29 @@ def load_from_hub(arguments: Sequence[str]) -> None:
         "--repository", metavar="FOLDER", help="read this local repository (as push-to-hub makes it) instead of the hub"
     )
     options, rest = split_options(parser, arguments)
-    sys.argv[1:] = prepare(rest)
+    register_algorithms()
+    # The environment need not be there: none is made
+    algo = look_ahead(rest).algo
+    if algo is not None:
+        check_algorithm("--algo", algo)
+    sys.argv[1:] = with_log_folder(rest)
     download = huggingface_sb3.load_from_hub
 
     def find(repo_id: str, filename: str) -> str:
         if options.repository is None:
             try:
                 return str(download(repo_id, filename))
-            except EntryNotFoundError as error:
-                # The type that rl-zoo3 expects when an agent has no normalisation, and huggingface_hub raised before its 1.0
-                raise HTTPError(str(error)) from error
+            except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
+                # Not found for want of a network is not found to be missing
+                is_missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
+                if is_missing and filename == OPTIONAL_FILE:
+                    # The type that rl-zoo3 expects, and huggingface_hub raised before its 1.0
+                    raise HTTPError(str(error)) from error
+                raise ConfigurationError(f"{repo_id}: cannot get {filename} ({error})") from error
         path = Path(options.repository, filename)
         if path.is_file():
             return str(path)
-        if filename == "vec_normalize.pkl":
+        if filename == OPTIONAL_FILE:
             raise HTTPError(f"no {filename}")
         raise ConfigurationError(f"--repository {options.repository}: it has no {filename}")
 

@@ -20,6 +20,15 @@ def own_parser(command: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(f"sb3-dpg {command}", add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
 
 
+def add_gym_packages(parser: argparse.ArgumentParser) -> None:
+    """
+    :param parser: The parser of a command whose rl-zoo3 script has no such option; its own environments need it all the same
+    """
+    parser.add_argument(
+        "--gym-packages", nargs="+", default=[], metavar="PACKAGE", help="modules to import that register environments"
+    )
+
+
 def split_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """
     :param parser: A parser made by :func:`own_parser`
@@ -69,11 +78,12 @@ def check_device(device: str) -> None:
         raise ConfigurationError(f"--device {device}: {error}") from error
 
 
-def check_names(arguments: Sequence[str]) -> None:
+def check_names(arguments: Sequence[str], gym_packages: Sequence[str] = ()) -> None:
     """
     Answer a misspelt algorithm, environment or device, the first two with the nearest name.
 
     :param arguments: The command line of an rl-zoo3 script
+    :param gym_packages: Modules that register environments, if they are not on it
     :raises ConfigurationError: if a name is unknown
     """
     import rl_zoo3.import_envs  # noqa: F401  # registers environments
@@ -83,7 +93,7 @@ def check_names(arguments: Sequence[str]) -> None:
         check_algorithm("--algo", names.algo)
     if names.device is not None:
         check_device(names.device)
-    for package in names.gym_packages:
+    for package in (*names.gym_packages, *gym_packages):
         try:
             importlib.import_module(package)
         except ModuleNotFoundError as error:

@@ -2,11 +2,12 @@
 
 import os
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS, algorithm_classes
 from sb3_dpg.zoo.errors import ConfigurationError
-from sb3_dpg.zoo.options import check_names, look_ahead
+from sb3_dpg.zoo.options import add_gym_packages, check_names, look_ahead, own_parser, split_options
 from sb3_dpg.zoo.registration import register_algorithms
 from sb3_dpg.zoo.resume import resolve_trained_agent, saved_attribute
 from sb3_dpg.zoo.substitution import replaced
@@ -67,14 +68,23 @@ def register_for_playback() -> None:
     ALGOS.update({name: without_replay_buffer(algorithm) for name, algorithm in algorithm_classes().items()})
 
 
-def prepare(arguments: Sequence[str]) -> list[str]:
+def prepare(arguments: Sequence[str], gym_packages: Sequence[str] = ()) -> list[str]:
     """
     :param arguments: The command line of a script on a trained agent
+    :param gym_packages: Modules that register environments, if they are not on it
     :return: The same, with the log folder
     :raises ConfigurationError: if algorithm or environment are unknown
     """
     register_for_playback()
-    check_names(arguments)
+    check_names(arguments, gym_packages)
+    return with_log_folder(arguments)
+
+
+def with_log_folder(arguments: Sequence[str]) -> list[str]:
+    """
+    :param arguments: The command line of a script on a trained agent
+    :return: The same, with the log folder
+    """
     names = look_ahead(arguments)
     if names.folder is None and names.algo in OUR_ALGORITHMS:
         return [*arguments, "-f", DEFAULT_LOG_FOLDER]
@@ -144,19 +154,28 @@ def record_video(arguments: Sequence[str]) -> None:
     """
     :param arguments: The command line after ``sb3-dpg record-video``
     """
-    sys.argv[1:] = prepare(arguments)
+    parser = own_parser("record-video")
+    add_gym_packages(parser)
+    options, rest = split_options(parser, arguments)
+    sys.argv[1:] = prepare(rest, options.gym_packages)
     with checked_lookup():
         runpy.run_module("rl_zoo3.record_video", run_name="__main__")
 
 
-def call_our_scripts(command: Sequence[str], *args: Any, **kwargs: Any) -> int:
+def calls_of_our_scripts(gym_packages: Sequence[str]) -> Callable[..., int]:
     """
-    :param command: A command that rl-zoo3 starts: ``python -m rl_zoo3.record_video ...``, which does not know our algorithms
-    :return: The exit code of the same script started by ``sb3-dpg``
+    :param gym_packages: Modules that register environments
+    :return: What takes the place of ``subprocess.call``: ``python -m rl_zoo3.record_video ...``, which does not know our
+        algorithms, becomes the same script started by ``sb3-dpg``
     """
-    if list(command[:3]) == ["python", "-m", "rl_zoo3.record_video"]:
-        command = [sys.executable, "-m", "sb3_dpg", "record-video", *command[3:]]
-    return subprocess.run(command, *args, **kwargs, check=False).returncode
+
+    def call(command: Sequence[str], *args: Any, **kwargs: Any) -> int:
+        if list(command[:3]) == ["python", "-m", "rl_zoo3.record_video"]:
+            command = [sys.executable, "-m", "sb3_dpg", "record-video", *command[3:]]
+            command += ["--gym-packages", *gym_packages] if gym_packages else []
+        return subprocess.run(command, *args, **kwargs, check=False).returncode
+
+    return call
 
 
 @contextmanager
@@ -179,12 +198,33 @@ def ffmpeg_on_path() -> Iterator[None]:
             os.environ["PATH"] = path
 
 
+def with_video_folder(arguments: Sequence[str]) -> list[str]:
+    """
+    rl-zoo3 joins videos by commands of a shell, quotes no path in them, and lists the videos for ffmpeg, which reads relative
+    paths from the folder of the list.
+
+    :param arguments: The command line of ``record-training``
+    :return: The same, with an absolute folder for the videos if it names one
+    :raises ConfigurationError: if the shell would split or expand the folder of the videos
+    """
+    parser = own_parser("")
+    parser.add_argument("-o", "--output-folder")
+    output = parser.parse_known_args(arguments)[0].output_folder
+    folder = os.path.abspath(output or look_ahead(arguments).folder or ".")
+    if shlex.quote(folder) != folder:
+        raise ConfigurationError(f"record-training cannot join videos in {folder!r}: give a folder without spaces by -o")
+    return [*arguments, "-o", folder] if output else list(arguments)
+
+
 def record_training(arguments: Sequence[str]) -> None:
     """
     :param arguments: The command line after ``sb3-dpg record-training``
     """
-    sys.argv[1:] = prepare(arguments)
-    with ffmpeg_on_path(), replaced(subprocess, "call", call_our_scripts):
+    parser = own_parser("record-training")
+    add_gym_packages(parser)
+    options, rest = split_options(parser, arguments)
+    sys.argv[1:] = with_video_folder(prepare(rest, options.gym_packages))
+    with ffmpeg_on_path(), replaced(subprocess, "call", calls_of_our_scripts(options.gym_packages)):
         try:
             runpy.run_module("rl_zoo3.record_training", run_name="__main__")
         except AssertionError as error:

@@ -71,6 +71,7 @@ def test_unknown_command_gets_the_nearest(capsys: Capture) -> None:
         (("plot-train", "-a", "bndpg", "-e", "x", "-f", "no"), "-a 'bndpg' is unknown, did you mean 'bnddpg'?"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--trial-id", "0"), "--trial-id 0: needs the study that it is of"),
         (("plot-from-file", "-i", "no.pkl"), "no.pkl"),
+        (("record-training", "--algo", "td3", "--env", "Pendulum-v1", "-f", "a b"), "without spaces by -o"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--restart"), "--restart: it begins anew with the weights of an"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "-conf", "no.py"), "no.py: cannot be read"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--device", "cpuu"), "--device cpuu: Expected one of cpu"),

@@ -1,13 +1,17 @@
 """Replaying agents: what train accepts, the scripts on trained agents understand."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
+import gymnasium as gym
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_dpg.zoo.cli import main
-from sb3_dpg.zoo.resume import ResumableCheckpointCallback
+from sb3_dpg.zoo.resume import ResumableCheckpointCallback, saved_timesteps
 from tests.zoo.entries import tiny_entry
 
 Capture = pytest.CaptureFixture[str]
@@ -51,9 +55,10 @@ def test_an_agent_of_a_checkpoint_is_normalised_as_it_learned(
             raise Stop
 
     config = write_config(tiny_entry("bnddpg", n_timesteps=200, normalize=True))
-    with monkeypatch.context() as context, pytest.raises(Stop):
+    with monkeypatch.context() as context:
         context.setattr(ResumableCheckpointCallback, "_on_rollout_end", die)
-        train(config, "--save-freq", "60")
+        with pytest.raises(Stop):
+            train(config, "--save-freq", "60")
     loaded: list[str] = []
     load = VecNormalize.load
     monkeypatch.setattr(VecNormalize, "load", staticmethod(lambda path, env: loaded.append(path) or load(path, env)))
@@ -69,3 +74,62 @@ def test_an_agent_of_a_checkpoint_is_normalised_as_it_learned(
     train(config, "--save-freq", "120")
     assert main(["enjoy", *AGENT, "-n", "5", "--no-render"]) == 0
     assert loaded[-1] == "logs/bnddpg/Pendulum-v1_2/Pendulum-v1/vecnormalize.pkl"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module in the current directory that registers an environment, as the process finds it that begins there."""
+    name, env_id = "pendulums_of_a_test", "pendulums/Short-v0"
+    entry_point = "gymnasium.envs.classic_control.pendulum:PendulumEnv"
+    (tmp_path / f"{name}.py").write_text(
+        f"import gymnasium\ngymnasium.register({env_id!r}, entry_point={entry_point!r}, max_episode_steps=20)\n"
+    )
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    yield name
+    sys.modules.pop(name, None)
+    gym.registry.pop(env_id, None)
+
+
+def test_every_command_knows_the_environments_of_a_package(
+    package: str, write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = ("--algo", "bnddpg", "--env", "pendulums/Short-v0")
+
+    def run(command: str, *options: str) -> None:
+        # Each in a process of its own
+        sys.modules.pop(package, None)
+        gym.registry.pop("pendulums/Short-v0", None)
+        assert main([command, *names, *options]) == 0
+
+    with_package = ("--gym-packages", package)
+    config = write_config(tiny_entry("bnddpg", n_timesteps=40), env_id="pendulums/Short-v0")
+    run("train", *with_package, "-conf", str(config), "--verbose", "0", "--eval-freq", "20", "--eval-episodes", "2")
+    run("enjoy", *with_package, "--no-render", "-n", "5")
+    run("record-video", *with_package, "-n", "5")
+    run("push-to-hub", *with_package, "-orga", "x", "--no-upload", "--no-render")
+    # Nothing is made of it, the environment need not be there
+    run("load-from-hub", "-f", "copies", "--repository", "hub/bnddpg-pendulums-Short-v0")
+    assert saved_timesteps(tmp_path / "copies/bnddpg/pendulums-Short-v0_1/pendulums-Short-v0.zip") == 40
+    started: list[list[str]] = []
+    monkeypatch.setattr("subprocess.run", lambda command, **kwargs: started.append(command) or CompletedProcess(command, 1))
+    with pytest.raises(AssertionError):
+        run("record-training", *with_package, "-o", "videos")
+    # Absolute: ffmpeg reads the list of the videos from within their folder
+    assert started[0][started[0].index("-o") + 1] == str(tmp_path / "videos")
+    assert started[0][-2:] == ["--gym-packages", package]
+    assert started[0][1:4] == ["-m", "sb3_dpg", "record-video"]
+
+
+@pytest.mark.parametrize("error", [LocalEntryNotFoundError("no network"), OSError("no such repository")])
+def test_what_the_hub_does_not_give_is_told(monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: Exception) -> None:
+    """Not found for want of a network is not "no normalisation", either."""
+
+    def download(repo_id: str, filename: str) -> str:
+        if filename == "vec_normalize.pkl":
+            raise error
+        return filename
+
+    monkeypatch.setattr("huggingface_sb3.load_from_hub", download)
+    assert main(["load-from-hub", *AGENT, "-orga", "x"]) == 1
+    expected = f"sb3-dpg load-from-hub: error: x/bnddpg-Pendulum-v1: cannot get vec_normalize.pkl ({error})"
+    assert capsys.readouterr().err.strip() == expected
