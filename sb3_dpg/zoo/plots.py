@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from numpy.exceptions import AxisError
+
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.figures import BACKEND, save_figures
 from sb3_dpg.zoo.options import check_algorithm, own_parser, split_options
@@ -24,8 +26,12 @@ def _run(script: str, arguments: Sequence[str]) -> None:
     options, rest = split_options(parser, arguments)
     if script != "plot_from_file":
         names = _look_ahead(rest)
+        # The folders of runs have the names of environments so
+        rest = [item.replace("/", "-") if item in names.env else item for item in rest]
+        names.env = [env.replace("/", "-") for env in names.env]
         _check_algorithms(names)
-        if script == "all_plots":
+        if script == "all_plots" and not {"-h", "--help"}.intersection(rest):
+            _check_all_plots(names)
             _check_evaluations(names)
     sys.argv[1:] = rest
     if options.figures is not None:
@@ -37,6 +43,7 @@ def _run(script: str, arguments: Sequence[str]) -> None:
     module = sys.modules[f"rl_zoo3.plots.{script}"]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*non-interactive")
+        warnings.filterwarnings("ignore", message="No artists with labels")
         try:
             getattr(module, script)()
         except FileNotFoundError as error:
@@ -46,20 +53,31 @@ def _run(script: str, arguments: Sequence[str]) -> None:
                 raise ConfigurationError(
                     "plot-from-file needs two or more runs (seeds) of each algorithm, of two or more episodes an evaluation"
                 ) from error
+            if script == "all_plots" and isinstance(error, AxisError):
+                raise ConfigurationError("all-plots needs two or more runs, or two or more episodes an evaluation") from error
             raise
+        except KeyError as error:
+            if script != "all_plots":
+                raise
+            raise ConfigurationError(f"-k: some evaluations have no such key: {error.args[0]}") from error
+    if script == "plot_train":
+        _check_curves()
     if options.figures is not None:
         save_figures(Path(options.figures))
+    elif _no_display() and "--no-display" not in rest:
+        print("There is no display to show figures on: --figures FOLDER saves them", file=sys.stderr)
 
 
 def _look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
     """
     :param arguments: The command line of ``all-plots`` or ``plot-train``
-    :return: Algorithms, parts of the names of environments, and log folders
+    :return: Algorithms, parts of the names of environments, log folders and their labels
     """
     parser = own_parser("")
     parser.add_argument("-a", "--algo", "--algos", nargs="+", default=[], dest="algos")
     parser.add_argument("-e", "--env", nargs="+", default=[])
     parser.add_argument("-f", "--exp-folder", "--exp-folders", nargs="+", default=[], dest="folders")
+    parser.add_argument("-l", "--labels", nargs="+")
     return parser.parse_known_args(arguments)[0]
 
 
@@ -76,6 +94,44 @@ def _check_algorithms(names: argparse.Namespace) -> None:
         folders = [Path(folder, name) for folder in names.folders for name in (algo, algo.lower())]
         if not any(folder.is_dir() for folder in folders):
             check_algorithm("-a", algo.lower())
+
+
+def _check_all_plots(names: argparse.Namespace) -> None:
+    """
+    rl-zoo3 requires none of its options, and fails without them.
+
+    :param names: What ``all-plots`` is to plot
+    :raises ConfigurationError: if an option is missing, or the labels are not as many as the folders
+    """
+    missing = [option for option, values in (("-a", names.algos), ("-e", names.env), ("-f", names.folders)) if not values]
+    if missing:
+        raise ConfigurationError(f"all-plots needs {', '.join(missing)} (see sb3-dpg all-plots --help)")
+    if names.labels is not None and len(names.labels) != len(names.folders):
+        raise ConfigurationError(f"-l has {len(names.labels)} label(s) for {len(names.folders)} folder(s): give one for each")
+
+
+def _no_display() -> bool:
+    """
+    :return: Whether there are figures and matplotlib has fallen back on a backend without windows, of which it says nothing
+    """
+    import matplotlib
+    from matplotlib import pyplot as plt
+
+    return bool(plt.get_fignums()) and matplotlib.get_backend().lower() == "agg"
+
+
+def _check_curves() -> None:
+    """
+    rl-zoo3 leaves out runs of fewer episodes than the window is long, and says nothing of it.
+
+    :raises ConfigurationError: if it left out all of them. (After a window was shown and closed there is no figure)
+    """
+    from matplotlib import pyplot as plt
+
+    if plt.get_fignums() and not any(axes.lines for axes in plt.gcf().axes):
+        raise ConfigurationError(
+            "nothing to plot: no run of that environment, or none of as many episodes as --episode-window (100 unless given)"
+        )
 
 
 def _check_evaluations(names: argparse.Namespace) -> None:

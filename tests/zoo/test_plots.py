@@ -10,13 +10,15 @@ from sb3_dpg.zoo.cli import main
 from sb3_dpg.zoo.figures import BACKEND, save_figures
 
 
-def write_evaluations(folder: Path, algo: str, seed: int) -> None:
-    """What a training of 4 evaluations of 2 episodes leaves."""
+def write_evaluations(folder: Path, algo: str, seed: int, episodes: int = 2) -> None:
+    """What a training of 4 evaluations leaves."""
     run = folder / algo / f"Pendulum-v1_{seed}"
     run.mkdir(parents=True)
     rng = np.random.default_rng(seed)
-    results = rng.normal(-500, 10, (4, 2))
-    np.savez(run / "evaluations.npz", timesteps=np.arange(100, 500, 100), results=results, ep_lengths=np.full((4, 2), 200))
+    results = rng.normal(-500, 10, (4, episodes))
+    np.savez(
+        run / "evaluations.npz", timesteps=np.arange(100, 500, 100), results=results, ep_lengths=np.full((4, episodes), 200)
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -48,3 +50,62 @@ def test_figures_of_one_title_do_not_overwrite_each_other(tmp_path: Path) -> Non
         plt.figure().canvas.manager.set_window_title("a title")  # type: ignore[union-attr]
     save_figures(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a_title.png", "a_title_2.png"]
+
+
+def test_environments_with_a_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    plt.close("all")
+    for seed in (1, 2):
+        write_evaluations(tmp_path / "logs", "td3", seed)
+        (tmp_path / f"logs/td3/Pendulum-v1_{seed}").rename(tmp_path / f"logs/td3/mine-Pendulum-v1_{seed}")
+    assert main(["all-plots", "-a", "td3", "-e", "mine/Pendulum-v1", "-f", "logs", "--figures", "figures"]) == 0
+    assert [path.name for path in Path("figures").iterdir()] == ["Results_mine-Pendulum-v1.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("all-plots",), "all-plots needs -a, -e, -f"),
+        (("all-plots", "-a", "td3", "-f", "logs"), "all-plots needs -e"),
+        (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-l", "a", "b"), "-l has 2 label(s) for 1 folder(s)"),
+        (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-k", "successes"), "no such key: successes is not"),
+        (("all-plots", "-a", "ddpg", "-e", "Pendulum", "-f", "logs"), "all-plots needs two or more runs, or two or more"),
+        (("plot-train", "-a", "td3", "-e", "Hopper", "-f", "logs", "--figures", "figures"), "nothing to plot"),
+        (("plot-train", "-a", "td3", "-e", "Pendulum", "-f", "logs", "--figures", "figures"), "nothing to plot"),
+    ],
+)  # fmt: skip
+def test_mistakes_get_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    plt.close("all")
+    for seed in (1, 2):
+        write_evaluations(tmp_path / "logs", "td3", seed)
+    write_evaluations(tmp_path / "logs", "ddpg", 1, episodes=1)
+    (tmp_path / "logs/td3/Pendulum-v1_1/0.monitor.csv").write_text('#{"t_start": 0.0, "env_id": "x"}\nr,l,t\n-1.0,200,0.1\n')
+    assert main(arguments) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert expected in lines[0]
+    assert not (tmp_path / "figures").exists()
+
+
+def test_without_a_display_it_is_said_that_nothing_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    for seed in (1, 2):
+        write_evaluations(tmp_path / "logs", "td3", seed)
+    command = ("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs")
+    for options, expected in (((), True), (("--no-display",), False), (("--figures", "figures"), False)):
+        plt.close("all")
+        plt.switch_backend("agg")
+        assert main([*command, *options]) == 0
+        assert ("--figures FOLDER saves them" in capsys.readouterr().err) == expected
