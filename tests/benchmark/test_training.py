@@ -8,6 +8,7 @@ from sb3_dpg.benchmark import evaluation
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
 from sb3_dpg.benchmark.evaluation import EvaluationCallback
 from sb3_dpg.benchmark.training import resolve_hyperparameters, train
+from tests.benchmark.studies import CIRCUMSTANCES
 
 SMALL = {
     "policy": "MlpPolicy",
@@ -17,7 +18,6 @@ SMALL = {
     "noise_type": "normal",
     "noise_std": 0.1,
 }
-TIMES = ("wall_time", "cpu_time", "evaluation_time", "steps_per_second")
 
 
 def make_run(seed=0, algo="ddpg", points=3, episodes=2, steps=150, **hyperparameters):
@@ -26,7 +26,7 @@ def make_run(seed=0, algo="ddpg", points=3, episodes=2, steps=150, **hyperparame
 
 
 def without_times(records):
-    return [{name: value for name, value in record.items() if name not in TIMES} for record in records]
+    return [{name: value for name, value in record.items() if name not in CIRCUMSTANCES} for record in records]
 
 
 @pytest.mark.parametrize("algo", ["ddpg", "bnddpg"])
