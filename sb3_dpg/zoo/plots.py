@@ -5,7 +5,8 @@ import glob
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from numpy.exceptions import AxisError
@@ -41,31 +42,38 @@ def _run(script: str, arguments: Sequence[str]) -> None:
     # rl_zoo3.plots imports all three, and its __init__ hides the modules behind functions of the same names
     importlib.import_module("rl_zoo3.plots")
     module = sys.modules[f"rl_zoo3.plots.{script}"]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _errors_in_one_line(script):
         warnings.filterwarnings("ignore", message=".*non-interactive")
         warnings.filterwarnings("ignore", message="No artists with labels")
-        try:
-            getattr(module, script)()
-        except FileNotFoundError as error:
-            raise ConfigurationError(str(error)) from error
-        except ValueError as error:
-            if script == "plot_from_file" and "empty" in str(error):
-                raise ConfigurationError(
-                    "plot-from-file needs two or more runs (seeds) of each algorithm, of two or more episodes an evaluation"
-                ) from error
-            if script == "all_plots" and isinstance(error, AxisError):
-                raise ConfigurationError("all-plots needs two or more runs, or two or more episodes an evaluation") from error
-            raise
-        except KeyError as error:
-            if script != "all_plots":
-                raise
-            raise ConfigurationError(f"-k: some evaluations have no such key: {error.args[0]}") from error
+        getattr(module, script)()
     if script == "plot_train":
         _check_curves()
     if options.figures is not None:
         save_figures(Path(options.figures))
     elif _no_display() and "--no-display" not in rest:
         print("There is no display to show figures on: --figures FOLDER saves them", file=sys.stderr)
+
+
+@contextmanager
+def _errors_in_one_line(script: str) -> Iterator[None]:
+    """
+    :param script: Name of the script that runs inside
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ConfigurationError(str(error)) from error
+    except KeyError as error:
+        if script != "all_plots":
+            raise
+        raise ConfigurationError(f"-k: some evaluations have no such key: {error.args[0]}") from error
+    except ValueError as error:
+        if script == "plot_from_file" and "empty" in str(error):
+            message = "plot-from-file needs two or more runs (seeds) of each algorithm, of two or more episodes an evaluation"
+            raise ConfigurationError(message) from error
+        if script == "all_plots" and isinstance(error, AxisError):
+            raise ConfigurationError("all-plots needs two or more runs, or two or more episodes an evaluation") from error
+        raise
 
 
 def _look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
