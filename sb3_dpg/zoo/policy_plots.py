@@ -11,6 +11,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_dpg.common.action_values import action_values, evaluation_mode, greedy_actions
 from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.options import check_algorithm
 from sb3_dpg.zoo.playback import register_for_playback
 
 #: What can be drawn, with its label
@@ -55,18 +56,19 @@ def load(path: Path, algo: str) -> OffPolicyAlgorithm:
     """
     :param path: The saved model
     :param algo: Name of its algorithm
-    :return: The model, without a replay buffer
-    :raises ConfigurationError: if one of them is not there
+    :return: The model; those of our algorithms without a replay buffer
+    :raises ConfigurationError: if one of them is not there, or not of the other
     """
     register_for_playback()
     from rl_zoo3.utils import ALGOS
 
-    if algo not in ALGOS:
-        raise ConfigurationError(f"--algo {algo!r} is unknown: it must be one of {', '.join(ALGOS)}")
+    check_algorithm("--algo", algo)
     if not path.exists():
         raise ConfigurationError(f"there is no saved model {path}")
     try:
         return ALGOS[algo].load(path, device="cpu")
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path} is no model of {algo} ({error})") from error
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
 
@@ -150,18 +152,35 @@ def evaluate(model: OffPolicyAlgorithm, observations: np.ndarray, quantity: str,
     :param options: The options: what the quantity needs
     :return: The quantity, mu in units of the environment, (n,)
     """
-    assert isinstance(model.action_space, spaces.Box)
+    if not isinstance(model.action_space, spaces.Box):
+        raise ConfigurationError(f"actions must be vectors, those of this model are {model.action_space}")
     size = int(np.prod(model.action_space.shape))
     if quantity == "mu":
         if not 0 <= options.action_dim < size:
             raise ConfigurationError(f"--action-dim {options.action_dim} is out of range: actions have {size} dimension(s)")
         return model.predict(observations, deterministic=True)[0].reshape(len(observations), -1)[:, options.action_dim]
+    try:
+        values = action_values(model)
+    except TypeError as error:
+        raise ConfigurationError(f"--quantity {quantity}: {error}") from error
     with evaluation_mode(model), th.no_grad():
         inputs, _ = model.policy.obs_to_tensor(observations)
         actions = greedy_actions(model, inputs)
         if quantity == "q":
             actions = th.from_numpy(vector("--action", options.action, size)).expand_as(actions)
-        return action_values(model)(inputs, actions)[:, 0].numpy()
+        return values(inputs, actions)[:, 0].numpy()
+
+
+def check_figure(path: Path) -> None:
+    """
+    :param path: The picture to write
+    :raises ConfigurationError: if matplotlib does not write pictures of that kind
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in kinds:
+        raise ConfigurationError(f"--figure {path}: the name must end in one of .{', .'.join(sorted(kinds))}")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -169,6 +188,7 @@ def main(arguments: Sequence[str]) -> None:
     :param arguments: The command line after ``sb3-dpg plot-policy``
     """
     options = make_parser().parse_args(arguments)
+    check_figure(options.figure)
     model = load(options.model, options.algo)
     space = model.observation_space
     if not isinstance(space, spaces.Box):

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch as th
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_dpg.zoo import policy_plots
 from sb3_dpg.zoo.errors import ConfigurationError
@@ -74,3 +76,30 @@ def test_no_model_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "model.zip").write_text("no model")
     with pytest.raises(ConfigurationError, match=r"model\.zip is no whole zip file"):
         policy_plots.main([str(tmp_path / "model.zip"), "--algo", "copdacq"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--algo", "copdac"], "--algo 'copdac' is unknown, did you mean 'copdacq'"),
+        (["--algo", "ppo"], "is no model of ppo"),
+        (["--algo", "copdacq", "--figure", "policy.pgn"], r"--figure policy\.pgn: the name must end in one of .*\.png"),
+    ],
+)
+def test_the_wrong_algorithm_or_kind_of_picture(saved: Path, options: list[str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        policy_plots.main([str(saved), *options])
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "env_id", "message"),
+    [
+        (PPO, "Pendulum-v1", "--quantity v: PPO has no critic"),
+        (DQN, "CartPole-v1", r"actions must be vectors, .* Discrete\(2\)"),
+    ],
+)
+def test_models_without_mu_and_q(tmp_path: Path, algorithm: type[BaseAlgorithm], env_id: str, message: str) -> None:
+    algorithm("MlpPolicy", env_id, policy_kwargs={"net_arch": [4]}).save(tmp_path / "model.zip")
+    ends = ["--low", "0", "0", "--high", "1", "1"]
+    with pytest.raises(ConfigurationError, match=message):
+        policy_plots.main([str(tmp_path / "model.zip"), "--algo", algorithm.__name__.lower(), "--quantity", "v", *ends])
