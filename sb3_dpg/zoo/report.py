@@ -11,7 +11,12 @@ import numpy as np
 import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.options import check_names
+from sb3_dpg.zoo.playback import checked_lookup, register_for_playback
 
 #: Untrained policies differ by their random weights: evaluate the first of one fixed seed
 UNTRAINED_SEED = 0
@@ -62,38 +67,38 @@ def report(algo: str, env_id: str, log_folder: str, n_episodes: int, seed: int) 
     :param seed: Seed of the initial states
     """
     from huggingface_sb3 import EnvironmentName
-    from rl_zoo3.utils import ALGOS, create_test_env, get_model_path, get_saved_hyperparams
+    from rl_zoo3 import utils
 
-    from sb3_dpg.zoo.registration import register_algorithms
-
-    register_algorithms()
+    register_for_playback()
+    check_names(["--algo", algo, "--env", env_id])
     env_name = EnvironmentName(env_id)
-    _, model_path, run = get_model_path(0, log_folder, algo, env_name)
-    hyperparams, stats_path = get_saved_hyperparams(str(Path(run, env_name)), test_mode=True)
-    env = create_test_env(env_id, stats_path=stats_path, seed=seed, should_render=False, hyperparams=dict(hyperparams))
-    trained = ALGOS[algo].load(model_path, device="cpu")
+    with checked_lookup():
+        _, model_path, run = utils.get_model_path(0, log_folder, algo, env_name)
+        hyperparams, stats_path = utils.get_saved_hyperparams(str(Path(run, env_name)), test_mode=True)
+        train_args = yaml.load(Path(run, env_name, "args.yml").read_text(), Loader=yaml.UnsafeLoader)
+        env = utils.create_test_env(
+            env_id,
+            stats_path=stats_path,
+            seed=seed,
+            should_render=False,
+            hyperparams=dict(hyperparams),
+            env_kwargs=train_args["env_kwargs"],
+        )
+    trained = utils.ALGOS[algo].load(model_path, device="cpu")
+    small = {"buffer_size": 1} if isinstance(trained, OffPolicyAlgorithm) else {}
     untrained = type(trained)(
-        trained.policy_class, env, policy_kwargs=trained.policy_kwargs, seed=UNTRAINED_SEED, device="cpu", buffer_size=1
+        trained.policy_class, env, policy_kwargs=trained.policy_kwargs, seed=UNTRAINED_SEED, device="cpu", **small
     )
     print(f"\n{algo} on {env_id}: return over {n_episodes} episodes, the same initial states for both")
     for name, model in (("untrained", untrained), ("trained", trained)):
         mean, std = evaluate(model, env, n_episodes, seed)
         print(f"  {name:<10} {mean:10.1f} +- {std:.1f}")
     env.close()
-    _print_run(Path(run), env_name)
+    print(f"Run: {run} (seed {train_args['seed']})")
     if Path(run, "evaluations.npz").is_file():
         figure = Path(run, "learning_curve.png")
         plot_learning_curve(Path(run, "evaluations.npz"), f"{algo} on {env_id}", figure)
         print(f"Learning curve: {figure}")
-
-
-def _print_run(run: Path, env_name: str) -> None:
-    """
-    :param run: Folder of the run
-    :param env_name: Name of its environment
-    """
-    args = yaml.load((run / env_name / "args.yml").read_text(), Loader=yaml.UnsafeLoader)
-    print(f"Run: {run} (seed {args['seed']})")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,7 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--episodes", type=int, default=20, help="number of evaluation episodes")
     parser.add_argument("--seed", type=int, default=1000, help="seed of the initial states")
     options = parser.parse_args(arguments)
-    report(options.algo, options.env, options.folder, options.episodes, options.seed)
+    try:
+        report(options.algo, options.env, options.folder, options.episodes, options.seed)
+    except ConfigurationError as error:
+        parser.exit(1, f"{parser.prog}: error: {error}\n")
 
 
 if __name__ == "__main__":

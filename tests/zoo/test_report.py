@@ -1,0 +1,47 @@
+"""The report of ``make train``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sb3_dpg.zoo import report
+from sb3_dpg.zoo.cli import main
+from tests.zoo.entries import tiny_entry
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_agents_are_evaluated_in_the_environment_that_they_learned_in(
+    write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    gravity: list[float] = []
+
+    def evaluate(model: object, env: object, **kwargs: object) -> tuple[list[float], list[int]]:
+        gravity.extend(env.get_attr("g"))  # type: ignore[attr-defined]
+        return [-1.0], [200]
+
+    monkeypatch.setattr(report, "evaluate_policy", evaluate)
+    command = ("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--eval-freq", "40", "--eval-episodes", "1")
+    config = write_config(tiny_entry("bnddpg", n_timesteps=40))
+    assert main([*command, "-conf", str(config), "--seed", "3", "--env-kwargs", "g:5.0"]) == 0
+    capsys.readouterr()
+    report.main([])
+    assert gravity == [5.0, 5.0]
+    assert "Run: logs/bnddpg/Pendulum-v1_1 (seed 3)" in capsys.readouterr().out
+    assert Path("logs/bnddpg/Pendulum-v1_1/learning_curve.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--folder", "no"), "The no/bnddpg folder was not found"),
+        (("--algo", "bndpg"), "--algo 'bndpg' is unknown, did you mean 'bnddpg'?"),
+    ],
+)
+def test_mistakes_get_one_line(capsys: Capture, options: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(SystemExit):
+        report.main(options)
+    assert capsys.readouterr().err.startswith(f"python -m sb3_dpg.zoo.report: error: {expected}")
