@@ -135,7 +135,7 @@ class ExperimentManager(ZooExperimentManager):
                 raise ConfigurationError(
                     f"{self.config}: no entry for {self.env_name.gym_id} and no 'default'. It has: {', '.join(entries)}"
                 )
-        trial, given = self._read_trial(), self.custom_hyperparams or {}
+        trial, given = self._read_trial(), self._given_hyperparameters()
         # Whoever decides about noise, be it for none, decides about all of it: trial over file, command line over both
         by_given, by_trial = superseded_noise_keys(given), superseded_noise_keys(trial)
         merged = MERGED_KWARGS & trial.keys() if self.algo in OUR_ALGORITHMS else set()
@@ -159,6 +159,16 @@ class ExperimentManager(ZooExperimentManager):
         check_hyperparameters(hyperparams, ALGOS[self.algo], self._source)
         check_noise_keys(hyperparams, self._source)
         return hyperparams, saved_hyperparams
+
+    def _given_hyperparameters(self) -> dict[str, Any]:
+        """
+        :return: Those of the command line, without what a saved agent decides: rl-zoo3 ignores it, and would save it
+        """
+        given = dict(self.custom_hyperparams or {})
+        decided = {"policy", "policy_kwargs"}.intersection(given) if self.carries_on else set()
+        if decided:
+            print(f"Not used: {', '.join(sorted(decided))} of --hyperparams, the networks are those of {self.trained_agent}")
+        return {key: value for key, value in given.items() if key not in decided}
 
     def _read_trial(self) -> dict[str, Any]:
         """

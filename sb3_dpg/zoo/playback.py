@@ -118,7 +118,7 @@ def checked_lookup() -> Iterator[None]:
         try:
             name, model_path, log_path = find_model(*args, **kwargs)
         except (AssertionError, ValueError) as error:
-            hint = " (without a final agent there may be --load-last-checkpoint)" if "No model found" in str(error) else ""
+            hint = " (a training that was killed has checkpoints: --load-last-checkpoint)" if "No model" in str(error) else ""
             raise ConfigurationError(f"{error}{hint}") from error
         found.append(model_path)
         return name, model_path, log_path

@@ -455,6 +455,19 @@ def test_another_number_of_environments_is_told(write_config: WriteConfig, make_
     train(make_manager("bnddpg", config, **more))
 
 
+def test_the_networks_of_a_saved_agent_stay_and_so_does_what_is_said_of_them(
+    write_config: WriteConfig, make_manager: MakeManager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = checkpoints(killed_run(make_manager, write_config(tiny_entry("bnddpg")), "bnddpg"))[-1] / "Pendulum-v1.zip"
+    given = {"policy_kwargs": {"net_arch": [16]}, "tau": 0.5}
+    manager = make_manager("bnddpg", None, trained_agent=str(agent), hyperparams=given)
+    result = manager.setup_experiment()
+    assert result is not None
+    assert "Not used: policy_kwargs of --hyperparams" in capsys.readouterr().out
+    saved = yaml.safe_load((folder_of(manager) / "hyperparams.yml").read_text())["Pendulum-v1"]
+    assert (saved["policy_kwargs"], saved["tau"]) == ({"net_arch": [8]}, 0.5)
+
+
 def test_a_search_does_not_continue_an_agent(write_config: WriteConfig, make_manager: MakeManager) -> None:
     config = write_config(tiny_entry("bnddpg"))
     agent = str(checkpoints(killed_run(make_manager, config, "bnddpg"))[-1] / "Pendulum-v1.zip")
