@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from numpy.exceptions import AxisError
-
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.figures import BACKEND, save_figures
 from sb3_dpg.zoo.options import check_algorithm, own_parser, split_options
@@ -71,7 +69,8 @@ def _errors_in_one_line(script: str) -> Iterator[None]:
         if script == "plot_from_file" and "empty" in str(error):
             message = "plot-from-file needs two or more runs (seeds) of each algorithm, of two or more episodes an evaluation"
             raise ConfigurationError(message) from error
-        if script == "all_plots" and isinstance(error, AxisError):
+        # NumPy's AxisError is both, and is found in another module since NumPy 1.25
+        if script == "all_plots" and isinstance(error, IndexError):
             raise ConfigurationError("all-plots needs two or more runs, or two or more episodes an evaluation") from error
         raise
 
