@@ -177,6 +177,10 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             check_real("gradient_clip", self.gradient_clip, 0.0, low_open=True)
         if self.actor_learning_rate is not None:
             check_rate("actor_learning_rate", self.actor_learning_rate)
+        if "batch_norm" in self.policy_kwargs:
+            raise ValueError(
+                "policy_kwargs must not hold 'batch_norm': batch_norm_mode says whether the networks are normalised"
+            )
         self._check_batch_size(self.batch_size)
 
     def _check_batch_size(self, batch_size: int) -> None:
@@ -186,16 +190,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
                 "transition has no variance to normalise by; use at least 2 or batch_norm_mode='none'"
             )
 
+    def _complete_policy_kwargs(self) -> dict[str, Any]:
+        return super()._complete_policy_kwargs() | dict(batch_norm=self.batch_norm_mode != "none")
+
     def _setup_model(self) -> None:
-        if "batch_norm" in self.policy_kwargs:
-            raise ValueError(
-                "policy_kwargs must not hold 'batch_norm': batch_norm_mode says whether the networks are normalised"
-            )
-        # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
-        policy_kwargs = self.policy_kwargs
-        self.policy_kwargs = policy_kwargs | dict(batch_norm=self.batch_norm_mode != "none")
         super()._setup_model()
-        self.policy_kwargs = policy_kwargs
         self._create_aliases()
         self.actor_lr_schedule = (
             self.lr_schedule if self.actor_learning_rate is None else FloatSchedule(self.actor_learning_rate)

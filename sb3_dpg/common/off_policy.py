@@ -99,13 +99,21 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
 
     def _setup_model(self) -> None:
         self._check_arguments()
+        # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
+        policy_kwargs, self.policy_kwargs = self.policy_kwargs, self._complete_policy_kwargs()
         full_size, loaded_for_acting = self.buffer_size, self.env is None and self.replay_buffer is None
         if loaded_for_acting:
             # SB3 builds the buffer here whatever the model is loaded for: a stand-in of one transition an environment
             self.buffer_size = self.n_envs
         super()._setup_model()
-        self.buffer_size = full_size
+        self.buffer_size, self.policy_kwargs = full_size, policy_kwargs
         self._stand_in = self.replay_buffer if loaded_for_acting else None
+
+    def _complete_policy_kwargs(self) -> dict[str, Any]:
+        """
+        :return: What the policy is built with: ``policy_kwargs``, and what follows from the algorithm's other arguments
+        """
+        return self.policy_kwargs
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         super().set_env(env, force_reset)

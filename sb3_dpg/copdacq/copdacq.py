@@ -132,9 +132,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         device: th.device | str = "cpu",
         _init_setup_model: bool = True,
     ) -> None:
-        if gradient_q not in GRADIENT_Q:
-            raise ValueError(f"gradient_q={gradient_q!r} is unknown: it must be one of {', '.join(map(repr, GRADIENT_Q))}")
-        check_real("max_td_error", max_td_error, 0.0, low_open=True)
         self._check_online(buffer_size, replay_buffer_class, train_freq, n_steps)
         if buffer_size == 1 and replay_buffer_class is None:
             replay_buffer_class = LatestTransitions
@@ -202,15 +199,19 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
                 "pass a larger buffer_size"
             )
 
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        if self.gradient_q not in GRADIENT_Q:
+            raise ValueError(
+                f"gradient_q={self.gradient_q!r} is unknown: it must be one of {', '.join(map(repr, GRADIENT_Q))}"
+            )
+        check_real("max_td_error", self.max_td_error, 0.0, low_open=True)
+
     def _setup_model(self) -> None:
         refuse_dictionaries(self.observation_space)
         if self._features_bound is None:
             self._features_bound = self._normalized_bound()
-        # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
-        policy_kwargs = self.policy_kwargs
-        self.policy_kwargs = self._with_bounds(policy_kwargs)
         super()._setup_model()
-        self.policy_kwargs = policy_kwargs
         self._schedules = [
             self.lr_schedule if rate is None else FloatSchedule(rate)
             for rate in (
@@ -235,13 +236,13 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             return None
         return min(NORMALIZED_BOUND, normalize.clip_obs)
 
-    def _with_bounds(self, policy_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def _complete_policy_kwargs(self) -> dict[str, Any]:
         """
-        :param policy_kwargs: Arguments of the policy
-        :return: The same, with bounds of normalised observations for features of mu and V that need bounds and got none
+        :return: ``policy_kwargs``, with bounds of normalised observations for features that need bounds and got none
         """
+        policy_kwargs = super()._complete_policy_kwargs()
         if self._features_bound is None:
-            return dict(policy_kwargs)
+            return policy_kwargs
         bounds = {"low": -self._features_bound, "high": self._features_bound}
         of_mu = policy_kwargs.get("features_extractor_class") or default_features(self.observation_space)[0]
         of_value = policy_kwargs.get("value_features_extractor_class")

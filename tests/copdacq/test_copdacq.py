@@ -436,3 +436,12 @@ def test_signature_has_what_sb3s_has() -> None:
     sb3 = set(inspect.signature(DDPG.__init__).parameters)
     # There are no target networks to update
     assert sb3 - set(inspect.signature(COPDACQ.__init__).parameters) == {"tau"}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"), [(dict(gradient_q="half"), "gradient_q='half'"), (dict(max_td_error=0.0), "max_td")]
+)
+def test_load_checks_arguments(kwargs, message, tmp_path):
+    COPDACQ("LinearPolicy", "Pendulum-v1").save(tmp_path / "model")
+    with pytest.raises(ValueError, match=message):
+        COPDACQ.load(tmp_path / "model", **kwargs)
