@@ -49,29 +49,21 @@ class GuardedOffPolicyAlgorithm(OffPolicyAlgorithm):
         """
         raise NotImplementedError
 
-    def _store_transition(
+    def _store_transition(self, replay_buffer: ReplayBuffer, *args: Any, **kwargs: Any) -> None:
+        # Once in the replay buffer it would spoil the training long after
+        self._check_transition(*args, **kwargs)
+        super()._store_transition(replay_buffer, *args, **kwargs)
+
+    def _check_transition(
         self,
-        replay_buffer: ReplayBuffer,
         buffer_action: np.ndarray,
         new_obs: np.ndarray | dict[str, np.ndarray],
         reward: np.ndarray,
         dones: np.ndarray,
         infos: list[dict[str, Any]],
     ) -> None:
-        # Once in the replay buffer it would spoil the training long after
-        self._check_transition(buffer_action, new_obs, reward, dones, infos)
-        super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
-
-    def _check_transition(
-        self,
-        action: np.ndarray,
-        new_obs: np.ndarray | dict[str, np.ndarray],
-        reward: np.ndarray,
-        dones: np.ndarray,
-        infos: list[dict[str, Any]],
-    ) -> None:
         """
-        :param action: As in :meth:`_store_transition`
+        :param buffer_action: The action, and all others, as SB3's ``_store_transition`` has them
         :raises DivergenceError: if the policy's action is not finite
         :raises ValueError: if the environment's reward or observation is not finite
         """
@@ -82,12 +74,12 @@ class GuardedOffPolicyAlgorithm(OffPolicyAlgorithm):
         observed = all_finite(new_obs) and all(obs is None or all_finite(obs) for obs in last)
         if observed and all_finite(reward):
             return
-        if not all_finite(action):
+        if not all_finite(buffer_action):
             self._check_weights("after an update")
         what = f"reward {reward}" if observed else f"observation {last if all_finite(new_obs) else new_obs}"
         raise ValueError(
-            f"at step {self.num_timesteps} the environment returned {what}, which is not finite, for the action {action} "
-            "(scaled to [-1, 1]). The transition was not learned from: the weights are those of before it and can be saved. "
+            f"at step {self.num_timesteps} the environment returned {what}, which is not finite, for the action "
+            f"{buffer_action} (scaled to [-1, 1]). The transition was not learned from: the weights are those of before it and can be saved. "
             "SB3's VecCheckNan tells which environment of several it was."
         )
 
