@@ -230,6 +230,8 @@ def test_noise_that_a_callback_brings_is_no_missing_noise():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.learn(3, callback=ActionNoiseCallback(NOISE))
+    assert model.num_timesteps == 3
+    assert isinstance(model.action_noise, GaussianNoise)
 
 
 def test_noise_may_be_given_later_in_any_form(tmp_path):
