@@ -79,8 +79,8 @@ class GuardedOffPolicyAlgorithm(OffPolicyAlgorithm):
         what = f"reward {reward}" if observed else f"observation {last if all_finite(new_obs) else new_obs}"
         raise ValueError(
             f"at step {self.num_timesteps} the environment returned {what}, which is not finite, for the action "
-            f"{buffer_action} (scaled to [-1, 1]). The transition was not learned from: the weights are those of before it and can be saved. "
-            "SB3's VecCheckNan tells which environment of several it was."
+            f"{buffer_action} (scaled to [-1, 1]). The transition was not learned from: the weights are those of before it "
+            "and can be saved. SB3's VecCheckNan tells which environment of several it was."
         )
 
     def _excluded_save_params(self) -> list[str]:
