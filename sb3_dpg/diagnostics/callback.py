@@ -5,7 +5,6 @@ from collections import deque
 import numpy as np
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.noise import VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
@@ -13,6 +12,7 @@ from sb3_dpg.common.action_values import action_values, evaluation_mode, greedy_
 from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.common.noise import ScheduledNoise
+from sb3_dpg.common.noise.base import without_wrapper
 from sb3_dpg.common.noise.scaled import standard_deviation
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
 from sb3_dpg.diagnostics.gradients import action_gradient, gradient_norm
@@ -107,11 +107,9 @@ class DiagnosticsCallback(BaseCallback):
         :return: The standard deviation of the action noise, if there is one and its class tells
         """
         noise = getattr(self.model, "action_noise", None)
-        if isinstance(noise, VectorizedActionNoise) and not isinstance(noise, ScheduledNoise):
-            # SB3's wrapper of one copy for each environment
-            noise = noise.base_noise
         if noise is None:
             return {}
+        noise = without_wrapper(noise)
         std = noise.std if isinstance(noise, ScheduledNoise) else standard_deviation(noise)
         return {} if std is None else {"noise_std": float(np.mean(std))}
 

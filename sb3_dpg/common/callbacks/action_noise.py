@@ -6,12 +6,13 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
+from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_dpg.common.checks import check_action_noise
 from sb3_dpg.common.noise import ScaledNoise, ScheduledNoise, make_noise
+from sb3_dpg.common.noise.base import without_wrapper
 from sb3_dpg.common.noise.parameter import ParameterLike
 
 NoiseLike: TypeAlias = ActionNoise | Mapping[str, Any] | Callable[[], ActionNoise]
@@ -87,9 +88,7 @@ class ActionNoiseCallback(BaseCallback):
         noise = self.model.action_noise
         if noise is None:
             raise ValueError("ActionNoiseCallback() without noise schedules that of the model, but its action_noise is None")
-        if isinstance(noise, VectorizedActionNoise) and not isinstance(noise, ScheduledNoise):
-            return noise.base_noise
-        return noise
+        return without_wrapper(noise)
 
     def _scheduled(self, noise: NoiseLike) -> ScheduledNoise:
         """

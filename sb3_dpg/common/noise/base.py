@@ -121,6 +121,16 @@ class ScheduledNoise(ActionNoise):
         """
 
 
+def without_wrapper(noise: ActionNoise) -> ActionNoise:
+    """
+    :param noise: Action noise of one or many environments
+    :return: What SB3's ``VectorizedActionNoise`` makes one copy of for each environment, if it is that; else the noise itself
+    """
+    if isinstance(noise, VectorizedActionNoise) and not isinstance(noise, ScheduledNoise):
+        return noise.base_noise
+    return noise
+
+
 def numpys_seeds() -> np.random.SeedSequence:
     """
     :return: Seeds that are drawn from NumPy's global generator, the one that SB3's ``seed=`` sets

@@ -13,7 +13,7 @@ from stable_baselines3.common.noise import (
     VectorizedActionNoise,
 )
 
-from sb3_dpg.common.noise.base import ScheduledNoise, numpys_seeds
+from sb3_dpg.common.noise.base import ScheduledNoise, numpys_seeds, without_wrapper
 from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike
 
 
@@ -34,8 +34,8 @@ class ScaledNoise(ScheduledNoise):
     """
 
     def __init__(self, noise: ActionNoise | Callable[[], ActionNoise], scale: ParameterLike = 1.0, n_envs: int = 1) -> None:
-        if isinstance(noise, VectorizedActionNoise) and not isinstance(noise, ScheduledNoise):
-            noise = noise.base_noise
+        if isinstance(noise, ActionNoise):
+            noise = without_wrapper(noise)
         if isinstance(noise, ScheduledNoise):
             raise TypeError(f"noise={noise!r} has schedules of its own: give the schedule to its sigma")
         self._make = None if isinstance(noise, ActionNoise) else noise
