@@ -13,6 +13,8 @@ EXTRAS = {
     "seaborn": "plots",
     "tensorboard": "tensorboard",
 }
+#: What the values of a hyperparameter file can cause, the expressions among them too, which rl-zoo3 evaluates
+READING_ERRORS = (AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError, ValueError)
 
 
 class ConfigurationError(ValueError):

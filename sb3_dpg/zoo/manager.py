@@ -29,12 +29,11 @@ from sb3_dpg.zoo.action_noise import (
     used_keys,
 )
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
-from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
+from sb3_dpg.zoo.errors import READING_ERRORS, ConfigurationError, missing_extra
 from sb3_dpg.zoo.hyperparameters import (
     EVALUATED,
     NOISE_KEYS,
     check_hyperparameters,
-    constructor_keys,
     default_config,
     drop_empty,
     load_yaml,
@@ -53,9 +52,10 @@ from sb3_dpg.zoo.resume import (
     saved_timesteps,
     write_run_config,
 )
-from sb3_dpg.zoo.search import MERGED_KWARGS, EntrySampler, merge_kwargs
-from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, check_storage, shared_studies
+from sb3_dpg.zoo.search import MERGED_KWARGS, EntrySampler
+from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, shared_studies
 from sb3_dpg.zoo.substitution import replaced
+from sb3_dpg.zoo.trials import merge_trial_kwargs, read_trial
 
 #: Learning rates beside SB3's own, for which rl-zoo3 has no schedule strings
 OUR_LEARNING_RATES = (
@@ -67,8 +67,6 @@ OUR_LEARNING_RATES = (
 
 #: The built-in algorithms whose noise rl-zoo3's search samples
 SAMPLING_NOISE = ("ddpg", "td3")
-#: What the values of a hyperparameter file can cause, the expressions among them too, which rl-zoo3 evaluates
-READING_ERRORS = (AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError, ValueError)
 
 
 class ExperimentManager(ZooExperimentManager):
@@ -135,7 +133,10 @@ class ExperimentManager(ZooExperimentManager):
                 raise ConfigurationError(
                     f"{self.config}: no entry for {self.env_name.gym_id} and no 'default'. It has: {', '.join(entries)}"
                 )
-        trial, given = self._read_trial(), self._given_hyperparameters()
+        # rl-zoo3 takes trial 0 for "none given"
+        trial_id, self.trial_id = self.trial_id, None
+        trial = {} if trial_id is None else read_trial(self.load_trial, self.algo, self.storage, self.study_name, trial_id)
+        given = self._given_hyperparameters()
         # Whoever decides about noise, be it for none, decides about all of it: trial over file, command line over both
         by_given, by_trial = superseded_noise_keys(given), superseded_noise_keys(trial)
         merged = MERGED_KWARGS & trial.keys() if self.algo in OUR_ALGORITHMS else set()
@@ -152,7 +153,7 @@ class ExperimentManager(ZooExperimentManager):
             hyperparams.pop(key, None)
             saved_hyperparams.pop(key, None)
         for key in merged - given.keys():
-            hyperparams[key] = self._merge_kwargs(key, hyperparams.get(key), trial_kwargs[key])
+            hyperparams[key] = merge_trial_kwargs(key, hyperparams.get(key), trial_kwargs[key], self._source)
             saved_hyperparams[key] = hyperparams[key]
         for entry in (hyperparams, saved_hyperparams):
             drop_empty(entry)
@@ -169,57 +170,6 @@ class ExperimentManager(ZooExperimentManager):
         if decided:
             print(f"Not used: {', '.join(sorted(decided))} of --hyperparams, the networks are those of {self.trained_agent}")
         return {key: value for key, value in given.items() if key not in decided}
-
-    def _read_trial(self) -> dict[str, Any]:
-        """
-        :return: The hyperparameters of the trial asked for. rl-zoo3 takes trial 0 for "none given"
-        """
-        trial_id, self.trial_id = self.trial_id, None
-        if trial_id is None:
-            return {}
-        if not self.storage or not self.study_name:
-            raise ConfigurationError(f"--trial-id {trial_id}: needs the study that it is of: --storage and --study-name")
-        try:
-            check_storage(self.storage)
-            sampled = self.load_trial(self.storage, self.study_name, trial_id, convert=False)
-        except (KeyError, IndexError) as error:
-            raise ConfigurationError(
-                f"{self.storage}: no trial {trial_id} in a study {self.study_name!r} ({type(error).__name__}: {error})"
-            ) from error
-        except SQLAlchemyError as error:
-            raise ConfigurationError(f"--storage {self.storage}: {error}") from error
-        return self._convert_trial(sampled, f"{self.storage}: trial {trial_id} of the study {self.study_name!r}")
-
-    def _convert_trial(self, sampled: dict[str, Any], source: str) -> dict[str, Any]:
-        """
-        :param sampled: What a trial sampled, as Optuna stores it
-        :param source: Which trial, for the error
-        :return: The hyperparameters
-        :raises ConfigurationError: if it is of another algorithm, or has ended before it had all its parameters
-        """
-        try:
-            trial = dict(exp_manager.HYPERPARAMS_CONVERTER[self.algo](sampled))
-            unknown = trial.keys() - constructor_keys(ALGOS[self.algo]) - set(NOISE_KEYS)
-        except KeyError as error:
-            raise ConfigurationError(f"{source} has no {error}: it failed early, or is not of {self.algo}") from error
-        if unknown:
-            raise ConfigurationError(f"{source} is not of {self.algo}, which has no {', '.join(sorted(unknown))}")
-        return trial
-
-    def _merge_kwargs(self, key: str, entry: Any, sampled: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        :param key: ``policy_kwargs`` or ``replay_buffer_kwargs``
-        :param entry: The entry's: a table, an expression or None
-        :param sampled: Those of a trial
-        :return: Both, as the search had them
-        """
-        if isinstance(entry, str):
-            try:
-                # rl-zoo3 would do so later, with these names
-                entry = eval(entry, dict(vars(exp_manager)))
-            except READING_ERRORS as error:
-                raise ConfigurationError(f"{self._source}: {error} (expressions: {key})") from error
-        return merge_kwargs(entry, sampled)
 
     @staticmethod
     def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
