@@ -14,9 +14,10 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 
 from sb3_dpg.common.arguments import check_common_arguments
-from sb3_dpg.common.checks import check_action_noise, check_action_space, check_rate
+from sb3_dpg.common.checks import check_action_space, check_rate
 from sb3_dpg.common.guarded import GuardedOffPolicyAlgorithm
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
+from sb3_dpg.common.noise.checks import check_action_noise
 from sb3_dpg.common.verified_files import VerifiedFilesAlgorithm
 
 

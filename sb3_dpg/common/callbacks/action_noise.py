@@ -10,9 +10,9 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import get_action_dim
 
-from sb3_dpg.common.checks import check_action_noise
 from sb3_dpg.common.noise import ScaledNoise, ScheduledNoise, make_noise
 from sb3_dpg.common.noise.base import without_wrapper
+from sb3_dpg.common.noise.checks import check_action_noise
 from sb3_dpg.common.noise.parameter import ParameterLike
 
 NoiseLike: TypeAlias = ActionNoise | Mapping[str, Any] | Callable[[], ActionNoise]
