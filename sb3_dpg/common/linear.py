@@ -84,4 +84,10 @@ class Linear(nn.Linear):
 
 
 def _plain(input: th.Tensor, weight: th.Tensor) -> bool:
-    return input.device.type == "cpu" and input.dtype == weight.dtype == th.float32 and input.dim() == 2
+    return (
+        input.device.type == "cpu"
+        and input.dtype == weight.dtype == th.float32
+        and input.dim() == 2
+        # torch.func (COPDACQ's MlpPolicy) asks of a Function what would cost each call as much time again
+        and not th._C._are_functorch_transforms_active()
+    )

@@ -48,6 +48,23 @@ def test_second_derivatives_are_those_of_pytorch(shape: tuple[int, int, int]) ->
     th.testing.assert_close(penalty(layer(x)), penalty(F.linear(x, layer.weight, layer.bias)))
 
 
+def test_functional_transforms_are_those_of_pytorch(shape: tuple[int, int, int]) -> None:
+    rows, inputs, outputs = shape
+    layer, theirs = Linear(inputs, outputs), th.nn.Linear(inputs, outputs)
+    theirs.load_state_dict(layer.state_dict())
+    x, parameters = th.randn(rows, inputs), dict(layer.named_parameters())
+    tangents = {name: th.randn_like(parameter) for name, parameter in parameters.items()}
+    results = []
+    for module in (layer, theirs):
+
+        def call(parameters: dict[str, th.Tensor], module: th.nn.Module = module) -> th.Tensor:
+            return th.func.functional_call(module, parameters, (x,))
+
+        output, pullback = th.func.vjp(call, parameters)
+        results.append((th.func.jvp(call, (parameters,), (tangents,)), pullback(th.ones_like(output))))
+    th.testing.assert_close(results[0], results[1])
+
+
 def test_gradients_that_nobody_asks_for_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     products = []
     monkeypatch.setattr(linear, "product", lambda x, weight: products.append(1) or product(x, weight))
