@@ -1,6 +1,7 @@
 """A callback that logs what actor and critic are like."""
 
 from collections import deque
+from typing import cast
 
 import numpy as np
 import torch as th
@@ -14,6 +15,7 @@ from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.common.noise import ScheduledNoise
 from sb3_dpg.common.noise.base import without_wrapper
 from sb3_dpg.common.noise.scaled import standard_deviation
+from sb3_dpg.common.observations import Observation, row, stack
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
 from sb3_dpg.diagnostics.gradients import action_gradient, gradient_norm
 from sb3_dpg.diagnostics.greedy import greedy_gap
@@ -57,19 +59,20 @@ class DiagnosticsCallback(BaseCallback):
         self.log_freq = log_freq
         self.saturation = saturation
         self.n_observations = n_observations
-        self._observations: deque[np.ndarray | dict[str, np.ndarray]] = deque(maxlen=n_observations)
+        self._observations: deque[Observation] = deque(maxlen=n_observations)
+        self._n_updates_before = 0
 
     def _init_callback(self) -> None:
         action_values(self.model)  # raises TypeError for other algorithms
 
+    def _on_training_start(self) -> None:
+        # A new training, or another environment: what is left of the last one does not belong to it
+        self._observations.clear()
+        self._n_updates_before = self.model._n_updates
+
     def _on_step(self) -> bool:
-        observations = self.model._last_obs
-        assert observations is not None
-        for index in range(self.training_env.num_envs):
-            if isinstance(observations, dict):
-                self._observations.append({name: array[index].copy() for name, array in observations.items()})
-            else:
-                self._observations.append(np.asarray(observations)[index].copy())
+        observations = cast(Observation, self.model._last_obs)
+        self._observations.extend(row(observations, index) for index in range(self.training_env.num_envs))
         if self.n_calls % self.log_freq == 0 and len(self._observations) > 1:
             for name, value in self.measure().items():
                 self.logger.record(f"diagnostics/{name}", value)
@@ -79,7 +82,7 @@ class DiagnosticsCallback(BaseCallback):
         """
         :return: The measurements of the newest observations, by name
         """
-        observations = self._batch()
+        observations = stack(self._observations)
         model = self.model
         q = action_values(model)
         with evaluation_mode(model):
@@ -119,12 +122,9 @@ class DiagnosticsCallback(BaseCallback):
         """
         model = self.model
         assert isinstance(model, OffPolicyAlgorithm)
-        if (
-            model.replay_buffer is None
-            or model.replay_buffer.size() == 0
-            or model.num_timesteps <= model.learning_starts
-            or not BatchNormStatistics(model.policy).layers
-        ):
+        # Not before training has sampled the buffer: SB3's for HER refuses until its first episode has ended
+        sampled = model._n_updates > self._n_updates_before
+        if model.replay_buffer is None or not sampled or not BatchNormStatistics(model.policy).layers:
             return {}
         # Buffers draw from NumPy's global generator, which is training's
         state = np.random.get_state()
@@ -136,12 +136,3 @@ class DiagnosticsCallback(BaseCallback):
             "critic": batch_norm_drift(model.policy, lambda: q(replayed.observations, replayed.actions)),
         }
         return {f"{name}_batch_norm_drift": drift for name, drift in drifts.items() if drift is not None}
-
-    def _batch(self) -> np.ndarray | dict[str, np.ndarray]:
-        """
-        :return: The newest observations as one batch
-        """
-        newest = self._observations[-1]
-        if isinstance(newest, dict):
-            return {name: np.stack([observation[name] for observation in self._observations]) for name in newest}
-        return np.stack([np.asarray(observation) for observation in self._observations])

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from stable_baselines3 import PPO, SAC, TD3
+from stable_baselines3 import PPO, SAC, TD3, HerReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
+from sb3_dpg import BNDDPG
 from sb3_dpg.common.action_values import CompatibleValues
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
@@ -212,6 +214,30 @@ def test_training_is_not_touched(name: str) -> None:
     # Made afterwards: it seeds the generators that both share
     watched = make(name).learn(60, callback=DiagnosticsCallback(log_freq=7, n_observations=16))
     assert same(weights(plain), weights(watched))
+
+
+def test_hindsight_before_its_first_episode_has_ended() -> None:
+    """The buffer has transitions enough, but SB3's for HER samples whole episodes only."""
+    model = BNDDPG(
+        "MultiInputPolicy",
+        BitFlippingEnv(n_bits=4, continuous=True, max_steps=5),
+        replay_buffer_class=HerReplayBuffer,
+        learning_starts=4,
+        batch_size=4,
+        buffer_size=100,
+        action_noise={"type": "normal", "sigma": 0.1},
+        policy_kwargs=dict(net_arch=[8]),
+        device="cpu",
+    )
+    model.learn(5, callback=DiagnosticsCallback(log_freq=5))
+    assert "critic_batch_norm_drift" in diagnosed(model)
+
+
+def test_another_training_has_observations_of_its_own() -> None:
+    callback = DiagnosticsCallback(log_freq=5)
+    for env in ("Pendulum-v1", "MountainCarContinuous-v0"):
+        TD3("MlpPolicy", env, learning_starts=100, buffer_size=50, policy_kwargs=dict(net_arch=[8])).learn(10, callback)
+        assert len(callback._observations) == 10
 
 
 def test_names_that_are_logged() -> None:

@@ -15,8 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_norm
 
 from sb3_dpg.common.action_values import action_values, evaluation_mode
 from sb3_dpg.common.checks import check_integer, check_real
-
-Observation = np.ndarray | dict[str, np.ndarray]
+from sb3_dpg.common.observations import Observation, row, stack
 
 
 @dataclass
@@ -148,7 +147,7 @@ class ValueEstimateCallback(BaseCallback):
         observations, actions = cast(Observation, self.model._last_obs), self.locals["buffer_actions"]
         rewards = _original_rewards(self.training_env, self.locals["rewards"])
         for i, episode in enumerate(self._episodes):
-            episode.add(_row(observations, i), actions[i], rewards[i])
+            episode.add(row(observations, i), actions[i], rewards[i])
             if self.locals["dones"][i]:
                 self._finish(episode, self.locals["infos"][i])
                 self._episodes[i] = _Episode()
@@ -166,7 +165,7 @@ class ValueEstimateCallback(BaseCallback):
             i = locals_["i"]
             action = self.model.policy.scale_action(locals_["actions"][i])
             reward = _original_rewards(env, locals_["rewards"])[i]
-            episodes[i].add(_row(locals_["observations"], i), action, reward)
+            episodes[i].add(row(locals_["observations"], i), action, reward)
             if locals_["done"]:
                 self._finish(episodes[i], locals_["info"])
                 episodes[i] = _Episode()
@@ -193,7 +192,7 @@ class ValueEstimateCallback(BaseCallback):
         weights = is_truncated * gamma ** np.arange(len(rewards), 0, -1)
         known = weights <= self.max_bootstrap_weight
         if known.any():
-            estimates = self._estimates(_stack(episode.observations), np.stack(episode.actions))
+            estimates = self._estimates(stack(episode.observations), np.stack(episode.actions))
             self._comparisons.append(_Comparison(estimates[known], returns[known], weights[known]))
             self._log()
         else:
@@ -228,7 +227,7 @@ class ValueEstimateCallback(BaseCallback):
         :return: The estimate of its value, Q(s, mu(s))
         """
         action, _ = self.model.predict(observation, deterministic=True)
-        return float(self._estimates(_stack([observation]), self.model.policy.scale_action(action)[None])[0])
+        return float(self._estimates(stack([observation]), self.model.policy.scale_action(action)[None])[0])
 
     def _estimates(self, observations: Observation, actions: np.ndarray) -> np.ndarray:
         """
@@ -267,25 +266,3 @@ def _original_rewards(env: VecEnv, rewards: np.ndarray) -> np.ndarray:
     """
     normalization = unwrap_vec_normalize(env)
     return rewards if normalization is None else normalization.get_original_reward()
-
-
-def _row(observations: Observation, index: int) -> Observation:
-    """
-    :param observations: Observations of several environments
-    :param index: Index of an environment
-    :return: A copy of its observation
-    """
-    if isinstance(observations, dict):
-        return {key: value[index].copy() for key, value in observations.items()}
-    return observations[index].copy()
-
-
-def _stack(observations: list[Observation]) -> Observation:
-    """
-    :param observations: Observations of one environment
-    :return: The same as one batch
-    """
-    first = observations[0]
-    if isinstance(first, dict):
-        return {key: np.stack([observation[key] for observation in observations]) for key in first}
-    return np.stack(observations)  # type: ignore[arg-type]
