@@ -43,8 +43,8 @@ class ActionNoiseCallback(BaseCallback):
         - any SB3 ``ActionNoise`` of one environment, pink-noise-rl's included, or a function that makes one and is called once
           per environment: it is put into a :class:`~sb3_dpg.common.noise.ScaledNoise`;
         - None: the noise that the model has, for instance that of a loaded model, which goes on from its saved state.
-    :param scale: Factor of noise that has no schedule of its own (the third form): a number, a schedule, a schedule string
-        such as ``"lin_1_0.1"``, or a sequence of these; None for 1
+    :param scale: Factor of noise that has no schedule of its own (the third form, or the model's): a number, a schedule, a
+        schedule string such as ``"lin_1_0.1"``, or a sequence of these; None for 1, or for the scale that the noise has
     :param verbose: Verbosity level: 0 for no output, 1 for the noise that is installed
     :raises TypeError: if ``noise`` is none of these, or, when training starts, the algorithm takes no action noise
     :raises ValueError: if ``scale`` is given with noise that has its own schedules, or, when training starts, the
@@ -59,9 +59,7 @@ class ActionNoiseCallback(BaseCallback):
                 "{'type': 'ornstein-uhlenbeck', 'sigma': 'lin_0.5_0.05'}, or None for the noise of the model"
             )
         if scale is not None and isinstance(noise, ScheduledNoise | Mapping):
-            raise ValueError(
-                f"scale={scale!r} does not go with noise={noise!r}, which has schedules of its own: schedule its sigma instead"
-            )
+            raise _has_own_schedules(noise, scale)
         self.noise = noise
         self.scale = scale
         self.scheduled_noise: ScheduledNoise | None = None
@@ -97,7 +95,14 @@ class ActionNoiseCallback(BaseCallback):
         """
         if isinstance(noise, Mapping):
             return cast(ScheduledNoise, make_noise(noise, get_action_dim(self.model.action_space)))
-        return noise if isinstance(noise, ScheduledNoise) else ScaledNoise(noise, 1.0 if self.scale is None else self.scale)
+        if not isinstance(noise, ScheduledNoise):
+            return ScaledNoise(noise, 1.0 if self.scale is None else self.scale)
+        if self.scale is not None:
+            # The noise of the model: what an earlier callback has scaled gets this scale, as when training is resumed
+            if not isinstance(noise, ScaledNoise):
+                raise _has_own_schedules(noise, self.scale)
+            noise.rescale(self.scale)
+        return noise
 
     def _on_training_start(self) -> None:
         assert self.scheduled_noise is not None
@@ -121,3 +126,14 @@ class ActionNoiseCallback(BaseCallback):
         self.model._update_current_progress_remaining(self.model.num_timesteps, self.model._total_timesteps)
         self.scheduled_noise.update(self.model._current_progress_remaining)
         self.logger.record("rollout/noise_std", float(np.mean(self.scheduled_noise.std)))
+
+
+def _has_own_schedules(noise: ScheduledNoise | Mapping[str, Any], scale: ParameterLike) -> ValueError:
+    """
+    :param noise: Noise that is not to be scaled
+    :param scale: The scale
+    :return: The error to raise
+    """
+    return ValueError(
+        f"scale={scale!r} does not go with noise={noise!r}, which has schedules of its own: schedule its sigma instead"
+    )

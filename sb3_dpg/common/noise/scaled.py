@@ -49,6 +49,16 @@ class ScaledNoise(ScheduledNoise):
         self._n_draws, self._sum_squares = 0, np.zeros(action_dim)
         super().__init__(action_dim, n_envs)
 
+    def rescale(self, scale: ParameterLike) -> None:
+        """
+        Put another scale in the place of this one.
+
+        :param scale: As for the constructor
+        :raises ValueError: if it is out of range or has the wrong length
+        """
+        self._scale = NoiseParameter.of("scale", scale, self.action_dim)
+        self.update(self.progress_remaining)
+
     def _made(self) -> ActionNoise:
         """
         :return: What the function makes
