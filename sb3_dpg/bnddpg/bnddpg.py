@@ -20,7 +20,6 @@ from sb3_dpg.bnddpg.paper import paper_kwargs
 from sb3_dpg.bnddpg.policies import BNDDPGPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_rate, check_real
-from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.updates import gradient_step, join, polyak_update, without_gradients
 
@@ -267,10 +266,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             mean = th.stack(values).mean().item()
             self.logger.record(f"train/{name}_loss", mean)
             if not math.isfinite(mean):
-                self._guard.restore()
-                raise DivergenceError(
+                raise self._diverged(
                     f"training diverges: the {name}'s loss is {mean:g} at step {self.num_timesteps}, at or before gradient "
-                    f"step {self._n_updates}. {self._advice()}"
+                    f"step {self._n_updates}."
                 )
 
     def _advice(self) -> str:
@@ -281,7 +279,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         return (
             f"Likely causes: rewards that are too large (the largest in the replay buffer is {reward:g}; see VecNormalize) or "
             f"learning rates that are too high (critic {rates[0]:g}, actor {rates[1]:g}; gradient_clip limits the steps, "
-            f"here it is {self.gradient_clip}). The model holds the last weights known to be good and can be saved."
+            f"here it is {self.gradient_clip})."
         )
 
     def _update_learning_rates(self) -> None:

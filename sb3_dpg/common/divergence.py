@@ -59,10 +59,16 @@ class WeightsGuard:
             self._n_updates = 0
             self._older, self._newer = self._newer, copy.deepcopy(self._read())
 
-    def restore(self) -> None:
-        """Put back the weights of at least ``SNAPSHOT_INTERVAL`` updates ago, or those of the start."""
-        if self._older is not None:
-            self._write(copy.deepcopy(self._older))
+    def restore(self) -> bool:
+        """
+        Put back the weights of at least ``SNAPSHOT_INTERVAL`` updates ago, or those of the start.
+
+        :return: Whether there are any: before the first training starts there are not
+        """
+        if self._older is None:
+            return False
+        self._write(copy.deepcopy(self._older))
+        return True
 
 
 def finite_weights(module: th.nn.Module) -> bool:

@@ -40,8 +40,20 @@ class GuardedOffPolicyAlgorithm(OffPolicyAlgorithm):
         :raises DivergenceError: if weights are infinite or NaN; the last good ones, where there are any, are put back
         """
         if not finite_weights(self.policy):
-            self._guard.restore()
-            raise DivergenceError(f"{when} (step {self.num_timesteps}) the weights are not finite: {self._advice()}")
+            raise self._diverged(f"{when} (step {self.num_timesteps}) the weights are not finite.")
+
+    def _diverged(self, what: str) -> DivergenceError:
+        """
+        Put the last good weights back, where there are any.
+
+        :param what: What is not as it should be, and when
+        :return: The error to raise
+        """
+        if self._guard.restore():
+            kept = "The model holds the last weights known to be good and can be saved."
+        else:
+            kept = "There are no earlier weights to go back to: load another checkpoint."
+        return DivergenceError(f"{what} {self._advice()} {kept}")
 
     def _advice(self) -> str:
         """
