@@ -7,14 +7,13 @@ from typing import Any
 
 from sb3_dpg.common.checks import check_integer, check_real, check_type
 
-SMALLEST = dict(
-    buffer_size=1, learning_starts=0, batch_size=1, n_steps=1, gradient_steps=-1, stats_window_size=1, seed=0, verbose=0
-)
+SMALLEST = dict(buffer_size=1, learning_starts=0, batch_size=1, n_steps=1, gradient_steps=-1, stats_window_size=1, seed=0)
 TYPES: dict[str, tuple[type, ...]] = dict(
     policy_kwargs=(dict,),
     replay_buffer_kwargs=(dict,),
     tensorboard_log=(str, Path),
     optimize_memory_usage=(bool,),
+    verbose=(int,),
 )
 #: None stands for "not given"
 OPTIONAL = ("policy_kwargs", "replay_buffer_kwargs", "seed", "tensorboard_log")

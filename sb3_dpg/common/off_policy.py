@@ -55,7 +55,6 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
         verbose: int = 0,
         **kwargs: Any,
     ) -> None:
-        check_rate("learning_rate", learning_rate)
         given = dict(policy_kwargs=policy_kwargs, replay_buffer_kwargs=replay_buffer_kwargs, verbose=verbose)
         check_common_arguments(kwargs | given)
         if env is not None:
@@ -194,7 +193,8 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
         warnings.warn(f"{type(self).__name__} {problem}", UserWarning, stacklevel=6)  # 6: the caller of learn
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
-        super()._update_current_progress_remaining(num_timesteps, total_timesteps)
+        # Training goes on to the end of the rollout that reaches the total: schedules of the users' own may be negative there
+        super()._update_current_progress_remaining(min(num_timesteps, total_timesteps), total_timesteps)
         if isinstance(self.action_noise, ScheduledNoise):
             self.action_noise.update(self._current_progress_remaining)
 

@@ -24,12 +24,17 @@ class ArrayPolicy:
     def __init__(self, policy: CompatiblePolicy) -> None:
         features = policy.features_extractor
         assert isinstance(features, TileCoding)
+        self.policy = policy
         weights: Any = ([tensor.detach().numpy() for tensor in part] for part in policy.weights)
         self.weights: Any = ActorCriticWeights(*weights)
         self._low, self._bins = features.low.numpy(), features.bins.numpy()
         self._inverse_width, self._shifts = features.inverse_width.numpy(), features.shifts.numpy()
         self._strides, self._first = features.strides.numpy(), features.first.numpy()
         self._tiles = features.tiles_per_tiling if features.hashed else None
+
+    def __reduce__(self) -> tuple[type["ArrayPolicy"], tuple[CompatiblePolicy]]:
+        # Copied or pickled arrays would share no memory with the parameters that are copied beside them
+        return ArrayPolicy, (self.policy,)
 
     @staticmethod
     def supports(policy: CompatiblePolicy) -> bool:

@@ -10,11 +10,17 @@ from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule
+from stable_baselines3.common.type_aliases import (
+    GymEnv,
+    MaybeCallback,
+    ReplayBufferSamples,
+    Schedule,
+    TrainFreq,
+    TrainFrequencyUnit,
+)
 from stable_baselines3.common.utils import FloatSchedule
 
 from sb3_dpg.common.checks import check_rate, check_real
-from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.common.features import BoundedFeatures
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_schedule
@@ -33,6 +39,8 @@ from sb3_dpg.copdacq.updates import Factors, StepSizes, Transitions, copdac_q, g
 SelfCOPDACQ = TypeVar("SelfCOPDACQ", bound="COPDACQ")
 
 GRADIENT_Q = (False, True, "full")
+# In the order of StepSizes
+STEP_SIZES = ("actor_learning_rate", "advantage_learning_rate", "value_learning_rate", "correction_learning_rate")
 # Observations that VecNormalize normalises are taken to lie within so many standard deviations
 NORMALIZED_BOUND = 3.0
 # A target action this close to its bound counts as saturated; tanh never reaches 1
@@ -80,8 +88,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         features of the critic in its correction, which stays stable under zero-mean exploration too. False: COPDAC-Q
     :param correction_learning_rate: alpha_u, step size of gradient Q-learning's correction
     :param natural_gradient: Whether the actor follows the natural gradient, theta += alpha_theta w
-    :param max_td_error: Training stops with a :class:`DivergenceError` where an absolute TD error exceeds this number, in
-        units of the rewards
+    :param max_td_error: Training stops with a :class:`~sb3_dpg.common.divergence.DivergenceError` where an absolute TD
+        error exceeds this number, in units of the rewards
     :param stats_window_size: Window size for the rollout logging, in episodes
     :param tensorboard_log: The log location for tensorboard (if None, no logging)
     :param policy_kwargs: Additional arguments to be passed to the policy, see :class:`LinearPolicy` and :class:`MlpPolicy`
@@ -132,9 +140,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         device: th.device | str = "cpu",
         _init_setup_model: bool = True,
     ) -> None:
-        self._check_online(buffer_size, replay_buffer_class, train_freq, n_steps)
-        if buffer_size == 1 and replay_buffer_class is None:
-            replay_buffer_class = LatestTransitions
         if env is not None:
             # Before SB3 asks for a MultiInputPolicy, which there is none of
             env = maybe_make_env(env, verbose)
@@ -142,7 +147,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         super().__init__(
             policy,
             env,
-            step_size("learning_rate", learning_rate),
+            learning_rate,  # type: ignore[arg-type]  # may be a string until _check_arguments
             buffer_size=buffer_size,
             learning_starts=learning_starts,
             batch_size=batch_size,
@@ -161,10 +166,10 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             seed=seed,
             device=device,
         )
-        self.actor_learning_rate = step_size("actor_learning_rate", actor_learning_rate)
-        self.advantage_learning_rate = step_size("advantage_learning_rate", advantage_learning_rate)
-        self.value_learning_rate = step_size("value_learning_rate", value_learning_rate)
-        self.correction_learning_rate = step_size("correction_learning_rate", correction_learning_rate)
+        self.actor_learning_rate = actor_learning_rate
+        self.advantage_learning_rate = advantage_learning_rate
+        self.value_learning_rate = value_learning_rate
+        self.correction_learning_rate = correction_learning_rate
         self.gradient_q = gradient_q
         self.natural_gradient = natural_gradient
         self.max_td_error = max_td_error
@@ -174,56 +179,47 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         if _init_setup_model:
             self._setup_model()
 
-    @staticmethod
-    def _check_online(
-        buffer_size: int, replay_buffer_class: type[ReplayBuffer] | None, train_freq: int | tuple[int, str], n_steps: int
-    ) -> None:
-        """
-        Refuse what needs more than the newest transition.
-
-        :param buffer_size: 1 for online learning
-        :param replay_buffer_class: As the constructor's
-        :param train_freq: As the constructor's
-        :param n_steps: As the constructor's
-        """
-        if buffer_size != 1 or replay_buffer_class is not None:
-            return
-        if train_freq not in (1, (1, "step")):
-            raise ValueError(
-                f"train_freq={train_freq!r} would throw away transitions: online learning (buffer_size=1) uses each one as it "
-                "comes, with train_freq=1; pass a larger buffer_size to replay them"
-            )
-        if n_steps != 1:
-            raise ValueError(
-                f"n_steps={n_steps!r} needs a replay buffer: online learning (buffer_size=1) knows the newest step only; "
-                "pass a larger buffer_size"
-            )
-
     def _check_arguments(self) -> None:
+        for name in ("learning_rate", *STEP_SIZES):
+            setattr(self, name, step_size(name, getattr(self, name)))
         super()._check_arguments()
+        if self.replay_buffer_class in (None, LatestTransitions):
+            self.replay_buffer_class = LatestTransitions if self.buffer_size == 1 else None
+        if self.replay_buffer_class is LatestTransitions:
+            self._check_online()
         if self.gradient_q not in GRADIENT_Q:
             raise ValueError(
                 f"gradient_q={self.gradient_q!r} is unknown: it must be one of {', '.join(map(repr, GRADIENT_Q))}"
             )
         check_real("max_td_error", self.max_td_error, 0.0, low_open=True)
 
+    def _check_online(self) -> None:
+        """Refuse what needs more than the newest transition."""
+        if self.train_freq not in (1, (1, "step"), TrainFreq(1, TrainFrequencyUnit.STEP)):
+            raise ValueError(
+                f"train_freq={self.train_freq!r} would throw away transitions: online learning (buffer_size=1) uses each one "
+                "as it comes, with train_freq=1; pass a larger buffer_size to replay them"
+            )
+        if self.n_steps != 1:
+            raise ValueError(
+                f"n_steps={self.n_steps!r} needs a replay buffer: online learning (buffer_size=1) knows the newest step only; "
+                "pass a larger buffer_size"
+            )
+        if self.optimize_memory_usage:
+            raise ValueError(
+                "optimize_memory_usage=True needs a replay buffer, whose neighbouring transitions share an observation: "
+                "online learning (buffer_size=1) has none; pass a larger buffer_size or leave it out"
+            )
+
     def _setup_model(self) -> None:
         refuse_dictionaries(self.observation_space)
         if self._features_bound is None:
             self._features_bound = self._normalized_bound()
         super()._setup_model()
-        self._schedules = [
-            self.lr_schedule if rate is None else FloatSchedule(rate)
-            for rate in (
-                self.actor_learning_rate,
-                self.advantage_learning_rate,
-                self.value_learning_rate,
-                self.correction_learning_rate,
-            )
-        ]
+        rates = [getattr(self, name) for name in STEP_SIZES]
+        self._schedules = [self.lr_schedule if rate is None else FloatSchedule(rate) for rate in rates]
         online = self.replay_buffer_class is LatestTransitions
         self._arrays = ArrayPolicy(self.policy) if online and ArrayPolicy.supports(self.policy) else None
-        self._weights = self.policy.weights if self._arrays is None else self._arrays.weights
         self._reset_statistics()
 
     def _normalized_bound(self) -> float | None:
@@ -295,12 +291,16 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         :param factors: What multiplies the gradients
         :raises DivergenceError: if a TD error is not finite or too large; good weights are back in place by then
         """
-        batch, weights = self.transitions(data), self._weights
+        batch = self.transitions(data)
+        weights = self.policy.weights if self._arrays is None else self._arrays.weights
         delta = td_error(batch, weights)
         magnitude = abs(delta)
         largest = float(magnitude.max())
         if not (math.isfinite(largest) and largest <= self.max_td_error):
-            self._diverge(largest)
+            raise self._diverged(
+                f"training diverges: a TD error of {largest:g} at step {self.num_timesteps}, after {self._n_updates} updates, "
+                f"above max_td_error={self.max_td_error:g} (raise it if rewards are of that size)."
+            )
         self._guard.passed()
         increments = copdac_q(batch, delta, weights, factors, self.natural_gradient)
         if self.gradient_q:
@@ -335,22 +335,12 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             scaled = np.minimum(np.maximum(scaled + action_noise(), -1.0), 1.0)
         return self.policy.unscale_action(scaled), scaled
 
-    def _diverge(self, td_error: float) -> None:
-        """
-        :param td_error: The TD error that is too large
-        """
-        self._guard.restore()
-        raise DivergenceError(
-            f"training diverges: a TD error of {td_error:g} at step {self.num_timesteps}, after {self._n_updates} updates, "
-            f"above max_td_error={self.max_td_error:g} (raise it if rewards are of that size). {self._advice()}"
-        )
-
     def _advice(self) -> str:
         rates = self.step_sizes()
         return (
             f"The step sizes are actor_learning_rate={rates.actor:g}, advantage_learning_rate={rates.advantage:g}, "
             f"value_learning_rate={rates.value:g}, correction_learning_rate={rates.correction:g}: lower them, or normalise "
-            "rewards. The model holds the weights of before the explosion and can be saved."
+            "rewards."
         )
 
     def dump_logs(self) -> None:
@@ -384,7 +374,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_weights", "_arrays", "_schedules"]
+        return [*super()._excluded_save_params(), "_arrays", "_schedules"]
 
 
 def step_size(name: str, value: float | str | Schedule | None) -> Any:

@@ -305,7 +305,8 @@ class MlpPolicy(CompatiblePolicy):
     :param lr_schedule: Not used: step sizes are the algorithm's
     :param net_arch: Sizes of the hidden layers, a list or ``dict(pi=[...], qf=[...])``, where qf is V's
     :param activation_fn: Activation function
-    :param features_extractor_class: Features extractor to use; actor and V have their own, learned with them
+    :param features_extractor_class: Features extractor to use, or a name as in :class:`LinearPolicy`; actor and V have their
+        own, learned with them. None: the observation itself, flattened
     :param features_extractor_kwargs: Keyword arguments of the features extractor
     :param normalize_images: Whether to divide images by 255
     :param final_init: Half width of the uniform initialisation of the last layers, None for PyTorch's
@@ -318,7 +319,7 @@ class MlpPolicy(CompatiblePolicy):
         lr_schedule: Schedule,
         net_arch: list[int] | dict[str, list[int]] | None = None,
         activation_fn: type[nn.Module] = nn.Tanh,
-        features_extractor_class: type[BaseFeaturesExtractor] = FlattenExtractor,
+        features_extractor_class: str | type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
         final_init: float | None = 3e-3,
@@ -326,7 +327,7 @@ class MlpPolicy(CompatiblePolicy):
         super().__init__(
             observation_space,
             action_space,
-            features_extractor_class=features_extractor_class,
+            features_extractor_class=features_class("features_extractor_class", features_extractor_class or FlattenExtractor),
             features_extractor_kwargs=dict(features_extractor_kwargs or {}),
             normalize_images=normalize_images,
         )

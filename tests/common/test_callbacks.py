@@ -290,6 +290,26 @@ def test_scaled_noise_survives_saving(tmp_path):
     assert_independent_columns(sample)
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_scale_of_noise_that_was_scaled_before(tmp_path, loaded):
+    model = TD3("MlpPolicy", short_pendulum(1), action_noise=NormalActionNoise(np.zeros(1), np.full(1, 0.4)), **settings())
+    model.learn(40, callback=ActionNoiseCallback(scale="lin_1_0.5"))
+    if loaded:
+        model.save(tmp_path / "model")
+        model = TD3.load(tmp_path / "model", env=short_pendulum(1), device="cpu")
+    writer = remember_logs(model)
+    model.learn(40, callback=ActionNoiseCallback(scale="const_0.25"), log_interval=1)
+    assert set(writer.values("rollout/noise_std").values()) == {0.1}
+
+
+def test_schedules_of_ones_own_end_at_zero():
+    """Also where the last rollout goes beyond the total."""
+    model = TD3("MlpPolicy", short_pendulum(3), **settings(train_freq=4))
+    model.learn(50, callback=ActionNoiseCallback(GaussianNoise([0.0], lambda progress: 0.5 * progress)))
+    assert model.num_timesteps == 60
+    assert model.action_noise.std == pytest.approx([0.0])
+
+
 def test_noise_that_the_algorithm_was_given_is_scheduled_without_copies():
     noise = OrnsteinUhlenbeckNoise([0.0], "lin_1_0.1", seed=0)
     model = TD3("MlpPolicy", short_pendulum(4), action_noise=noise, **settings())
@@ -351,6 +371,12 @@ def matrix_td3():
         (lambda: PPO("MlpPolicy", "Pendulum-v1"), ValueEstimateCallback(), TypeError, "PPO has no critic"),
         (lambda: DQN("MlpPolicy", "CartPole-v1"), ValueEstimateCallback(), TypeError, "DQN has no critic"),
         (td3, ValueEstimateCallback(VecNormalize(short_pendulum(1))), ValueError, "VecNormalize"),
+        (
+            lambda: TD3("MlpPolicy", short_pendulum(1), action_noise=GaussianNoise([0.0], 0.1), **settings()),
+            ActionNoiseCallback(scale="lin_1_0.1"),
+            ValueError,
+            "scale='lin_1_0.1' does not go with .* schedule its sigma instead",
+        ),
     ],
 )
 def test_callback_does_not_fit_the_algorithm(make_model, callback, error, message):

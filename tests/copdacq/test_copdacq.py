@@ -1,10 +1,13 @@
 """COPDACQ as an SB3 algorithm: saving, seeds, online learning, errors."""
 
+import copy
 import inspect
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -189,6 +192,35 @@ def test_each_step_size_is_the_one_given() -> None:
     )
     assert model.step_sizes() == StepSizes(actor=0.1, advantage=0.2, value=0.3, correction=0.4)
     assert make(learning_rate=0.5, actor_learning_rate=None).step_sizes() == StepSizes(0.5, 0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_batches_of_any_size_learn(policy: str) -> None:
+    model = make(policy, buffer_size=300, batch_size=64).learn(70)
+    assert model._n_updates == 70
+    model = make(policy, env=make_vec_env("Pendulum-v1", n_envs=40, seed=0)).learn(80)
+    assert model._n_updates == 2
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("duplicated", [copy.deepcopy, lambda model: cloudpickle.loads(cloudpickle.dumps(model))])
+def test_a_copy_learns_for_itself(policy: str, duplicated: Callable[[COPDACQ], COPDACQ]) -> None:
+    model = make(policy).learn(30)
+    duplicate, before = duplicated(model), parameters(model)
+    assert_same(parameters(duplicate), before)
+    duplicate.learn(30)
+    assert_same(parameters(model), before)
+    assert not th.equal(duplicate.policy.weights.v[0], model.policy.weights.v[0])
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "actor_learning_rate", "value_learning_rate", "sigma"])
+def test_schedules_of_ones_own_end_at_zero(name: str) -> None:
+    """Also where the last rollout of several environments goes beyond the total."""
+    rates: dict[str, Any] = {name: lambda progress: 0.1 * progress}
+    noise = {"type": "normal", "sigma": rates.pop("sigma", 0.1)}
+    model = COPDACQ("LinearPolicy", make_vec_env("Pendulum-v1", n_envs=3, seed=0), action_noise=noise, **rates).learn(100)
+    assert model.num_timesteps == 102
+    assert min(model.step_sizes()) >= 0.0
 
 
 def test_several_environments_and_replay_options_learn() -> None:
@@ -399,6 +431,7 @@ def test_guard_of_a_loaded_model_goes_back_to_what_was_loaded(tmp_path: Path) ->
         (dict(gamma=1.5), "gamma=1.5"),
         (dict(train_freq=4), "train_freq=4.*buffer_size"),
         (dict(n_steps=3), "n_steps=3.*buffer_size"),
+        (dict(optimize_memory_usage=True), "optimize_memory_usage=True.*buffer_size"),
         (dict(buffer_size=0), "buffer_size=0"),
         (dict(env="CartPole-v1"), "action_space=Discrete"),
         (dict(policy_kwargs=dict(features_extractor_class="Tiles")), "features_extractor_class='Tiles'.*TileCoding"),
@@ -407,6 +440,41 @@ def test_guard_of_a_loaded_model_goes_back_to_what_was_loaded(tmp_path: Path) ->
 def test_bad_arguments_are_named(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(train_freq=4), "train_freq=4.*buffer_size"),
+        (dict(n_steps=3), "n_steps=3.*buffer_size"),
+        (dict(actor_learning_rate=-1.0), "actor_learning_rate=-1.0"),
+        (dict(advantage_learning_rate=float("nan")), "advantage_learning_rate=nan"),
+    ],
+)
+def test_arguments_of_load_are_checked_as_the_constructors(kwargs: dict[str, Any], message: str, tmp_path: Path) -> None:
+    make().save(tmp_path / "model.zip")
+    with pytest.raises(ValueError, match=message):
+        COPDACQ.load(tmp_path / "model.zip", **kwargs)
+
+
+def test_a_loaded_model_takes_other_arguments(tmp_path: Path) -> None:
+    make().save(tmp_path / "model.zip")
+    env = gym.make("Pendulum-v1")
+    rates = dict(learning_rate="lin_0.2_0.02", value_learning_rate="lin_0.3_0.03")
+    loaded = COPDACQ.load(tmp_path / "model.zip", env=env, **rates)
+    assert loaded.step_sizes() == StepSizes(actor=0.01, advantage=0.2, value=0.3, correction=0.2)
+    replaying = COPDACQ.load(tmp_path / "model.zip", env=env, buffer_size=100, train_freq=4)
+    assert type(replaying.replay_buffer) is ReplayBuffer
+    assert replaying.learn(20, reset_num_timesteps=False)._n_updates == 5
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("name", ["FlattenExtractor", None])
+def test_features_by_name(policy: str, name: str | None) -> None:
+    kwargs = dict(features_extractor_class=name)
+    model = COPDACQ(policy, "Pendulum-v1", policy_kwargs=kwargs, seed=0)
+    expected = {("LinearPolicy", None): "TileCoding"}.get((policy, name), "FlattenExtractor")
+    assert model.policy.features_extractor_class.__name__ == expected
 
 
 def test_dictionary_observations_are_refused() -> None:

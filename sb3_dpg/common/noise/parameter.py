@@ -94,6 +94,8 @@ class NoiseParameter:
         :return: The values there, of shape (action_dim,)
         :raises ValueError: if a value is not finite or out of range
         """
+        # SB3 trains up to the end of the rollout that reaches the total number of steps: a little beyond it
+        progress_remaining = max(progress_remaining, 0.0)
         values = np.array([schedule(progress_remaining) for schedule in self.schedules], dtype=np.float64)
         in_range = values > 0 if self.positive else values >= 0
         if not (in_range & np.isfinite(values)).all():
