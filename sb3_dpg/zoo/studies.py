@@ -3,16 +3,19 @@
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import _optimize
+from optuna.study._tell import _tell_with_warning
 from optuna.trial import TrialState
+from sqlalchemy import make_url
 
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.substitution import replaced
@@ -45,7 +48,9 @@ class HeartbeatJournalStorage(JournalStorage, BaseHeartbeat):
         self._stale_callback = retry_callback()
 
     def record_heartbeat(self, trial_id: int) -> None:
-        self.set_trial_system_attr(trial_id, _HEARTBEAT_KEY, time.time())
+        # Taken for dead by another process the trial is failed, and takes no sign of life any more
+        with suppress(UpdateFinishedTrialError):
+            self.set_trial_system_attr(trial_id, _HEARTBEAT_KEY, time.time())
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         oldest = time.time() - GRACE_INTERVALS * self._heartbeat_interval
@@ -99,21 +104,37 @@ def shared_storage(storage: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) ->
 def check_storage(storage: str) -> None:
     """
     :param storage: rl-zoo3's ``--storage``, of which something is to be read
-    :raises ConfigurationError: if it is a journal that is not there: Optuna would begin one
+    :raises ConfigurationError: if it is a file that is not there: Optuna would begin one
     """
-    if storage.endswith(".log") and not Path(storage).is_file():
-        raise ConfigurationError(f"--storage {storage}: there is no such journal")
+    if storage.endswith(".log"):
+        path: str | None = storage
+    else:
+        url = make_url(storage)
+        path = url.database if url.get_backend_name() == "sqlite" else None
+    if path is not None and not Path(path).is_file():
+        raise ConfigurationError(f"--storage {storage}: there is no such file")
 
 
 class SharedStudy(optuna.Study):
     """
     A study whose optimisation ends when the trials that were running then have ended too, by themselves or, where their
-    process died, by being run again here or given up after ``MAX_RETRIES``.
+    process died, by being run again here or given up after ``MAX_RETRIES``. A process that was taken for dead, because it was
+    suspended for too long, leaves its trial to the others and goes on with the next.
     """
 
     def optimize(self, func: Objective, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        super().optimize(func, *args, **kwargs)
+        self._run(func, *args, **kwargs)
         self.finish_lost_trials(func)
+
+    def _run(self, func: Objective, *args: Any, **kwargs: Any) -> None:
+        def objective(trial: optuna.Trial) -> float:
+            try:
+                return func(trial)
+            except UpdateFinishedTrialError as error:
+                raise optuna.TrialPruned from error
+
+        with replaced(_optimize, "_tell_with_warning", tell_if_running):
+            super().optimize(objective, *args, **kwargs)
 
     def finish_lost_trials(self, func: Objective) -> None:
         """
@@ -127,12 +148,29 @@ class SharedStudy(optuna.Study):
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 fail_stale_trials(self)
             if self.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-                super().optimize(func, n_trials=1, gc_after_trial=True)
+                self._run(func, n_trials=1, gc_after_trial=True)
                 continue
             running = {trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
             if not pending & running:
                 return
             time.sleep(1)
+
+
+def tell_if_running(study: optuna.Study, trial: optuna.Trial, state: TrialState | None, **kwargs: Any) -> Any:
+    """
+    What takes the place of Optuna's ``_tell_with_warning``, which refuses a trial that has ended already.
+
+    :param study: The study
+    :param trial: A trial that this process has run
+    :param state: How it ended, None if it has a value
+    :param kwargs: Passed on
+    :return: State, values and warning, for Optuna's log
+    """
+    if not study._storage.get_trial(trial._trial_id).state.is_finished():
+        return _tell_with_warning(study=study, trial=trial, state=state, **kwargs)
+    print(f"Trial {trial.number} is not counted: without a sign of life for too long, it was left to other processes")
+    # Ctrl-C in the objective is a failure to Optuna, and goes on its way
+    return TrialState.FAIL if state == TrialState.FAIL else TrialState.PRUNED, None, None
 
 
 @contextmanager
@@ -157,7 +195,8 @@ def shared_studies(
         # rl-zoo3 counts a running trial as done and may not optimise at all, even if its process is dead
         counted = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED))
         if max_total_trials is not None and len(counted) >= max_total_trials:
-            study.finish_lost_trials(objective)
+            with suppress(KeyboardInterrupt):
+                study.finish_lost_trials(objective)
         return study
 
     if storage is None:

@@ -314,6 +314,9 @@ def test_a_storage_that_is_not_there(
     config = write_config(tiny_entry("bnddpg"))
     with pytest.raises(ConfigurationError, match=f"--storage {storage}: "):
         make_manager("bnddpg", config, trial_id=0, **study).setup_experiment()
+    with pytest.raises(ConfigurationError, match=r"--storage sqlite:///new\.db: there is no such file"):
+        make_manager("bnddpg", config, trial_id=0, storage="sqlite:///new.db", study_name="s").setup_experiment()
+    assert not Path("new.db").exists()
     if not storage.endswith(".log"):
         search = make_manager("bnddpg", config, optimize_hyperparameters=True, **study, **SHORT_SEARCH)
         assert search.setup_experiment() is None

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -22,6 +23,7 @@ from sb3_dpg.zoo.studies import (
     SharedStudy,
     last_sign_of_life,
     shared_storage,
+    shared_studies,
 )
 from tests.zoo.entries import tiny_entry
 
@@ -118,6 +120,51 @@ def test_a_living_trial_is_waited_for_and_not_run_twice(monkeypatch: pytest.Monk
     study.optimize(objective, n_trials=1)
     assert len(waits) == 1
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("reports", [False, True])
+def test_a_process_that_was_taken_for_dead_goes_on(
+    storage: str, reports: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was suspended, and another one has queued its trial again."""
+    study, other = new_study(storage), new_study(storage)
+    storage_of_other: Any = other._storage
+    patience = "_heartbeat_interval"
+    if not storage.endswith(".log"):
+        storage_of_other, patience = storage_of_other._backend, "grace_period"
+    calls = []
+
+    def suspended_once(trial: optuna.Trial) -> float:
+        value = objective(trial)
+        calls.append(trial.number)
+        if len(calls) == 1:
+            study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+            with monkeypatch.context() as later:
+                later.setattr(storage_of_other, patience, -1000)
+                fail_stale_trials(other)
+            study._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+            if reports:
+                trial.report(value, step=1)
+        return value
+
+    study.optimize(suspended_once, n_trials=3)
+    assert "Trial 0 is not counted" in capsys.readouterr().out
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert calls == [0, 1, 2]
+    assert_done_again(study.trials)
+
+
+def test_interrupted_while_it_waits_a_process_leaves_the_trials_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    abandoned_trial(new_study("journal.log", heartbeat=1000))
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(studies.time, "sleep", interrupt)
+    with shared_studies("journal.log", objective, 1000, max_total_trials=1):
+        study = optuna.create_study(study_name="s", direction="maximize", load_if_exists=True)
+    assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
 
 
 def test_the_heartbeat_of_a_journal() -> None:
