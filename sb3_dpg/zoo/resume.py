@@ -52,6 +52,27 @@ def saved_timesteps(path: str | Path) -> int:
     return int(saved_attribute(path, "num_timesteps"))
 
 
+def check_saved_algorithm(path: str | Path, algo: str) -> None:
+    """
+    SB3 loads an agent of another algorithm where the constructors allow it, and its networks with it.
+
+    :param path: A saved agent, a .zip file
+    :param algo: Name of the algorithm that is to go on with it
+    :raises ConfigurationError: if its policy is one that comes with other algorithms only
+    """
+    from rl_zoo3.utils import ALGOS
+
+    policy = saved_attribute(path, "policy_class")
+    module = policy.get("__module__") if isinstance(policy, dict) else None
+    owners = [
+        name
+        for name, algorithm in ALGOS.items()
+        if module in {alias.__module__ for alias in algorithm.policy_aliases.values()}
+    ]
+    if owners and algo not in owners:
+        raise ConfigurationError(f"{path}: an agent of {' or '.join(owners)}, with which {algo} cannot go on")
+
+
 def resumed_seed(seed: int, num_timesteps: int) -> int:
     """
     A training that continues must not live through the random numbers of its beginning again.
@@ -72,7 +93,9 @@ def write_run_config(folder: str | Path, env_id: str, hyperparams: dict[str, Any
     try:
         # Not safe_dump: policy_kwargs of the command line hold classes (read by UnsafeLoader, as rl-zoo3 reads its config.yml)
         text = yaml.dump({env_id: hyperparams})
-    except (TypeError, yaml.representer.RepresenterError):
+        # A class of a Python file that rl-zoo3 has run, which no module holds
+        yaml.load(text, yaml.UnsafeLoader)
+    except (TypeError, yaml.YAMLError):
         print(f"The hyperparameters hold objects that cannot be saved: to resume from {folder}, give the same options again")
         return
     (Path(folder) / RUN_CONFIG).write_text(text)

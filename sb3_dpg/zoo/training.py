@@ -48,7 +48,7 @@ def train(arguments: Sequence[str]) -> None:
     import rl_zoo3.train
 
     from sb3_dpg.zoo.manager import ExperimentManager
-    from sb3_dpg.zoo.resume import resolve_trained_agent
+    from sb3_dpg.zoo.resume import check_saved_algorithm, resolve_trained_agent
     from sb3_dpg.zoo.values import StoreDict
 
     if options.heartbeat < 1:
@@ -58,6 +58,7 @@ def train(arguments: Sequence[str]) -> None:
         raise ConfigurationError("--restart: it begins anew with the weights of an agent: give that by -i, or --resume")
     if trained_agent:
         trained_agent = resolve_trained_agent(trained_agent)
+        check_saved_algorithm(trained_agent, look_ahead(rest).algo or "ppo")
         if not options.restart:
             rest = _with_earlier_options(trained_agent, rest)
         rest += ["-i", trained_agent]

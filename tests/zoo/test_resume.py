@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch as th
 import yaml
+from stable_baselines3 import TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
 
+from sb3_dpg import BNDDPG
 from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.zoo.cli import main
@@ -25,6 +27,7 @@ from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.resume import (
     ResumableCheckpointCallback,
+    check_saved_algorithm,
     checkpoints,
     continue_evaluations,
     earlier_options,
@@ -34,6 +37,7 @@ from sb3_dpg.zoo.resume import (
     resumed_save_freq,
     resumed_seed,
     saved_timesteps,
+    write_run_config,
 )
 from tests.zoo.entries import tiny_entry
 
@@ -537,6 +541,29 @@ def test_the_seed_of_a_resumed_run_is_its_own() -> None:
     assert resumed_seed(1, 200) != 1
     assert resumed_seed(1, 200) == resumed_seed(1, 200)
     assert len({resumed_seed(1, 200), resumed_seed(1, 300), resumed_seed(2, 200)}) == 3
+
+
+def test_an_agent_of_another_algorithm_is_refused(tmp_path: Path) -> None:
+    for name, algorithm in (("td3", TD3), ("bnddpg", BNDDPG)):
+        algorithm("MlpPolicy", "Pendulum-v1", buffer_size=10, policy_kwargs=dict(net_arch=[4])).save(tmp_path / name)
+    # DDPG is a TD3 with one critic, and has its policies
+    for algo in ("td3", "ddpg"):
+        check_saved_algorithm(tmp_path / "td3.zip", algo)
+    check_saved_algorithm(tmp_path / "bnddpg.zip", "bnddpg")
+    with pytest.raises(ConfigurationError, match=r"td3\.zip: an agent of ddpg or td3, with which bnddpg cannot go on"):
+        check_saved_algorithm(tmp_path / "td3.zip", "bnddpg")
+    for algo in ("td3", "copdacq", "ppo"):
+        with pytest.raises(ConfigurationError, match=f"an agent of bnddpg, with which {algo} cannot go on"):
+            check_saved_algorithm(tmp_path / "bnddpg.zip", algo)
+
+
+def test_hyperparameters_that_cannot_be_read_again_are_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The classes of a Python file, which rl-zoo3 executes: no module has them."""
+    names: dict[str, Any] = {"__name__": "builtins"}
+    exec("class Wrapper: pass", names)
+    write_run_config(tmp_path, "Pendulum-v1", {"env_wrapper": names["Wrapper"]})
+    assert list(tmp_path.iterdir()) == []
+    assert "give the same options again" in capsys.readouterr().out
 
 
 def test_no_agent_in_a_file_is_told(tmp_path: Path) -> None:
