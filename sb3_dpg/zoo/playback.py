@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -112,6 +113,7 @@ def checked_lookup() -> Iterator[None]:
     import rl_zoo3.utils
 
     find_model, make_env = rl_zoo3.utils.get_model_path, rl_zoo3.utils.create_test_env
+    read_hyperparams = rl_zoo3.utils.get_saved_hyperparams
     found: list[str] = []
 
     def get_model_path(*args: Any, **kwargs: Any) -> tuple[str, str, str]:
@@ -131,7 +133,18 @@ def checked_lookup() -> Iterator[None]:
                 raise
             raise ConfigurationError(f"{error} (an agent of a training that was killed: --load-last-checkpoint)") from error
 
-    changes = {"get_model_path": get_model_path, "create_test_env": create_test_env, "StoreDict": StoreDict}
+    def get_saved_hyperparams(stats_path: str, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], str | None]:
+        try:
+            return read_hyperparams(stats_path, *args, **kwargs)
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"the hyperparameters in {stats_path} cannot be read: {error}") from error
+
+    changes = {
+        "get_model_path": get_model_path,
+        "create_test_env": create_test_env,
+        "get_saved_hyperparams": get_saved_hyperparams,
+        "StoreDict": StoreDict,
+    }
     with ExitStack() as stack:
         for module in (rl_zoo3.utils, sys.modules.get("rl_zoo3.enjoy")):
             for name, value in changes.items() if module is not None else ():
@@ -146,7 +159,18 @@ def enjoy(arguments: Sequence[str]) -> None:
     sys.argv[1:] = prepare(arguments)
     import rl_zoo3.enjoy
 
-    with checked_lookup():
+    download = rl_zoo3.enjoy.download_from_hub
+
+    def download_from_hub(*, algo: str, **kwargs: Any) -> None:
+        try:
+            download(algo=algo, **kwargs)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"no agent of {algo} in {kwargs['folder']}, where enjoy looks without -f (those of train are in logs: "
+                f"-f logs), and none from the hub: {error}"
+            ) from error
+
+    with checked_lookup(), replaced(rl_zoo3.enjoy, "download_from_hub", download_from_hub):
         rl_zoo3.enjoy.enjoy()
 
 

@@ -3,6 +3,7 @@
 import argparse
 import glob
 import importlib
+import pickle
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,9 @@ def _run(script: str, arguments: Sequence[str]) -> None:
     parser = own_parser(script.replace("_", "-"))
     parser.add_argument("--figures", metavar="FOLDER", help="save the figures as PNG files there instead of showing them")
     options, rest = split_options(parser, arguments)
-    if script != "plot_from_file":
+    if script == "plot_from_file":
+        _check_file(rest)
+    else:
         names = _look_ahead(rest)
         # The folders of runs have the names of environments so
         rest = [item.replace("/", "-") if item in names.env else item for item in rest]
@@ -61,6 +64,8 @@ def _errors_in_one_line(script: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ConfigurationError(str(error)) from error
+    except pickle.UnpicklingError as error:
+        raise ConfigurationError(f"-i: not a file that all-plots has written ({error})") from error
     except KeyError as error:
         if script != "all_plots":
             raise
@@ -69,10 +74,16 @@ def _errors_in_one_line(script: str) -> Iterator[None]:
         if script == "plot_from_file" and "empty" in str(error):
             message = "plot-from-file needs two or more runs (seeds) of each algorithm, of two or more episodes an evaluation"
             raise ConfigurationError(message) from error
+        if script == "plot_from_file" and "zip()" in str(error):
+            raise ConfigurationError("-l: give one label for each algorithm in the file of -i") from error
         # NumPy's AxisError is both, and is found in another module since NumPy 1.25
         if script == "all_plots" and isinstance(error, IndexError):
             raise ConfigurationError("all-plots needs two or more runs, or two or more episodes an evaluation") from error
         raise
+    except IndexError as error:
+        if script != "all_plots":
+            raise
+        raise ConfigurationError("-max: there are no evaluations up to that step") from error
 
 
 def _look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
@@ -86,6 +97,19 @@ def _look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("-f", "--exp-folder", "--exp-folders", nargs="+", default=[], dest="folders")
     parser.add_argument("-l", "--labels", nargs="+")
     return parser.parse_known_args(arguments)[0]
+
+
+def _check_file(arguments: Sequence[str]) -> None:
+    """
+    rl-zoo3 does not require the option either, and fails without it.
+
+    :param arguments: The command line of ``plot-from-file``
+    :raises ConfigurationError: if it names no file
+    """
+    parser = own_parser("")
+    parser.add_argument("-i", "--input")
+    if parser.parse_known_args(arguments)[0].input is None and not {"-h", "--help"}.intersection(arguments):
+        raise ConfigurationError("plot-from-file needs -i, a file that all-plots has written by its -o")
 
 
 def _check_algorithms(names: argparse.Namespace) -> None:

@@ -63,8 +63,8 @@ def load(path: Path, algo: str) -> OffPolicyAlgorithm:
     from rl_zoo3.utils import ALGOS
 
     check_algorithm("--algo", algo)
-    if not path.exists():
-        raise ConfigurationError(f"there is no saved model {path}")
+    if not path.is_file():
+        raise ConfigurationError(f"there is no saved model {path} (a .zip file)")
     try:
         return ALGOS[algo].load(path, device="cpu")
     except (AttributeError, KeyError, TypeError) as error:

@@ -1,5 +1,6 @@
 """Replaying agents: what train accepts, the scripts on trained agents understand."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,6 +119,26 @@ def test_every_command_knows_the_environments_of_a_package(
     assert started[0][started[0].index("-o") + 1] == str(tmp_path / "videos")
     assert started[0][-2:] == ["--gym-packages", package]
     assert started[0][1:4] == ["-m", "sb3_dpg", "record-video"]
+
+
+@pytest.mark.parametrize("error", [ValueError("loaded using pickle"), OSError("no network")])
+def test_agents_are_looked_for_where_enjoy_is_told_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: Exception
+) -> None:
+    def download(**kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("rl_zoo3.enjoy.download_from_hub", download)
+    assert main(["enjoy", "--algo", "td3", "--env", "Pendulum-v1"]) == 1
+    expected = f"no agent of td3 in rl-trained-agents, where enjoy looks without -f .*-f logs.*{error}"
+    assert re.search(expected, capsys.readouterr().err)
+
+
+def test_hyperparameters_of_an_agent_that_cannot_be_read(write_config: WriteConfig, capsys: Capture) -> None:
+    train(write_config(tiny_entry("bnddpg")))
+    Path("logs/bnddpg/Pendulum-v1_1/Pendulum-v1/config.yml").write_text("!!python/name:builtins.Wrapper ''")
+    assert main(["enjoy", *AGENT, "--no-render"]) == 1
+    assert "the hyperparameters in logs/bnddpg/Pendulum-v1_1/Pendulum-v1 cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("error", [LocalEntryNotFoundError("no network"), OSError("no such repository")])

@@ -71,6 +71,9 @@ def test_environments_with_a_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-l", "a", "b"), "-l has 2 label(s) for 1 folder(s)"),
         (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-k", "successes"), "no such key: successes is not"),
         (("all-plots", "-a", "ddpg", "-e", "Pendulum", "-f", "logs"), "all-plots needs two or more runs, or two or more"),
+        (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-max", "1"), "-max: there are no evaluations up to"),
+        (("plot-from-file",), "plot-from-file needs -i"),
+        (("plot-from-file", "-i", "wrong.pkl"), "-i: not a file that all-plots has written"),
         (("plot-train", "-a", "td3", "-e", "Hopper", "-f", "logs", "--figures", "figures"), "nothing to plot"),
         (("plot-train", "-a", "td3", "-e", "Pendulum", "-f", "logs", "--figures", "figures"), "nothing to plot"),
     ],
@@ -89,6 +92,7 @@ def test_mistakes_get_one_line(
         write_evaluations(tmp_path / "logs", "td3", seed)
     write_evaluations(tmp_path / "logs", "ddpg", 1, episodes=1)
     (tmp_path / "logs/td3/Pendulum-v1_1/0.monitor.csv").write_text('#{"t_start": 0.0, "env_id": "x"}\nr,l,t\n-1.0,200,0.1\n')
+    (tmp_path / "wrong.pkl").write_text("no pickle")
     assert main(arguments) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1

@@ -76,6 +76,8 @@ def test_no_model_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "model.zip").write_text("no model")
     with pytest.raises(ConfigurationError, match=r"model\.zip is no whole zip file"):
         policy_plots.main([str(tmp_path / "model.zip"), "--algo", "copdacq"])
+    with pytest.raises(ConfigurationError, match=r"there is no saved model .* \(a \.zip file\)"):
+        policy_plots.main([str(tmp_path), "--algo", "copdacq"])
 
 
 @pytest.mark.parametrize(
