@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sb3_dpg.benchmark.engines.base import Engine
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.errors import DEBUG_VARIABLE, ConfigurationError
 
 #: Exit codes beside 0: all runs are complete
 EXIT_FAILED_RUNS = 1
@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return report(arguments[1:])
         return run(arguments)
     except ConfigurationError as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
         print(f"sb3-dpg benchmark: error: {error}", file=sys.stderr)
         return EXIT_UNUSABLE_INPUT
 

@@ -29,6 +29,14 @@ class EvaluationProtocol:
         return [total * point // self.points for point in range(1, self.points + 1)]
 
 
+def as_table(item: Any) -> dict[str, Any]:
+    """
+    :param item: An environment or a configuration
+    :return: Its fields by name, without a package where there is none: it came later, and what was run before is the same
+    """
+    return {name: value for name, value in asdict(item).items() if not (name == "package" and value is None)}
+
+
 @dataclass(frozen=True)
 class Configuration:
     """
@@ -40,6 +48,7 @@ class Configuration:
     :param steps: Environment steps of training
     :param evaluation: How it is evaluated
     :param hyperparameters: As in a hyperparameter file, complete
+    :param package: Module that registers the environment when it is imported; None for one that Gymnasium knows
     """
 
     algorithm: str
@@ -48,13 +57,14 @@ class Configuration:
     steps: int
     evaluation: EvaluationProtocol
     hyperparameters: Mapping[str, Any]
+    package: str | None = None
 
     @property
     def key(self) -> str:
         """
         Identity: a hash of all that determines the result, which the algorithm's name in the plan does not.
         """
-        content = {name: value for name, value in asdict(self).items() if name != "algorithm"}
+        content = {name: value for name, value in as_table(self).items() if name != "algorithm"}
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -22,11 +22,13 @@ class Environment:
     :param id: Its id
     :param steps: Environment steps of training
     :param threshold: Return that counts as solved, for the steps and seconds to reach it; None for none
+    :param package: Module that registers it when it is imported; None for one that Gymnasium knows
     """
 
     id: str
     steps: int
     threshold: float | None
+    package: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,23 @@ def load_plan(path: Path) -> Plan:
 
 
 def _environment(name: str, fields: Fields) -> Environment:
-    environment = Environment(name, fields.integer("steps", minimum=1), fields.number("threshold", default=None))
+    from sb3_dpg.benchmark.training import import_package
+
+    environment = Environment(
+        name,
+        steps=fields.integer("steps", minimum=1),
+        threshold=fields.number("threshold", default=None),
+        package=fields.text("package", default=None),
+    )
     fields.finish()
+    if ":" in name:
+        # Gymnasium's own way to name a module, which rl-zoo3 does not know
+        module, env_id = name.split(":", 1)
+        raise ConfigurationError(f"{fields.source}: give it as {env_id!r} with the key package: {module}")
+    try:
+        import_package(environment.package)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{fields.source}: package={environment.package!r}: {error}") from error
     return environment
 
 
@@ -159,9 +176,11 @@ def _configurations(
     """
     from sb3_dpg.benchmark.training import resolve_hyperparameters
 
-    if not label.isprintable() or label.startswith("_"):
-        # Matplotlib takes "_" for "not in the legend"
-        raise ConfigurationError(f"{fields.source}: a name must be one line and not begin with '_', unlike {label!r}")
+    if not label.isprintable() or label.startswith("_") or "$" in label:
+        # Matplotlib takes "_" for "not in the legend", and what is between two "$" for a formula
+        raise ConfigurationError(
+            f"{fields.source}: a name must be one line, not begin with '_' and have no '$', unlike {label!r}"
+        )
     algo = fields.text("algo", default=label)
     file = _hyperparameter_file(fields, folder)
     overrides = fields.mapping("hyperparameters")
@@ -173,8 +192,14 @@ def _configurations(
             chosen = {**overrides, **own[environment.id]}
             if "n_timesteps" in chosen:
                 raise ConfigurationError(f"{fields.source}: n_timesteps is for the plan's environments to say, by 'steps'")
-            hyperparameters = resolve_hyperparameters(algo, environment.id, file, {**chosen, "n_timesteps": environment.steps})
-            configurations.append(Configuration(label, algo, environment.id, environment.steps, evaluation, hyperparameters))
+            chosen["n_timesteps"] = environment.steps
+            try:
+                hyperparameters = resolve_hyperparameters(algo, environment.id, file, chosen)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{fields.source}: {error}") from error
+            configurations.append(
+                Configuration(label, algo, environment.id, environment.steps, evaluation, hyperparameters, environment.package)
+            )
     return configurations
 
 

@@ -1,14 +1,13 @@
 """The results of a study on disk: one folder of text files, whole at any moment."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
+from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run, as_table
 from sb3_dpg.benchmark.files import write_atomically
 from sb3_dpg.benchmark.plan import Environment, Plan
 from sb3_dpg.zoo.errors import ConfigurationError
@@ -56,7 +55,7 @@ class Results:
     The results folder of a study: ``evaluations.csv``, ``failures.csv`` and the plan with all hyperparameters, ``study.yml``.
 
     Only the process that directs a study writes here; a run is added when it is complete, all its evaluations at once.
-    Runs of earlier versions of a plan stay in the files, but not in what :meth:`of_plan` returns.
+    Runs of earlier versions of a plan stay in the files; reports leave them out.
 
     :param folder: The folder, made when the first file is written
     :raises ConfigurationError: if a file in it cannot be read
@@ -249,8 +248,8 @@ def study_to_yaml(plan: Plan) -> str:
         "name": plan.name,
         "description": plan.description,
         "seeds": list(plan.seeds),
-        "environments": [asdict(environment) for environment in plan.environments],
-        "configurations": [asdict(configuration) for configuration in plan.configurations],
+        "environments": [as_table(environment) for environment in plan.environments],
+        "configurations": [as_table(configuration) for configuration in plan.configurations],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib
 import io
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +23,23 @@ from sb3_dpg.zoo.registration import register_algorithms
 
 #: Found out when the code is loaded: on disk it may have changed by the end of a run
 PROVENANCE = provenance()
+
+
+class StudyManager(ExperimentManager):
+    """The experiment manager; in errors it leaves it to the plan to name itself, whatever file it writes for a run."""
+
+    @property
+    def _source(self) -> str:
+        return str(self.env_name.gym_id)
+
+
+def import_package(name: str | None) -> None:
+    """
+    :param name: Module that registers an environment, None for none
+    :raises ModuleNotFoundError: if there is no such module
+    """
+    if name is not None:
+        importlib.import_module(name)
 
 
 def resolve_hyperparameters(algo: str, environment: str, file: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +79,7 @@ def train(run: Run) -> list[dict[str, Any]]:
     th.set_num_threads(1)
     register_algorithms()
     configuration = run.configuration
+    import_package(configuration.package)
     protocol = configuration.evaluation
     with tempfile.TemporaryDirectory(prefix="sb3-dpg-benchmark-") as folder, contextlib.redirect_stdout(io.StringIO()):
         config = _write_hyperparameters(folder, configuration.environment, configuration.hyperparameters)
@@ -91,9 +110,9 @@ def train(run: Run) -> list[dict[str, Any]]:
     return [{**record, **PROVENANCE} for record in callback.records]
 
 
-def _make_manager(algo: str, environment: str, folder: str, **kwargs: Any) -> ExperimentManager:
+def _make_manager(algo: str, environment: str, folder: str, **kwargs: Any) -> StudyManager:
     arguments = argparse.Namespace(algo=algo, env=environment)
-    return ExperimentManager(arguments, algo, environment, folder, **kwargs)
+    return StudyManager(arguments, algo, environment, folder, **kwargs)
 
 
 def _write_hyperparameters(folder: str, environment: str, hyperparameters: Mapping[str, Any]) -> str:

@@ -8,11 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from sb3_dpg.zoo.errors import ConfigurationError, missing_extra
+from sb3_dpg.zoo.errors import DEBUG_VARIABLE, ConfigurationError, missing_extra
 from sb3_dpg.zoo.hyperparameters import did_you_mean
-
-#: Environment variable: show tracebacks of errors that are otherwise told in one line
-DEBUG_VARIABLE = "SB3_DPG_DEBUG"
 
 
 class Command(NamedTuple):

@@ -2,6 +2,8 @@
 
 import re
 
+#: Environment variable: show tracebacks of errors that are otherwise told in one line
+DEBUG_VARIABLE = "SB3_DPG_DEBUG"
 #: Which extra brings a module
 EXTRAS = {
     "Box2D": "box2d",

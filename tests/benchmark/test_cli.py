@@ -12,6 +12,7 @@ import pytest
 from sb3_dpg.benchmark.cli import main
 from sb3_dpg.benchmark.plan import load_plan
 from sb3_dpg.benchmark.results import EVALUATIONS_FILE, Results
+from sb3_dpg.zoo.errors import DEBUG_VARIABLE, ConfigurationError
 from tests.benchmark.studies import CIRCUMSTANCES, TINY_PLAN, make_plan, write_study
 
 CLONE = Path(__file__).parents[2]
@@ -88,6 +89,12 @@ def test_what_cannot_be_used_is_told_in_one_line(tmp_path, monkeypatch, capsys, 
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_debugging_shows_the_traceback(monkeypatch):
+    monkeypatch.setenv(DEBUG_VARIABLE, "1")
+    with pytest.raises(ConfigurationError, match="no plan"):
+        main(["absent.yml"])
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])

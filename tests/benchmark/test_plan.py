@@ -4,11 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 import yaml
+from rich.console import Console
 
+from sb3_dpg.benchmark.engines.local import LocalEngine
 from sb3_dpg.benchmark.plan import find_plan, load_plan
-from sb3_dpg.benchmark.results import study_to_yaml
+from sb3_dpg.benchmark.results import read_study, study_to_yaml
+from sb3_dpg.benchmark.run import run_study
 from sb3_dpg.zoo.errors import ConfigurationError
 
 CLONE = Path(__file__).parents[2]
@@ -104,12 +108,44 @@ def test_shipped_plans_can_be_read(name):
         (["algorithms", "ddpg"], {"environments": {5: None}}, "'5' is none of the plan's environments"),
         (["algorithms", "a\rb"], {"algo": "ddpg"}, "must be one line"),
         (["algorithms", "_a"], {"algo": "ddpg"}, "not begin with '_'"),
+        (["algorithms", "a $10^{-3$"], {"algo": "ddpg"}, r"have no '\$'"),
+        (["environments", "mine:Hill-v0"], {"steps": 100}, "mine:Hill-v0: give it as 'Hill-v0' with the key package: mine"),
+        (["environments", "Pendulum-v1", "package"], "no_such", "Pendulum-v1: package='no_such': No module named"),
         (["algorithms", "same"], {"algo": "ddpg"}, "'ddpg' and 'same' are the same on Pendulum-v1"),
     ],
 )
 def test_errors_name_the_key(tmp_path, keys, value, message):
     with pytest.raises(ConfigurationError, match=message):
         load(tmp_path, change(keys, value))
+
+
+@pytest.mark.parametrize("file", ["none", None, "mine.yml"])
+def test_errors_of_hyperparameters_name_the_plan(tmp_path, file):
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump({"default": {"policy": "MlpPolicy"}}))
+    entry = {"hyperparameters": {"gama": 1}, **({} if file is None else {"file": file})}
+    with pytest.raises(ConfigurationError) as error:
+        load(tmp_path, change(["algorithms", "ddpg"], entry))
+    assert str(error.value).startswith(f"{tmp_path / 'plan.yml'}: algorithms: ddpg: Pendulum-v1: unknown key 'gama'")
+
+
+def test_an_environment_of_ones_own_brings_its_package(tmp_path, monkeypatch):
+    (tmp_path / "hills_of_a_test.py").write_text(
+        "import gymnasium\n"
+        "entry_point = 'gymnasium.envs.classic_control.pendulum:PendulumEnv'\n"
+        "gymnasium.register('Hill-v0', entry_point=entry_point, max_episode_steps=5)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    content = change(["environments"], {"Hill-v0": {"steps": 20, "package": "hills_of_a_test"}})
+    content["algorithms"] = {"ddpg": {"file": "none", "hyperparameters": {"policy": "MlpPolicy"}}}
+    content["evaluation"] = {"points": 1, "episodes": 1}
+    plan = load(tmp_path, content)
+    folder = tmp_path / "results"
+    # Workers begin without it
+    del gym.registry["Hill-v0"]
+    del sys.modules["hills_of_a_test"]
+    summary = run_study(plan, folder, LocalEngine(1), Console(quiet=True))
+    assert (summary.completed, summary.failed) == (2, 0)
+    assert read_study(folder) == plan
 
 
 def test_errors_of_files(tmp_path):

@@ -36,12 +36,14 @@ CURVES_PER_PANEL = 8
 def drawing() -> Iterator[None]:
     """The same pictures whatever the user's settings, backend and fonts are."""
     backend = matplotlib.get_backend()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        plt.switch_backend("agg")
-        yield
+    try:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            plt.switch_backend("agg")
+            yield
+    finally:
         plt.close("all")
-    plt.switch_backend(backend)
+        plt.switch_backend(backend)
 
 
 def save(figure: Figure, path: Path) -> None:
