@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from sb3_dpg import BNDDPG
 from sb3_dpg.common.callbacks import ActionNoiseCallback, ValueEstimateCallback
 from sb3_dpg.common.callbacks.value_estimate import discounted_returns
-from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScaledNoise
+from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScaledNoise, make_noise
 from sb3_dpg.common.schedules import parse_schedule
 from tests.contract.scripts import Observed
 
@@ -221,6 +221,49 @@ def test_any_noise_inside(name, n_envs):
     assert_independent_columns(sample)
 
 
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_noise_of_other_packages_follows_the_seed(name, n_envs):
+    """Also where it was made without a generator, and would take an unseeded one."""
+
+    def actions(seed):
+        noise = FOREIGN[name]()
+        model = TD3("MlpPolicy", short_pendulum(n_envs), **settings(learning_starts=100, seed=seed))
+        # The actions before learning starts are random ones
+        model.learn(20, callback=ActionNoiseCallback(noise))
+        return draws(model, 20)
+
+    np.testing.assert_array_equal(actions(1), actions(1))
+    if "seeded" not in name:
+        assert not np.array_equal(actions(1), actions(2))
+
+
+@pytest.mark.parametrize("name", [name for name in FOREIGN if not name.startswith("sb3")])
+def test_seed_of_noise_of_other_packages(name):
+    def sample(seed):
+        noise = FOREIGN[name]()
+        noise = make_noise(noise, 1) if isinstance(noise, dict) else ScaledNoise(noise)
+        noise.seed(seed)
+        # Environments that come later, too
+        noise.resize(3)
+        return np.stack([noise().ravel() for _ in range(150)])
+
+    np.testing.assert_array_equal(sample(5), sample(5))
+    assert_independent_columns(sample(5))
+    assert not np.array_equal(sample(5), sample(6))
+
+
+def test_resumed_noise_of_other_packages_goes_on_with_its_stream(tmp_path):
+    """... also where the callback is given it anew, although SB3 sets NumPy's seed again when it loads a model."""
+    model = TD3("MlpPolicy", short_pendulum(1), **settings())
+    model.learn(40, callback=ActionNoiseCallback(BufferedNoise(0.4)))
+    model.save(tmp_path / "model")
+    first = draws(model, 100)
+    loaded = TD3.load(tmp_path / "model", env=short_pendulum(1), device="cpu")
+    loaded.learn(40, callback=ActionNoiseCallback(BufferedNoise(0.4)), reset_num_timesteps=False)
+    assert abs(np.corrcoef(first.ravel(), draws(loaded, 100).ravel())[0, 1]) < 0.4
+
+
 def test_each_environment_has_a_copy_and_a_generator_of_its_own():
     noise = ScaledNoise(BufferedNoise(0.4, np.random.default_rng(0)), n_envs=3)
     assert len({id(copy) for copy in noise.noises}) == 3
@@ -335,6 +378,7 @@ def test_zoo_yaml_entry():
         (lambda: ActionNoiseCallback("normal"), TypeError, "noise='normal' must be .* a specification"),
         (lambda: ActionNoiseCallback(GaussianNoise(0.0, 0.1), scale=0.5), ValueError, r"scale=0\.5 does not go with"),
         (lambda: ActionNoiseCallback({"type": "normal", "sigma": 1}, scale="lin_1_0"), ValueError, "scale='lin_1_0'"),
+        (lambda: ActionNoiseCallback({"type": "pink.Noise"}, scale=0.5), ValueError, "put it into the specification"),
         (lambda: ValueEstimateCallback(eval_freq=0), ValueError, "eval_freq=0"),
         (lambda: ValueEstimateCallback(n_episodes=0), ValueError, "n_episodes=0"),
         (lambda: ValueEstimateCallback(max_bootstrap_weight=1.5), ValueError, r"max_bootstrap_weight=1\.5"),
@@ -364,7 +408,12 @@ def matrix_td3():
             ValueError,
             r"has shape \(2,\): the environment's actions have shape \(1,\); give it a mean of that length",
         ),
-        (matrix_td3, ActionNoiseCallback({"type": "normal", "sigma": 0.1}), ValueError, "that of this package is flat"),
+        (
+            matrix_td3,
+            ActionNoiseCallback({"type": "normal", "sigma": 0.1}),
+            ValueError,
+            "only SB3's noise, without",
+        ),
         (td3, ActionNoiseCallback(lambda: 3), TypeError, "not 3"),
         (lambda: DQN("MlpPolicy", "CartPole-v1"), ActionNoiseCallback({}), TypeError, "DQN with action space Discrete"),
         (lambda: PPO("MlpPolicy", "Pendulum-v1"), ActionNoiseCallback({}), TypeError, "PPO .* takes no action noise"),

@@ -134,6 +134,6 @@ def _has_own_schedules(noise: ScheduledNoise | Mapping[str, Any], scale: Paramet
     :param scale: The scale
     :return: The error to raise
     """
-    return ValueError(
-        f"scale={scale!r} does not go with noise={noise!r}, which has schedules of its own: schedule its sigma instead"
-    )
+    foreign = isinstance(noise, Mapping) and "." in str(noise.get("type"))
+    instead = "put it into the specification" if foreign else "which has schedules of its own: schedule its sigma instead"
+    return ValueError(f"scale={scale!r} does not go with noise={noise!r}, {instead}")

@@ -36,7 +36,7 @@ def check_action_noise(noise: ActionNoise | None, action_shape: tuple[int, ...])
         if len(action_shape) == 1:
             hint = f"give it a mean of that length, such as numpy.zeros({action_shape[0]})"
         else:
-            hint = "SB3's noise may have it, that of this package is flat"
+            hint = "only SB3's noise, without a schedule, may have several axes (gymnasium's action wrappers can flatten them)"
         raise ValueError(
             f"action_noise={noise} has shape {shape}: the environment's actions have shape {action_shape}; {hint}"
         )

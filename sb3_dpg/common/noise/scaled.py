@@ -23,7 +23,8 @@ class ScaledNoise(ScheduledNoise):
 
     The noise inside serves one environment; there is a copy of it for each environment, made so that the copies are
     independent: plain deep copies of noise with a generator of its own, or with values drawn in advance (pink-noise-rl has
-    both), would explore alike in all environments.
+    both), would explore alike in all environments. Noise that takes a generator as ``rng`` and was given none gets one at the
+    first draw, seeded by NumPy's global generator as all noise of this package.
 
     :param noise: The noise inside, or a function without arguments that makes one, called once per environment
     :param scale: Factor of its values, at least 0: a number, a schedule of the progress remaining, a schedule string such as
@@ -42,6 +43,7 @@ class ScaledNoise(ScheduledNoise):
         first = noise if isinstance(noise, ActionNoise) else self._made()
         self.noises: list[ActionNoise] = [first]
         self._seeds: np.random.SeedSequence | None = None
+        self._has_generators = False
         action_dim = _action_dim(first)
         self._scale = NoiseParameter.of("scale", scale, action_dim)
         self.scale = self._scale(1.0)
@@ -72,16 +74,22 @@ class ScaledNoise(ScheduledNoise):
     def _resize_state(self, n_envs: int) -> None:
         noises = self.noises[:n_envs]
         while len(noises) < n_envs:
-            noises.append(self._copy(noises[0]) if self._make is None else self._made())
+            added = noises[0] if self._make is None else self._made()
+            noises.append(self._copy(added) if self._make is None or self._seeds is not None else added)
             noises[-1].reset()
         if len(noises) > max(self.n_envs, 1):
             _warn_if_alike(noises[0], noises[-1])
         self.noises = noises
+        self._has_generators = False
 
     def __call__(self) -> np.ndarray:
         """
         :return: The noise of all environments, float32 of shape (action_dim,) or (n_envs, action_dim)
         """
+        if not self._has_generators:
+            # Not before: SB3 has set the seed by now
+            self.noises = [self._copy(noise) if _without_generator(noise) else noise for noise in self.noises]
+            self._has_generators = True
         draw = np.stack([noise() for noise in self.noises]) if self.n_envs > 1 else self.noises[0]()
         rows = np.reshape(draw, (self.n_envs, self.action_dim)).astype(np.float64)
         self._n_draws += self.n_envs
@@ -110,8 +118,8 @@ class ScaledNoise(ScheduledNoise):
 
     def seed(self, seed: int | None) -> None:
         """
-        Start the generators anew that the noise inside holds. SB3's own noise holds none: it draws from NumPy's global
-        generator, which SB3's ``seed=`` sets.
+        Start the generators anew that the noise inside holds or takes as ``rng``. SB3's own noise has none: it draws from
+        NumPy's global generator, which SB3's ``seed=`` sets.
 
         :param seed: Seed; None takes one from NumPy's global generator
         """
@@ -127,6 +135,10 @@ class ScaledNoise(ScheduledNoise):
             self._seeds = numpys_seeds()
         # Kept and spawned from, not drawn again: SB3 sets NumPy's seed again when it loads a model
         return _copy_with_stream(noise, self._seeds.spawn(1)[0])
+
+    def continue_stream_of(self, other: ActionNoise | None) -> None:
+        if isinstance(other, ScaledNoise) and other._seeds is not None:
+            self._seeds = other._seeds
 
     def _take_stream_from(self, parent: ScheduledNoise) -> None:
         assert isinstance(parent, ScaledNoise)
@@ -175,6 +187,14 @@ def _parts(thing: Any, seen: dict[int, Any] | None = None) -> dict[int, Any]:
     return seen
 
 
+def _without_generator(noise: ActionNoise) -> list[Any]:
+    """
+    :param noise: Noise of one environment
+    :return: Those of its parts that take a generator as ``rng`` and have none
+    """
+    return [part for part in _parts(noise).values() if getattr(part, "__dict__", {}).get("rng", "none") is None]
+
+
 def _copy_with_stream(noise: ActionNoise, seeds: np.random.SeedSequence) -> ActionNoise:
     """
     :param noise: Noise of one environment
@@ -184,6 +204,8 @@ def _copy_with_stream(noise: ActionNoise, seeds: np.random.SeedSequence) -> Acti
     generators = [part for part in _parts(noise).values() if isinstance(part, np.random.Generator)]
     new_streams = zip(generators, seeds.spawn(len(generators)), strict=True)
     duplicate = copy.deepcopy(noise, {id(generator): np.random.default_rng(child) for generator, child in new_streams})
+    for part in _without_generator(duplicate):
+        part.rng = np.random.default_rng(seeds.spawn(1)[0])
     for part in _parts(duplicate).values():
         if part is not duplicate and callable(getattr(part, "reset", None)) and not isinstance(part, type):
             part.reset()
