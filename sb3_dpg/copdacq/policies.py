@@ -167,17 +167,17 @@ def n_active(extractor: BaseFeaturesExtractor, observation_space: spaces.Space) 
     return getattr(extractor, "n_active", 1)
 
 
-def scaled_image_bounds(
+def raw_image_bounds(
     extractor: type[BaseFeaturesExtractor], observation_space: spaces.Space, normalize_images: bool
 ) -> dict[str, float]:
     """
     :param extractor: Features
     :param observation_space: Observation space
     :param normalize_images: Whether images are divided by 255
-    :return: The bounds of images as features get to see them, whose space still says 0 to 255; otherwise none
+    :return: The bounds of images that are not divided, which features take to be; otherwise none
     """
-    scaled = normalize_images and is_image_space(observation_space) and issubclass(extractor, BoundedFeatures)
-    return {"low": 0.0, "high": 1.0} if scaled else {}
+    raw = not normalize_images and is_image_space(observation_space) and issubclass(extractor, BoundedFeatures)
+    return {"low": 0.0, "high": 255.0} if raw else {}
 
 
 class LinearPolicy(CompatiblePolicy):
@@ -218,15 +218,14 @@ class LinearPolicy(CompatiblePolicy):
             observation_space,
             action_space,
             features_extractor_class=features_extractor_class,
-            features_extractor_kwargs=scaled_image_bounds(features_extractor_class, observation_space, normalize_images)
-            | kwargs,
+            features_extractor_kwargs=raw_image_bounds(features_extractor_class, observation_space, normalize_images) | kwargs,
             normalize_images=normalize_images,
         )
         if value_features_extractor_class is None and value_features_extractor_kwargs:
             value_features_extractor_class = features_extractor_class
         if value_features_extractor_class is not None:
             value_features_extractor_class = features_class("value_features_extractor_class", value_features_extractor_class)
-            value_features_extractor_kwargs = scaled_image_bounds(
+            value_features_extractor_kwargs = raw_image_bounds(
                 value_features_extractor_class, observation_space, normalize_images
             ) | dict(value_features_extractor_kwargs or {})
         self.value_features_extractor_class = value_features_extractor_class
@@ -324,11 +323,13 @@ class MlpPolicy(CompatiblePolicy):
         normalize_images: bool = True,
         final_init: float | None = 3e-3,
     ) -> None:
+        features_extractor_class = features_class("features_extractor_class", features_extractor_class or FlattenExtractor)
         super().__init__(
             observation_space,
             action_space,
-            features_extractor_class=features_class("features_extractor_class", features_extractor_class or FlattenExtractor),
-            features_extractor_kwargs=dict(features_extractor_kwargs or {}),
+            features_extractor_class=features_extractor_class,
+            features_extractor_kwargs=raw_image_bounds(features_extractor_class, observation_space, normalize_images)
+            | dict(features_extractor_kwargs or {}),
             normalize_images=normalize_images,
         )
         if final_init is not None:

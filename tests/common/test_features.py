@@ -11,6 +11,7 @@ from stable_baselines3 import PPO
 from sb3_dpg.common.features import FourierBasis, PolynomialBasis, RadialBasis, TileCoding
 from sb3_dpg.common.features.bounded import BoundedFeatures
 from sb3_dpg.common.features.tile_coding import upper_half_of_sum
+from sb3_dpg.copdacq.policies import CompatiblePolicy, LinearPolicy, MlpPolicy
 
 SPACE = spaces.Box(np.array([-1.0, 0.0, -3.0]), np.array([1.0, 5.0, 3.0]), dtype=np.float32)
 BASES: list[type[BoundedFeatures]] = [TileCoding, FourierBasis, RadialBasis, PolynomialBasis]
@@ -171,6 +172,25 @@ def test_observations_of_any_shape_are_flattened(basis: type[BoundedFeatures]) -
     flat = spaces.Box(-1.0, 1.0, (4,), np.float32)
     observations = sample(space, 7)
     assert th.equal(basis(space)(observations), basis(flat)(observations.flatten(1)))
+
+
+@pytest.mark.parametrize("basis", BASES)
+def test_images_are_scaled_as_sb3_shows_them(basis: type[BoundedFeatures]) -> None:
+    """Divided by 255, although the space still says 0 to 255."""
+    features = basis(spaces.Box(0, 255, (1, 2, 2), np.uint8))
+    th.testing.assert_close(features.unit(th.tensor([[0.0, 0.2, 0.5, 1.0]])), th.tensor([[0.0, 0.2, 0.5, 1.0]]))
+
+
+@pytest.mark.parametrize("policy", [LinearPolicy, MlpPolicy])
+@pytest.mark.parametrize("normalize_images", [True, False])
+def test_images_are_scaled_as_copdacq_sees_them(policy: type[CompatiblePolicy], normalize_images: bool) -> None:
+    space = spaces.Box(0, 255, (1, 2, 2), np.uint8)
+    kwargs = dict(features_extractor_class=PolynomialBasis, normalize_images=normalize_images)
+    made = policy(space, spaces.Box(-1, 1, (1,), np.float32), lambda _: 0.0, **kwargs)
+    features = made.features_extractor if policy is LinearPolicy else made.actor[0]
+    assert isinstance(features, PolynomialBasis)
+    inputs = made.preprocess(th.tensor([[[[0, 51], [102, 255]]]], dtype=th.uint8)).flatten(1)
+    th.testing.assert_close(features.unit(inputs), th.tensor([[0.0, 0.2, 0.4, 1.0]]))
 
 
 @pytest.mark.parametrize("basis", BASES)

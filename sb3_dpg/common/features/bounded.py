@@ -4,6 +4,7 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from numpy.typing import ArrayLike
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 # float32's largest number is what some environments write where they mean "unbounded"
@@ -16,7 +17,8 @@ def observation_bounds(
     observation_space: spaces.Space, low: ArrayLike | None, high: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Bounds of the flattened observation: those that are given, and the space's where none are.
+    Bounds of the flattened observation: those that are given, and the space's where none are. Of images these are 0 and 1, as
+    SB3 divides them by 255 before features see them (where it does not, with ``normalize_images=False``, give the bounds).
 
     :param observation_space: The observation space, a ``Box``
     :param low: Lower bounds, a number or one per dimension; None: the space's
@@ -31,8 +33,9 @@ def observation_bounds(
             "(for discrete observations use SB3's FlattenExtractor, which makes them one-hot)"
         )
     size = int(np.prod(observation_space.shape))
+    own = (0.0, 1.0) if is_image_space(observation_space) else (observation_space.low, observation_space.high)
     bounds = []
-    for name, given, default in (("low", low, observation_space.low), ("high", high, observation_space.high)):
+    for name, given, default in (("low", low, own[0]), ("high", high, own[1])):
         try:
             value = np.asarray(default if given is None else given, dtype=np.float64).reshape(-1)
         except (TypeError, ValueError) as error:
@@ -45,8 +48,8 @@ def observation_bounds(
     if unbounded.size:
         raise ValueError(
             f"dimension(s) {unbounded.tolist()} of the observation are unbounded in {observation_space}: give bounds by "
-            "low= and high= (in policy_kwargs: features_extractor_kwargs=dict(low=..., high=...)), or wrap the environment "
-            "in VecNormalize, whose observations COPDACQ takes to lie within 3 standard deviations"
+            "low= and high= (in policy_kwargs: features_extractor_kwargs=dict(low=..., high=...)), such as -3 and 3 where "
+            "VecNormalize normalises; COPDACQ's LinearPolicy takes these by itself"
         )
     # The reciprocal of the range has to be a float32
     empty = np.flatnonzero(~(upper - lower > 1 / UNBOUNDED))
