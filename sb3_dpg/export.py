@@ -12,6 +12,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
@@ -95,9 +96,8 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
     function = ActionFunction(policy, normalization).cpu().eval().requires_grad_(False)
     # Two observations: a batch of one would be taken for a constant by the tracer. No samples, as environments may draw from
     # the generator of the space too
-    example = th.from_numpy(np.zeros((2, *model.observation_space.shape), model.observation_space.dtype))
-    if example.dtype == th.float64:
-        example = example.float()
+    dtype = th.uint8 if is_image_space(model.observation_space) else th.float32
+    example = th.zeros((2, *model.observation_space.shape), dtype=dtype)
     path = Path(path)
     if path.suffix == "":
         path = path.with_suffix(f".{SUFFIXES[format]}")

@@ -20,6 +20,7 @@ from sb3_dpg import BNDDPG
 from sb3_dpg.common.features import TileCoding
 from sb3_dpg.export import export_policy
 from tests.algorithms import make, same, weights
+from tests.contract.scripts import Observed
 
 TOLERANCE = 1e-5
 
@@ -179,6 +180,15 @@ def test_training_goes_on_as_without(format: Any, tmp_path: Path) -> None:
         trained.append(weights(model.learn(50, callback=export)))
     assert same(*trained)
     assert list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+def test_observations_of_integers_are_given_as_float32(dtype: Any, tmp_path: Path) -> None:
+    env = Observed(spaces.Box(0, 5, (3,), dtype))
+    model = make("bnddpg", env).learn(20)
+    batch = np.random.default_rng(0).integers(0, 5, (20, 3))
+    actions = run_onnx(export_policy(model, tmp_path / "policy"), batch.astype(np.float32))
+    np.testing.assert_allclose(actions, predicted(model, batch.astype(dtype)), rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("format", ["torchscript", "onnx"])

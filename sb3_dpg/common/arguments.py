@@ -73,8 +73,10 @@ def check_net_arch(value: Any) -> None:
         lists = list(value.values())
     else:
         lists = [value]
+    # SB3 takes tuples in the dictionary only
+    allowed = (list, tuple) if isinstance(value, dict) else list
     for sizes in lists:
-        if not isinstance(sizes, list | tuple):
+        if not isinstance(sizes, allowed):
             raise TypeError(f"net_arch={value!r} must be a list of integers, or dict(pi=[...], qf=[...])")
         for size in sizes:
             check_integer("net_arch", size, 1)

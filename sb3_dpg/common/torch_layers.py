@@ -94,7 +94,7 @@ class PaperCNN(BaseFeaturesExtractor):
     without pooling, batch normalisation on their input and on each of them. The paper does not state the kernels and
     strides: 3 x 3 with strides 2, 1 and 1 are our choice. The two layers of 200 units that follow are in ``net_arch``.
 
-    :param observation_space: Images, channels first, at least 9 x 9
+    :param observation_space: Images, channels first, at least 11 x 11
     :param batch_norm: Whether to normalise
     :param momentum: Weight of the newest batch in the running statistics
     :param eps: Added to the variance
@@ -105,8 +105,8 @@ class PaperCNN(BaseFeaturesExtractor):
     ) -> None:
         assert isinstance(observation_space, spaces.Box), f"PaperCNN needs images, not {observation_space}"
         channels, height, width = observation_space.shape
-        if min(height, width) < 9:
-            raise ValueError(f"PaperCNN needs images of at least 9 x 9 pixels, not {height} x {width}")
+        if min(height, width) < 11:
+            raise ValueError(f"PaperCNN needs images of at least 11 x 11 pixels, not {height} x {width}")
 
         def norm(maps: int) -> list[nn.Module]:
             return [nn.BatchNorm2d(maps, eps, momentum)] if batch_norm else []

@@ -34,7 +34,7 @@ def load_weights(module: nn.Module, path: str | Path | io.BufferedIOBase) -> Non
     """
     if isinstance(path, str | Path):
         path = Path(path)
-        if not path.exists() and path.suffix == "":
+        if not path.is_file() and path.suffix == "":
             path = Path(f"{path}.safetensors")
         content = path.read_bytes()
     else:

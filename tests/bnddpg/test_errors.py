@@ -47,6 +47,7 @@ def test_action_spaces(action_space, message):
         (dict(gamma=float("nan")), ValueError, "gamma=nan"),
         (dict(batch_size=1), ValueError, "batch_size=1.*at least 2 or batch_norm_mode='none'"),
         (dict(batch_size=0, batch_norm_mode="none"), ValueError, "batch_size=0.*at least 1"),
+        (dict(policy_kwargs=dict(net_arch=(8, 8))), TypeError, r"net_arch=\(8, 8\) must be a list of integers"),
         (dict(batch_size=2.5), TypeError, "batch_size must be an integer"),
         (dict(buffer_size=0), ValueError, "buffer_size=0"),
         (dict(learning_starts=-1), ValueError, "learning_starts=-1"),

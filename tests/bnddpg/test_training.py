@@ -300,6 +300,17 @@ def test_paper_setting_from_pixels():
     assert th.isfinite(weights(model)).all()
 
 
+@pytest.mark.parametrize("size", [10, 11])
+def test_smallest_images_of_the_papers_network(size):
+    env = FakeImageEnv(screen_height=size, screen_width=40, n_channels=1, discrete=False, channel_first=True)
+    kwargs = BNDDPG.paper_kwargs(pixels=True) | dict(buffer_size=10)
+    if size < 11:
+        with pytest.raises(ValueError, match="at least 11 x 11 pixels, not 10 x 40"):
+            BNDDPG("CnnPolicy", env, device="cpu", **kwargs)
+    else:
+        BNDDPG("CnnPolicy", env, device="cpu", **kwargs).predict(env.observation_space.sample())
+
+
 def test_custom_extractor_in_the_policy():
     model = train("MlpPolicy", "Pendulum-v1", policy_kwargs=dict(features_extractor_class=FlattenExtractor, net_arch=[8]))
     assert isinstance(model.actor.features_extractor, FlattenExtractor)

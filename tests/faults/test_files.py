@@ -234,6 +234,14 @@ def test_weights_round_trip(share: bool, tmp_path: Path) -> None:
     assert same(weights(other), weights(model))
 
 
+def test_weights_beside_a_folder_of_their_name(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    model, other = make("bnddpg"), make("bnddpg", seed=1)
+    model.save_weights(tmp_path / "run")
+    other.load_weights(tmp_path / "run")
+    assert same(weights(other), weights(model))
+
+
 def test_weights_of_array_policies_act_after_loading() -> None:
     """The NumPy view of COPDACQ's weights must follow."""
     model, other = make("copdacq"), make("copdacq")
