@@ -15,7 +15,7 @@ from requests.exceptions import HTTPError
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.options import add_gym_packages, check_algorithm, look_ahead, own_parser, split_options
-from sb3_dpg.zoo.playback import checked_lookup, ffmpeg_on_path, prepare, with_log_folder
+from sb3_dpg.zoo.playback import checked_lookup, ffmpeg_on_path, offscreen_rendering, prepare, with_log_folder
 from sb3_dpg.zoo.registration import register_algorithms
 from sb3_dpg.zoo.substitution import replaced
 
@@ -113,7 +113,7 @@ def push_to_hub(arguments: Sequence[str]) -> None:
         upload = not options.no_upload
         ours = look_ahead(rest).algo in OUR_ALGORITHMS
 
-    with replaced(huggingface_hub, "HfApi", Api), checked_lookup(), ffmpeg_on_path():
+    with replaced(huggingface_hub, "HfApi", Api), checked_lookup(), ffmpeg_on_path(), offscreen_rendering():
         try:
             runpy.run_module("rl_zoo3.push_to_hub", run_name="__main__")
         except NotUploaded:

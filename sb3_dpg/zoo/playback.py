@@ -174,6 +174,22 @@ def enjoy(arguments: Sequence[str]) -> None:
         rl_zoo3.enjoy.enjoy()
 
 
+@contextmanager
+def offscreen_rendering() -> Iterator[None]:
+    """
+    Without a display MuJoCo cannot draw by the library that is its default: EGL needs none.
+    """
+    wanted = {"DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"}
+    if sys.platform != "linux" or any(os.environ.get(name) for name in wanted):
+        yield
+        return
+    os.environ["MUJOCO_GL"] = "egl"
+    try:
+        yield
+    finally:
+        del os.environ["MUJOCO_GL"]
+
+
 def record_video(arguments: Sequence[str]) -> None:
     """
     :param arguments: The command line after ``sb3-dpg record-video``
@@ -182,7 +198,7 @@ def record_video(arguments: Sequence[str]) -> None:
     add_gym_packages(parser)
     options, rest = split_options(parser, arguments)
     sys.argv[1:] = prepare(rest, options.gym_packages)
-    with checked_lookup():
+    with checked_lookup(), offscreen_rendering():
         runpy.run_module("rl_zoo3.record_video", run_name="__main__")
 
 

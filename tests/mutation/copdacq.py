@@ -84,8 +84,8 @@ COPDACQ = [
         (
             "rates of actor and advantage swapped",
             ALGORITHM,
-            "                self.actor_learning_rate,\n                self.advantage_learning_rate,\n",
-            "                self.advantage_learning_rate,\n                self.actor_learning_rate,\n",
+            'STEP_SIZES = ("actor_learning_rate", "advantage_learning_rate"',
+            'STEP_SIZES = ("advantage_learning_rate", "actor_learning_rate"',
         ),
         ("gradient_q=True corrects nothing", ALGORITHM, "if self.gradient_q:", 'if self.gradient_q == "full":'),
         ("gradient_q=True is the full correction", ALGORITHM, 'factors, self.gradient_q == "full")', "factors, True)"),

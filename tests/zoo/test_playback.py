@@ -1,5 +1,6 @@
 """Replaying agents: what train accepts, the scripts on trained agents understand."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_dpg.zoo.cli import main
+from sb3_dpg.zoo.playback import offscreen_rendering
 from sb3_dpg.zoo.resume import ResumableCheckpointCallback, saved_timesteps
 from tests.zoo.entries import tiny_entry
 
@@ -119,6 +121,21 @@ def test_every_command_knows_the_environments_of_a_package(
     assert started[0][started[0].index("-o") + 1] == str(tmp_path / "videos")
     assert started[0][-2:] == ["--gym-packages", package]
     assert started[0][1:4] == ["-m", "sb3_dpg", "record-video"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "egl"), ({"DISPLAY": ":0"}, None), ({"WAYLAND_DISPLAY": "w"}, None), ({"MUJOCO_GL": "osmesa"}, "osmesa")],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only has such libraries")
+def test_mujoco_draws_without_a_display(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str | None) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with offscreen_rendering():
+        assert os.environ.get("MUJOCO_GL") == expected
+    assert os.environ.get("MUJOCO_GL") == given.get("MUJOCO_GL")
 
 
 @pytest.mark.parametrize("error", [ValueError("loaded using pickle"), OSError("no network")])
