@@ -29,6 +29,7 @@ from sb3_dpg.zoo.action_noise import (
     used_keys,
 )
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
+from sb3_dpg.zoo.checkpoints import ResumableCheckpointCallback, resumed_config, resumed_save_freq, write_run_config
 from sb3_dpg.zoo.errors import READING_ERRORS, ConfigurationError, missing_extra
 from sb3_dpg.zoo.hyperparameters import (
     EVALUATED,
@@ -40,18 +41,14 @@ from sb3_dpg.zoo.hyperparameters import (
 )
 from sb3_dpg.zoo.resume import (
     ContinuedModel,
-    ResumableCheckpointCallback,
     check_environments,
     check_remaining,
     check_statistics,
     continue_evaluations,
     mark_interruption,
-    resumed_config,
-    resumed_save_freq,
     resumed_seed,
-    saved_timesteps,
-    write_run_config,
 )
+from sb3_dpg.zoo.saved_agents import saved_timesteps
 from sb3_dpg.zoo.search import MERGED_KWARGS, EntrySampler
 from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, shared_studies
 from sb3_dpg.zoo.substitution import replaced

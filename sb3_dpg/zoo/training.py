@@ -47,8 +47,9 @@ def train(arguments: Sequence[str]) -> None:
     check_names(rest)
     import rl_zoo3.train
 
+    from sb3_dpg.zoo.checkpoints import resolve_trained_agent
     from sb3_dpg.zoo.manager import ExperimentManager
-    from sb3_dpg.zoo.resume import check_saved_algorithm, resolve_trained_agent
+    from sb3_dpg.zoo.saved_agents import check_saved_algorithm
     from sb3_dpg.zoo.values import StoreDict
 
     if options.heartbeat < 1:
@@ -103,7 +104,7 @@ def _find_trained_agent(options: argparse.Namespace, rest: Sequence[str]) -> str
     :param rest: rl-zoo3's
     :return: The agent to continue from, "" for none
     """
-    from sb3_dpg.zoo.resume import latest_checkpoint
+    from sb3_dpg.zoo.checkpoints import latest_checkpoint
 
     if options.resume:
         if options.trained_agent:

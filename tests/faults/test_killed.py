@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sb3_dpg.zoo.checkpoints import checkpoints, latest_checkpoint
 from sb3_dpg.zoo.cli import main
-from sb3_dpg.zoo.resume import checkpoints, latest_checkpoint, saved_timesteps
+from sb3_dpg.zoo.saved_agents import saved_timesteps
 from tests.algorithms import CLASSES, finite
 from tests.zoo.entries import tiny_entry
 

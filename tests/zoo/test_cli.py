@@ -10,7 +10,7 @@ import yaml
 import sb3_dpg
 from sb3_dpg.zoo.cli import COMMANDS, DEBUG_VARIABLE, main
 from sb3_dpg.zoo.errors import missing_extra
-from sb3_dpg.zoo.resume import saved_timesteps
+from sb3_dpg.zoo.saved_agents import saved_timesteps
 from tests.zoo.entries import tiny_entry
 
 Capture = pytest.CaptureFixture[str]

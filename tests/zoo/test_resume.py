@@ -22,23 +22,19 @@ from stable_baselines3.common.utils import set_random_seed
 from sb3_dpg import BNDDPG
 from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
+from sb3_dpg.zoo.checkpoints import (
+    ResumableCheckpointCallback,
+    checkpoints,
+    latest_checkpoint,
+    resolve_trained_agent,
+    resumed_save_freq,
+    write_run_config,
+)
 from sb3_dpg.zoo.cli import main
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.manager import ExperimentManager
-from sb3_dpg.zoo.resume import (
-    ResumableCheckpointCallback,
-    check_saved_algorithm,
-    checkpoints,
-    continue_evaluations,
-    earlier_options,
-    latest_checkpoint,
-    mark_interruption,
-    resolve_trained_agent,
-    resumed_save_freq,
-    resumed_seed,
-    saved_timesteps,
-    write_run_config,
-)
+from sb3_dpg.zoo.resume import continue_evaluations, earlier_options, mark_interruption, resumed_seed
+from sb3_dpg.zoo.saved_agents import check_saved_algorithm, saved_timesteps
 from tests.zoo.entries import tiny_entry
 
 WriteConfig = Callable[..., Path]
