@@ -1,6 +1,7 @@
 """What is run: a configuration of an algorithm on an environment, and its runs, one for each seed."""
 
 import hashlib
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -27,6 +28,15 @@ class EvaluationProtocol:
         :return: After how many steps of training the agent is evaluated
         """
         return [total * point // self.points for point in range(1, self.points + 1)]
+
+
+def import_package(name: str | None) -> None:
+    """
+    :param name: Module that registers an environment, None for none
+    :raises ModuleNotFoundError: if there is no such module
+    """
+    if name is not None:
+        importlib.import_module(name)
 
 
 def as_table(item: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
+from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run, import_package
 from sb3_dpg.benchmark.fields import Fields
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.hyperparameters import did_you_mean
@@ -115,8 +115,6 @@ def load_plan(path: Path) -> Plan:
 
 
 def _environment(name: str, fields: Fields) -> Environment:
-    from sb3_dpg.benchmark.training import import_package
-
     environment = Environment(
         name,
         steps=fields.integer("steps", minimum=1),

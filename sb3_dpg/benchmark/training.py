@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import importlib
 import io
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ import torch as th
 import yaml
 from stable_baselines3.common.utils import set_random_seed
 
-from sb3_dpg.benchmark.configuration import Run
+from sb3_dpg.benchmark.configuration import Run, import_package
 from sb3_dpg.benchmark.evaluation import EvaluationCallback
 from sb3_dpg.benchmark.provenance import provenance
 from sb3_dpg.zoo.errors import ConfigurationError
@@ -31,15 +30,6 @@ class StudyManager(ExperimentManager):
     @property
     def _source(self) -> str:
         return str(self.env_name.gym_id)
-
-
-def import_package(name: str | None) -> None:
-    """
-    :param name: Module that registers an environment, None for none
-    :raises ModuleNotFoundError: if there is no such module
-    """
-    if name is not None:
-        importlib.import_module(name)
 
 
 def resolve_hyperparameters(algo: str, environment: str, file: str | None, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,9 @@ class ScaledNoise(ScheduledNoise):
     :raises ValueError: if the scale is out of range, a length does not fit, or copies of the noise are not independent
     """
 
+    # Also of noise that an earlier version has pickled
+    _has_generators = False
+
     def __init__(self, noise: ActionNoise | Callable[[], ActionNoise], scale: ParameterLike = 1.0, n_envs: int = 1) -> None:
         if isinstance(noise, ActionNoise):
             noise = without_wrapper(noise)
@@ -43,7 +46,6 @@ class ScaledNoise(ScheduledNoise):
         first = noise if isinstance(noise, ActionNoise) else self._made()
         self.noises: list[ActionNoise] = [first]
         self._seeds: np.random.SeedSequence | None = None
-        self._has_generators = False
         action_dim = _action_dim(first)
         self._scale = NoiseParameter.of("scale", scale, action_dim)
         self.scale = self._scale(1.0)
