@@ -59,7 +59,7 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
         check_common_arguments(kwargs | given)
         if env is not None:
             env = maybe_make_env(env, verbose)
-            check_action_space(env, type(self).__name__)
+            self._check_env(env)
         super().__init__(
             policy,
             env,
@@ -75,6 +75,13 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
         self.action_noise = action_noise  # type: ignore[assignment]  # may be a specification until _make_action_noise
         self._warned_without_noise = False
         self._stand_in: ReplayBuffer | None = None
+
+    def _check_env(self, env: GymEnv) -> None:
+        """
+        :param env: The environment that the constructor was given
+        :raises ValueError: if it is not for this algorithm
+        """
+        check_action_space(env, type(self).__name__)
 
     def _check_arguments(self) -> None:
         """

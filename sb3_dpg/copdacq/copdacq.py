@@ -6,7 +6,6 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch as th
-from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
@@ -59,14 +58,15 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
     minibatches of a replay buffer instead, with all of SB3's options for that.
 
     Step sizes are per active feature: each is divided by the number of features that are nonzero at once (``n_active`` of the
-    features: the number of tilings for tile coding), so that a ``value_learning_rate`` of 1 corrects all of a state's TD error
-    at once. With ``LinearPolicy`` rewards need no scaling: multiplying all of them by c has the same effect as multiplying
-    ``actor_learning_rate`` by c, as long as TD errors stay below ``max_td_error``.
+    features: the number of tilings for tile coding, with which a ``value_learning_rate`` of 1 corrects all of a state's TD
+    error at once; 1 for the networks of ``MlpPolicy``). With ``LinearPolicy`` rewards need no scaling: multiplying all of them
+    by c has the same effect as multiplying ``actor_learning_rate`` by c, as long as TD errors stay below ``max_td_error``.
 
     :param policy: The policy model to use (LinearPolicy, MlpPolicy)
     :param env: The environment to learn from (if registered in Gym, can be str)
     :param learning_rate: Step size of whatever has none of its own; each of the step sizes is a number, a schedule of the
-        progress remaining (from 1 to 0) or a string such as ``"lin_0.2_0.02"``
+        progress remaining (from 1 to 0) or a string such as ``"lin_0.2_0.02"``. None: 0.2 for ``LinearPolicy``, 0.001 for
+        ``MlpPolicy``
     :param buffer_size: 1: learn online from the newest transition of each environment. Otherwise the size of the replay
         buffer, in transitions
     :param learning_starts: How many steps to collect by uniformly random actions before learning starts
@@ -81,8 +81,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
     :param replay_buffer_kwargs: Keyword arguments to pass to the replay buffer on creation
     :param optimize_memory_usage: Enable a memory efficient variant of the replay buffer at a cost of more complexity
     :param n_steps: When n_steps > 1, uses n-step returns (with SB3's ``NStepReplayBuffer``); needs a replay buffer
-    :param actor_learning_rate: alpha_theta, step size of the policy
-    :param advantage_learning_rate: alpha_w, step size of the advantage
+    :param actor_learning_rate: alpha_theta, step size of the policy. None: 0.01 for ``LinearPolicy``, 0.0001 for ``MlpPolicy``
+    :param advantage_learning_rate: alpha_w, step size of the advantage; None, here and below: ``learning_rate``
     :param value_learning_rate: alpha_v, step size of the value
     :param gradient_q: True: COPDAC-GQ, the paper's gradient Q-learning critic. ``"full"``: gradient Q-learning with all
         features of the critic in its correction, which stays stable under zero-mean exploration too. False: COPDAC-Q
@@ -95,7 +95,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
     :param policy_kwargs: Additional arguments to be passed to the policy, see :class:`LinearPolicy` and :class:`MlpPolicy`
     :param verbose: Verbosity level: 0 for no output, 1 for info messages, 2 for debug messages
     :param seed: Seed for the pseudo random generators
-    :param device: Device (cpu, cuda, ...) on which the code should be run; online learning is fastest on the CPU
+    :param device: Device (cpu, cuda, ...) on which the code should be run; "auto": the CPU, the fastest for online learning
     :param _init_setup_model: Whether or not to build the network at the creation of the instance
     :raises TypeError: if an argument has the wrong type
     :raises ValueError: if an argument is out of its range, the actions are not a bounded ``Box``, or the features need bounds
@@ -106,13 +106,14 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         "LinearPolicy": LinearPolicy,
         "MlpPolicy": MlpPolicy,
     }
+    policy_class: type[CompatiblePolicy]
     policy: CompatiblePolicy
 
     def __init__(
         self,
         policy: str | type[CompatiblePolicy],
         env: GymEnv | str,
-        learning_rate: float | str | Schedule = 0.2,
+        learning_rate: float | str | Schedule | None = None,
         buffer_size: int = 1,
         learning_starts: int = 0,
         batch_size: int = 64,
@@ -125,7 +126,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
         *,
-        actor_learning_rate: float | str | Schedule | None = 0.01,
+        actor_learning_rate: float | str | Schedule | None = None,
         advantage_learning_rate: float | str | Schedule | None = None,
         value_learning_rate: float | str | Schedule | None = None,
         gradient_q: bool | str = False,
@@ -137,17 +138,13 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         policy_kwargs: dict[str, Any] | None = None,
         verbose: int = 0,
         seed: int | None = None,
-        device: th.device | str = "cpu",
+        device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if env is not None:
-            # Before SB3 asks for a MultiInputPolicy, which there is none of
-            env = maybe_make_env(env, verbose)
-            refuse_dictionaries(env.observation_space)
         super().__init__(
             policy,
             env,
-            learning_rate,  # type: ignore[arg-type]  # may be a string until _check_arguments
+            learning_rate,  # type: ignore[arg-type]  # may be a string or None until _check_arguments
             buffer_size=buffer_size,
             learning_starts=learning_starts,
             batch_size=batch_size,
@@ -164,7 +161,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             policy_kwargs=policy_kwargs,
             verbose=verbose,
             seed=seed,
-            device=device,
+            # Also where load and rl-zoo3 pass SB3's "auto"
+            device="cpu" if device == "auto" else device,
         )
         self.actor_learning_rate = actor_learning_rate
         self.advantage_learning_rate = advantage_learning_rate
@@ -179,7 +177,16 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         if _init_setup_model:
             self._setup_model()
 
+    def _check_env(self, env: GymEnv) -> None:
+        super()._check_env(env)
+        # Before SB3 asks for a MultiInputPolicy, which there is none of
+        refuse_dictionaries(env.observation_space)
+
     def _check_arguments(self) -> None:
+        if self.learning_rate is None:
+            self.learning_rate = self.policy_class.default_learning_rate
+        if self.actor_learning_rate is None:
+            self.actor_learning_rate = self.policy_class.default_actor_learning_rate
         for name in ("learning_rate", *STEP_SIZES):
             setattr(self, name, step_size(name, getattr(self, name)))
         super()._check_arguments()
@@ -212,7 +219,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             )
 
     def _setup_model(self) -> None:
-        refuse_dictionaries(self.observation_space)
         if self._features_bound is None:
             self._features_bound = self._normalized_bound()
         super()._setup_model()
@@ -292,7 +298,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         :raises DivergenceError: if a TD error is not finite or too large; good weights are back in place by then
         """
         batch = self.transitions(data)
-        weights = self.policy.weights if self._arrays is None else self._arrays.weights
+        weights = self._of_kind(data).weights
         delta = td_error(batch, weights)
         magnitude = abs(delta)
         largest = float(magnitude.max())
@@ -312,13 +318,19 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._td_error_sum += float(magnitude.sum()) / len(magnitude)
         self._saturation_sum += float((abs(batch.mu.value) >= SATURATED).sum()) / batch.offset.shape[1] / len(delta)
 
+    def _of_kind(self, data: ReplayBufferSamples) -> Any:
+        """
+        :param data: Transitions, of tensors or of NumPy arrays (of an online model too, if it was given a replay buffer)
+        :return: The policy that takes such transitions
+        """
+        return self.policy if isinstance(data.rewards, th.Tensor) else self._arrays
+
     def transitions(self, data: ReplayBufferSamples) -> Transitions:
         """
         :param data: A batch from the replay buffer
         :return: The same with mu and V linearised at its states
         """
-        policy: Any = self.policy if isinstance(data.rewards, th.Tensor) else self._arrays
-        mu, value, next_value = policy.linearise(data.observations, data.next_observations)
+        mu, value, next_value = self._of_kind(data).linearise(data.observations, data.next_observations)
         # n-step buffers come with the discount of each return's length
         discounts = self.gamma if data.discounts is None else data.discounts
         return Transitions(mu, value, next_value, data.actions - mu.value, data.rewards, discounts * (1.0 - data.dones))

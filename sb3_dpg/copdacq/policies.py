@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch as th
@@ -78,6 +78,9 @@ class CompatiblePolicy(DeterministicPolicy):
     :raises ValueError: if observations are a dictionary
     """
 
+    # Step sizes of an algorithm that is given none: alpha_theta, and those of all else
+    default_actor_learning_rate: ClassVar[float] = 1e-4
+    default_learning_rate: ClassVar[float] = 1e-3
     # How many weights of mu and of V one state touches: step sizes are divided by these
     actor_n_active: int = 1
     value_n_active: int = 1
@@ -197,6 +200,9 @@ class LinearPolicy(CompatiblePolicy):
     :param value_features_extractor_kwargs: Keyword arguments of the features of V
     :param normalize_images: Whether to divide images by 255
     """
+
+    default_actor_learning_rate = 0.01
+    default_learning_rate = 0.2
 
     def __init__(
         self,

@@ -110,10 +110,20 @@ def test_observations_are_scaled_to_the_unit_box(basis: type[BoundedFeatures]) -
     np.testing.assert_allclose(basis(SPACE).unit(observations).numpy(), unit(observations), atol=1e-6)
 
 
-@pytest.mark.parametrize("basis", BASES)
+@pytest.mark.parametrize("basis", [basis for basis in BASES if basis is not RadialBasis])
 def test_number_of_active_features_is_what_is_not_zero(basis: type[BoundedFeatures]) -> None:
     features = basis(SPACE)
     assert (features(sample(SPACE, 20)) != 0).sum(dim=1).max() == features.n_active
+
+
+@pytest.mark.parametrize("basis", BASES)
+def test_a_step_per_active_feature_does_not_overshoot(basis: type[BoundedFeatures]) -> None:
+    """A step size of 1 corrects |phi|^2 / n_active of an error: all of it at most, and not next to nothing."""
+    corrected = []
+    for kwargs in ({}, {"width": 0.1}) if basis is RadialBasis else ({},):
+        features = basis(SPACE, **kwargs)
+        corrected.append(float(features(sample(SPACE, 200)).square().sum(dim=1).max()) / features.n_active)
+    assert 0.5 < max(corrected) <= 1.0 + 1e-6
 
 
 @pytest.mark.parametrize("basis", BASES)

@@ -41,6 +41,11 @@ class RadialBasis(BoundedFeatures):
         self.precision = 0.5 * ((n_centers - 1) / width) ** 2
         self.register_buffer("grid", th.linspace(0.0, 1.0, n_centers))
 
+    @property
+    def n_active(self) -> int:
+        """1: the features sum up to 1, as if one were active."""
+        return 1
+
     def forward(self, observations: th.Tensor) -> th.Tensor:
         """
         :param observations: Observations, (batch_size, ...)
