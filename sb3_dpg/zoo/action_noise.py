@@ -83,8 +83,7 @@ def check_noise_keys(hyperparams: Mapping[str, Any], source: str) -> None:
         )
     if keys.get("noise_std") is None:
         raise ConfigurationError(f"{source}: noise_type {noise_type!r} needs the key 'noise_std'")
-    std = keys["noise_std"]
-    action_dim = len(std) if isinstance(std, list) else 1
+    action_dim = max((len(value) for value in keys.values() if isinstance(value, list)), default=1)
     try:
         make_noise(noise_specification(keys), action_dim)
     except (TypeError, ValueError) as error:

@@ -83,6 +83,13 @@ def test_one_value_per_action_dimension(write_config: WriteConfig, make_manager:
     np.testing.assert_allclose(set_up(manager).action_noise.std, [0.1, 0.4])
 
 
+def test_one_theta_per_action_dimension(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    pytest.importorskip("Box2D")
+    entry = tiny_entry("bnddpg", noise_type="ornstein-uhlenbeck", noise_std=0.2, noise_theta=[0.15, 0.3])
+    manager = make_manager("bnddpg", write_config(entry, env_id="LunarLanderContinuous-v3"), env_id="LunarLanderContinuous-v3")
+    np.testing.assert_allclose(set_up(manager).action_noise.correlation_time, [1 / 0.15, 1 / 0.3])
+
+
 def test_no_noise_leaves_no_keys_for_the_constructor(write_config: WriteConfig, make_manager: MakeManager) -> None:
     for algo in ("td3", "bnddpg"):
         manager = make_manager(algo, write_config(tiny_entry(algo, noise_type=None)))

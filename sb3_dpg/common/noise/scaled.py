@@ -34,9 +34,6 @@ class ScaledNoise(ScheduledNoise):
     :raises ValueError: if the scale is out of range, a length does not fit, or copies of the noise are not independent
     """
 
-    # Also of noise that an earlier version has pickled
-    _has_generators = False
-
     def __init__(self, noise: ActionNoise | Callable[[], ActionNoise], scale: ParameterLike = 1.0, n_envs: int = 1) -> None:
         if isinstance(noise, ActionNoise):
             noise = without_wrapper(noise)
@@ -139,8 +136,17 @@ class ScaledNoise(ScheduledNoise):
         return _copy_with_stream(noise, self._seeds.spawn(1)[0])
 
     def continue_stream_of(self, other: ActionNoise | None) -> None:
-        if isinstance(other, ScaledNoise) and other._seeds is not None:
+        if other is self or not isinstance(other, ScaledNoise):
+            return
+        generators = _generators(other.noises[0])
+        if other._seeds is not None:
             self._seeds = other._seeds
+        elif generators:
+            # The other noise has been copied for nobody, and draws no more
+            self._seeds = np.random.SeedSequence(generators[0].integers(0, 2**32, size=4).tolist())
+        else:
+            return
+        self.noises = [self._copy(noise) for noise in self.noises]
 
     def _take_stream_from(self, parent: ScheduledNoise) -> None:
         assert isinstance(parent, ScaledNoise)
@@ -189,6 +195,14 @@ def _parts(thing: Any, seen: dict[int, Any] | None = None) -> dict[int, Any]:
     return seen
 
 
+def _generators(noise: ActionNoise) -> list[np.random.Generator]:
+    """
+    :param noise: Noise of one environment
+    :return: The generators that it holds
+    """
+    return [part for part in _parts(noise).values() if isinstance(part, np.random.Generator)]
+
+
 def _without_generator(noise: ActionNoise) -> list[Any]:
     """
     :param noise: Noise of one environment
@@ -203,7 +217,7 @@ def _copy_with_stream(noise: ActionNoise, seeds: np.random.SeedSequence) -> Acti
     :param seeds: Seeds of the copy's generators
     :return: A copy whose generators are new and whose inner processes, if they can be reset, have drawn anew
     """
-    generators = [part for part in _parts(noise).values() if isinstance(part, np.random.Generator)]
+    generators = _generators(noise)
     new_streams = zip(generators, seeds.spawn(len(generators)), strict=True)
     duplicate = copy.deepcopy(noise, {id(generator): np.random.default_rng(child) for generator, child in new_streams})
     for part in _without_generator(duplicate):
