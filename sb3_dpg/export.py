@@ -16,7 +16,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
-from sb3_dpg.common.files import replacing
+from sb3_dpg.common.files import completed, durable_replacement
 
 ExportFormat = Literal["onnx", "torchscript"]
 
@@ -98,15 +98,13 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
     # the generator of the space too
     dtype = th.uint8 if is_image_space(model.observation_space) else th.float32
     example = th.zeros((2, *model.observation_space.shape), dtype=dtype)
-    path = Path(path)
-    if path.suffix == "":
-        path = path.with_suffix(f".{SUFFIXES[format]}")
     with warnings.catch_warnings():
         # Tracers warn of Python branches on shapes, which do not depend on the observation here
         warnings.simplefilter("ignore")
         with without_validation():
             content = _onnx(function, example) if format == "onnx" else _torchscript(function, example)
-    with replacing(path, SUFFIXES[format]) as file:
+    path = completed(Path(path), SUFFIXES[format])
+    with durable_replacement(path) as file:
         file.write(content)
     return path
 

@@ -153,6 +153,13 @@ def test_statistics_that_were_saved_with_a_model_are_included(tmp_path: Path) ->
     np.testing.assert_allclose(th.jit.load(str(path))(th.from_numpy(batch)).numpy(), expected, rtol=0, atol=TOLERANCE)
 
 
+def test_the_path_of_the_file_is_told_where_a_folder_has_the_name(tmp_path: Path) -> None:
+    (tmp_path / "policy.pt").mkdir()
+    with pytest.warns(UserWarning, match="is a folder"):
+        path = export_policy(trained("td3"), tmp_path / "policy", format="torchscript")
+    assert path.is_file()
+
+
 def test_model_is_left_as_it_was(tmp_path: Path) -> None:
     model = trained("bnddpg")
     model.policy.set_training_mode(True)

@@ -55,7 +55,7 @@ def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused
         raise ConfigurationError(f"{folder}: another process is running a study with these results") from error
     except OSError as error:
         raise ConfigurationError(f"{folder}: no results can be written here ({error.strerror})") from error
-    with lock:
+    try:
         remove_leftovers(folder)
         results = Results(folder)
         results.write_study(plan)
@@ -64,6 +64,8 @@ def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused
             console.print(f"{count} runs taken from {other.folder}", highlight=False, markup=False)
         results.tidy(plan)
         return _run_missing(plan, results, engine, console)
+    finally:
+        lock.release()
 
 
 def reused_results(folder: Path) -> Results:

@@ -24,15 +24,15 @@ def replacing(path: str | Path | io.BufferedIOBase, suffix: str) -> Iterator[io.
     if isinstance(path, io.BufferedIOBase):
         yield path
         return
-    with durable_replacement(_completed(Path(path), suffix)) as file:
+    with durable_replacement(completed(Path(path), suffix)) as file:
         yield file
 
 
-def _completed(path: Path, suffix: str) -> Path:
+def completed(path: Path, suffix: str) -> Path:
     """
     :param path: As given by the user
     :param suffix: As in :func:`replacing`
-    :return: The file to write, in a folder that exists
+    :return: The file to write, in a folder that exists, links followed
     """
     if path.suffix == "":
         path = Path(f"{path}.{suffix}")

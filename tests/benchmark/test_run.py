@@ -7,7 +7,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from sb3_dpg.benchmark.engines.base import Ended
-from sb3_dpg.benchmark.results import Results
+from sb3_dpg.benchmark.results import EVALUATIONS_FILE, Results
 from sb3_dpg.benchmark.run import LOCK_FILE, Summary, run_study
 from sb3_dpg.zoo.errors import ConfigurationError
 from tests.benchmark.studies import FakeEngine, make_plan, make_records, write_study
@@ -120,6 +120,17 @@ def test_brackets_in_names_and_paths_are_text(tmp_path):
     output = console.file.getvalue()
     assert "name [/b]" in output
     assert "path [/c]" in output
+
+
+def test_a_study_that_failed_leaves_its_folder_to_the_next(tmp_path, console):
+    (tmp_path / EVALUATIONS_FILE).write_text("damaged")
+    # As in a notebook, the first error is still at hand
+    with pytest.raises(ConfigurationError, match="no table of results") as error:
+        run_study(make_plan(), tmp_path, FakeEngine(), console)
+    (tmp_path / EVALUATIONS_FILE).unlink()
+    plan = make_plan(seeds=[0])
+    assert run_study(plan, tmp_path, FakeEngine(), console).completed == len(plan.runs)
+    assert error.tb is not None
 
 
 def test_two_processes_do_not_share_a_results_folder(tmp_path, console):
