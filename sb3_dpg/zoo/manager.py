@@ -39,6 +39,7 @@ from sb3_dpg.zoo.hyperparameters import (
     drop_empty,
     load_yaml,
 )
+from sb3_dpg.zoo.options import DEFAULT_HEARTBEAT
 from sb3_dpg.zoo.resume import (
     ContinuedModel,
     check_environments,
@@ -50,7 +51,7 @@ from sb3_dpg.zoo.resume import (
 )
 from sb3_dpg.zoo.saved_agents import saved_timesteps
 from sb3_dpg.zoo.search import MERGED_KWARGS, EntrySampler
-from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, shared_studies
+from sb3_dpg.zoo.studies import shared_studies
 from sb3_dpg.zoo.substitution import replaced
 from sb3_dpg.zoo.trials import merge_trial_kwargs, read_trial
 
@@ -310,10 +311,6 @@ class ExperimentManager(ZooExperimentManager):
                 continue_evaluations(callback, self.trained_agent, self.n_envs)
 
     def _load_pretrained_agent(self, hyperparams: dict[str, Any], env: VecEnv) -> BaseAlgorithm:
-        # Loading sets attributes, no constructor makes noise of a specification
-        noise = hyperparams.get("action_noise")
-        if isinstance(noise, Mapping):
-            hyperparams = {**hyperparams, "action_noise": make_noise(noise, get_action_dim(env.action_space))}
         if not self.carries_on:
             model = super()._load_pretrained_agent(hyperparams, env)
             check_environments(model, self.trained_agent)

@@ -10,6 +10,11 @@ from stable_baselines3.common.utils import get_device
 from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.hyperparameters import did_you_mean
 
+#: Seconds between two signs of life of a trial, in a study that processes share
+DEFAULT_HEARTBEAT = 60
+#: A trial without a sign of life for that many intervals belongs to a dead process
+GRACE_INTERVALS = 3
+
 
 def own_parser(command: str) -> argparse.ArgumentParser:
     """

@@ -9,9 +9,9 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import yaml
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_dpg.zoo.errors import ConfigurationError
@@ -22,16 +22,16 @@ from sb3_dpg.zoo.playback import checked_lookup, register_for_playback
 UNTRAINED_SEED = 0
 
 
-def evaluate(model: BaseAlgorithm, env: VecEnv, n_episodes: int, seed: int) -> tuple[float, float]:
+def evaluate(policy: BasePolicy, env: VecEnv, n_episodes: int, seed: int) -> tuple[float, float]:
     """
-    :param model: An agent
+    :param policy: The policy of an agent
     :param env: The environment
     :param n_episodes: Number of episodes
     :param seed: Seed of the initial states
     :return: Mean and standard deviation of the return, with deterministic actions
     """
     env.seed(seed)
-    returns, _ = evaluate_policy(model, env, n_eval_episodes=n_episodes, return_episode_rewards=True)
+    returns, _ = evaluate_policy(policy, env, n_eval_episodes=n_episodes, return_episode_rewards=True)
     return float(np.mean(returns)), float(np.std(returns))
 
 
@@ -84,14 +84,12 @@ def report(algo: str, env_id: str, log_folder: str, n_episodes: int, seed: int) 
             hyperparams=dict(hyperparams),
             env_kwargs=train_args["env_kwargs"],
         )
-    trained = utils.ALGOS[algo].load(model_path, device="cpu")
-    small = {"buffer_size": 1} if isinstance(trained, OffPolicyAlgorithm) else {}
-    untrained = type(trained)(
-        trained.policy_class, env, policy_kwargs=trained.policy_kwargs, seed=UNTRAINED_SEED, device="cpu", **small
-    )
+    trained = utils.ALGOS[algo].load(model_path, device="cpu").policy
+    set_random_seed(UNTRAINED_SEED)
+    untrained = type(trained)(**trained._get_constructor_parameters())
     print(f"\n{algo} on {env_id}: return over {n_episodes} episodes, the same initial states for both")
-    for name, model in (("untrained", untrained), ("trained", trained)):
-        mean, std = evaluate(model, env, n_episodes, seed)
+    for name, policy in (("untrained", untrained), ("trained", trained)):
+        mean, std = evaluate(policy, env, n_episodes, seed)
         print(f"  {name:<10} {mean:10.1f} +- {std:.1f}")
     env.close()
     print(f"Run: {run} (seed {train_args['seed']})")

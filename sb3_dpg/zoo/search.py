@@ -15,6 +15,8 @@ NOISE_SCHEDULES = ("const", "lin", "exp")
 FINAL_NOISE = 0.1
 #: Tables of which a trial samples some keys: the others stay the entry's
 MERGED_KWARGS = frozenset({"policy_kwargs", "replay_buffer_kwargs"})
+#: BNDDPG's own begins after 100,000 passes, when most searches have ended; this is that of our studies
+RENORM_WARMUP_STEPS = 1_000
 NET_ARCHS = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
 
 
@@ -89,6 +91,8 @@ def convert_bnddpg_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
     params = dict(sampled_params)
     policy_kwargs = {name: params.pop(name) for name in ("batch_norm_momentum", "renorm", "n_critics")}
     policy_kwargs["net_arch"] = list(NET_ARCHS[params.pop("net_arch")])
+    if policy_kwargs["renorm"]:
+        policy_kwargs["renorm_warmup_steps"] = RENORM_WARMUP_STEPS
     policy_kwargs["optimizer_kwargs"] = {"betas": [params.pop("beta1"), 0.999]}
     if "n_sampled_goal" in params:
         params["replay_buffer_kwargs"] = {name: params.pop(name) for name in ("n_sampled_goal", "goal_selection_strategy")}

@@ -18,14 +18,11 @@ from optuna.trial import TrialState
 from sqlalchemy import make_url
 
 from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.zoo.options import DEFAULT_HEARTBEAT, GRACE_INTERVALS
 from sb3_dpg.zoo.substitution import replaced
 
 Objective = Callable[[optuna.Trial], float]
 
-#: Seconds between two signs of life of a trial
-DEFAULT_HEARTBEAT = 60
-#: A trial without a sign of life for that many intervals belongs to a dead process
-GRACE_INTERVALS = 3
 #: How often a trial is run again. One that kills its processes (out of memory) would otherwise kill them all
 MAX_RETRIES = 3
 _HEARTBEAT_KEY = "heartbeat"
@@ -122,6 +119,9 @@ class SharedStudy(optuna.Study):
     suspended for too long, leaves its trial to the others and goes on with the next.
     """
 
+    #: A trial that was taken from the queue for the next run
+    _taken: int | None = None
+
     def optimize(self, func: Objective, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         self._run(func, *args, **kwargs)
         self.finish_lost_trials(func)
@@ -147,13 +147,19 @@ class SharedStudy(optuna.Study):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 fail_stale_trials(self)
-            if self.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            # Where another process is faster there is none left, and none to be made either
+            self._taken = self._pop_waiting_trial_id()
+            if self._taken is not None:
                 self._run(func, n_trials=1, gc_after_trial=True)
                 continue
             running = {trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
             if not pending & running:
                 return
             time.sleep(1)
+
+    def _pop_waiting_trial_id(self) -> int | None:
+        taken, self._taken = self._taken, None
+        return super()._pop_waiting_trial_id() if taken is None else taken
 
 
 def tell_if_running(study: optuna.Study, trial: optuna.Trial, state: TrialState | None, **kwargs: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_dpg.zoo.errors import ConfigurationError
-from sb3_dpg.zoo.options import check_names, look_ahead, own_parser, split_options
+from sb3_dpg.zoo.options import DEFAULT_HEARTBEAT, GRACE_INTERVALS, check_names, look_ahead, own_parser, split_options
 from sb3_dpg.zoo.registration import register_algorithms
 from sb3_dpg.zoo.substitution import replaced
 
@@ -30,9 +30,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--heartbeat",
         type=int,
-        default=60,
+        default=DEFAULT_HEARTBEAT,
         metavar="SECONDS",
-        help="in a shared study: a trial without a sign of life for 3 times that long is run again (default: 60)",
+        help=f"in a shared study: a trial without a sign of life for {GRACE_INTERVALS} times that long is run again "
+        "(default: %(default)s)",
     )
     return parser
 

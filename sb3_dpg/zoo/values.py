@@ -22,6 +22,7 @@ class StoreDict(ZooStoreDict):
         :param option_string: The option as it was written
         :raises ConfigurationError: naming the item that cannot be read
         """
+        merged: dict[str, Any] = {}
         for item in values:
             key, colon, value = item.partition(":")
             try:
@@ -32,4 +33,5 @@ class StoreDict(ZooStoreDict):
                     f"{option_string} {item}: not of the form KEY:VALUE with an expression of Python as the value ({error}). "
                     f"Perhaps {hint}"
                 ) from error
-        super().__call__(parser, namespace, values, option_string)
+            merged |= getattr(namespace, self.dest)
+        setattr(namespace, self.dest, merged)

@@ -1,16 +1,19 @@
 """The command line: names, helps and errors of one line."""
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rl_zoo3.utils
 import yaml
 
 import sb3_dpg
 from sb3_dpg.zoo.cli import COMMANDS, DEBUG_VARIABLE, main
 from sb3_dpg.zoo.errors import missing_extra
 from sb3_dpg.zoo.saved_agents import saved_timesteps
+from sb3_dpg.zoo.values import StoreDict
 from tests.zoo.entries import tiny_entry
 
 Capture = pytest.CaptureFixture[str]
@@ -150,6 +153,17 @@ def test_a_file_of_python(capsys: Capture, tmp_path: Path) -> None:
     )
     assert main(command) == 0
     assert saved_timesteps(tmp_path / "logs/bnddpg/Pendulum-v1_1/Pendulum-v1.zip") == 200
+
+
+def test_values_are_evaluated_once() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--values", nargs="+", action=StoreDict)
+    calls: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rl_zoo3.utils, "calls", calls, raising=False)
+        options = parser.parse_args(["--values", "a:calls.append(1)", "b:[2, 3]"])
+    assert options.values == {"a": None, "b": [2, 3]}
+    assert calls == [1]
 
 
 def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

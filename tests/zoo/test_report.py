@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch as th
+from stable_baselines3.common.policies import BasePolicy
 
 from sb3_dpg.zoo import report
 from sb3_dpg.zoo.cli import main
@@ -18,18 +20,22 @@ def test_agents_are_evaluated_in_the_environment_that_they_learned_in(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["sb3-dpg"])
     gravity: list[float] = []
+    shapes: list[dict[str, th.Size]] = []
 
-    def evaluate(model: object, env: object, **kwargs: object) -> tuple[list[float], list[int]]:
+    def evaluate(policy: BasePolicy, env: object, **kwargs: object) -> tuple[list[float], list[int]]:
+        shapes.append({name: tensor.shape for name, tensor in policy.state_dict().items()})
         gravity.extend(env.get_attr("g"))  # type: ignore[attr-defined]
         return [-1.0], [200]
 
     monkeypatch.setattr(report, "evaluate_policy", evaluate)
     command = ("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--eval-freq", "40", "--eval-episodes", "1")
-    config = write_config(tiny_entry("bnddpg", n_timesteps=40))
+    config = write_config(tiny_entry("bnddpg", n_timesteps=40, batch_norm_mode="none"))
     assert main([*command, "-conf", str(config), "--seed", "3", "--env-kwargs", "g:5.0"]) == 0
     capsys.readouterr()
     report.main([])
     assert gravity == [5.0, 5.0]
+    untrained, trained = shapes
+    assert untrained == trained
     assert "Run: logs/bnddpg/Pendulum-v1_1 (seed 3)" in capsys.readouterr().out
     assert Path("logs/bnddpg/Pendulum-v1_1/learning_curve.png").is_file()
 

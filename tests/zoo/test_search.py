@@ -60,6 +60,12 @@ def test_what_bnddpg_searches() -> None:
     assert set(sampled["policy_kwargs"]) >= {"batch_norm_momentum", "renorm", "net_arch", "n_critics"}
 
 
+def test_renormalisation_begins_within_a_search() -> None:
+    warmups = {sampled["policy_kwargs"]["renorm"]: sampled["policy_kwargs"] for sampled, _ in random_trials("bnddpg", 25)}
+    assert warmups[True]["renorm_warmup_steps"] == 1000
+    assert "renorm_warmup_steps" not in warmups[False]
+
+
 def test_what_copdacq_searches() -> None:
     ((sampled, _),) = random_trials("copdacq", 1)
     assert set(sampled) >= {"actor_learning_rate", "advantage_learning_rate", "value_learning_rate", "gradient_q"}

@@ -17,7 +17,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sb3_dpg.zoo import studies
 from sb3_dpg.zoo.studies import (
-    GRACE_INTERVALS,
     MAX_RETRIES,
     HeartbeatJournalStorage,
     SharedStudy,
@@ -107,6 +106,21 @@ def test_a_trial_that_kills_its_processes_is_given_up(monkeypatch: pytest.Monkey
     assert [trial.state for trial in study.trials] == [*failed, TrialState.COMPLETE, TrialState.COMPLETE]
 
 
+def test_a_queued_trial_that_another_process_takes_first_is_not_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    study, other = new_study("journal.log"), new_study("journal.log")
+    study.enqueue_trial({"x": 0.5})
+    pop = optuna.Study._pop_waiting_trial_id
+
+    def late(self: optuna.Study) -> int | None:
+        if self is study:
+            other.tell(other.ask(), 1.0)
+        return pop(self)
+
+    monkeypatch.setattr(optuna.Study, "_pop_waiting_trial_id", late)
+    study.finish_lost_trials(objective)
+    assert [trial.value for trial in study.trials] == [1.0]
+
+
 def test_a_living_trial_is_waited_for_and_not_run_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     study = new_study("journal.log", heartbeat=1000)
     running = abandoned_trial(study)
@@ -177,7 +191,6 @@ def test_the_heartbeat_of_a_journal() -> None:
     late = HeartbeatJournalStorage("journal.log", heartbeat_interval=10)
     late._heartbeat_interval = -10
     assert late._get_stale_trial_ids(study._study_id) == [trial._trial_id]
-    assert GRACE_INTERVALS > 1
 
 
 def search_command(config: Path, storage: str, n_trials: int) -> list[str]:
