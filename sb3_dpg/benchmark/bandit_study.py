@@ -1,9 +1,8 @@
 """
-The two experiments of Silver et al. 2014 that docs/copdacq.md shows: ``python -m sb3_dpg.benchmark.copdacq_studies``.
+Deterministic against stochastic actor-critic on the continuous bandit (Silver et al. 2014, figure 1):
+``python -m sb3_dpg.benchmark.bandit_study``.
 
-``bandit`` repeats their Figure 1, deterministic against stochastic actor-critic on the continuous bandit, in NumPy: there both
-critics are re-fitted by linear regression on each batch, which no SB3 algorithm does. ``curves LOGS`` draws the learning
-curves of their Figure 2 from the evaluations that ``sb3-dpg train`` left in a log folder.
+In NumPy, as both critics are re-fitted by linear regression on each batch, which no SB3 algorithm does.
 """
 
 import argparse
@@ -11,9 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
 from sb3_dpg.envs import ContinuousBandit
@@ -25,7 +21,6 @@ STEP_SIZES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 SIGMAS = (0.01, 0.03, 0.1, 0.3, 1.0)
 # A mean action, or the logarithm of a standard deviation, of this size: the step size was too large
 DIVERGED = 50.0
-CURVES = ("MountainCarContinuous-v0", "Pendulum-v1", "PuddleWorldContinuous-v0")
 
 # (actions, rewards, parameters, sigma) -> ascent direction of the parameters
 Actor = Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]
@@ -125,6 +120,9 @@ def bandit_figure(path: Path) -> None:
     """
     :param path: Where the figure goes
     """
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
     _, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True)
     print("| m | sweep over sigma | algorithm | step size | sigma | final cost, mean of 5 runs | range |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -142,38 +140,6 @@ def bandit_figure(path: Path) -> None:
         axis.set(xscale="log", yscale="log", xlabel="time steps", title=f"{action_dim} action dimensions", ylim=(1e-5, 1e3))
     axes[0].set_ylabel("cost of the mean action")
     axes[0].legend(fontsize=7)
-    save(path)
-
-
-def curves_figure(logs: Path, path: Path) -> None:
-    """
-    :param logs: The log folder that was given to ``sb3-dpg train``
-    :param path: Where the figure goes
-    """
-    _, axes = plt.subplots(1, len(CURVES), figsize=(11, 3.4))
-    for axis, env_id in zip(axes, CURVES, strict=True):
-        files = sorted((logs / "copdacq").glob(f"{env_id}_*/evaluations.npz"))
-        if not files:
-            raise FileNotFoundError(f"no evaluations of {env_id} under {logs}: train it first by sb3-dpg train --algo copdacq")
-        evaluations = [np.load(file) for file in files]
-        returns = np.array([evaluation["results"].mean(1) for evaluation in evaluations])
-        steps = evaluations[0]["timesteps"] / 1000
-        axis.plot(steps, returns.T, color="C0", alpha=0.25)
-        axis.plot(steps, np.median(returns, axis=0), color="C0", label=f"median of {len(files)}")
-        axis.set(xlabel="thousand time steps", title=env_id)
-        axis.legend()
-        final = returns[:, -1]
-        print(
-            f"{env_id}: {len(files)} seeds, final median {np.median(final):.1f}, from {final.min():.1f} to {final.max():.1f}"
-        )
-    axes[0].set_ylabel("return of mu")
-    save(path)
-
-
-def save(path: Path) -> None:
-    """
-    :param path: Where the current figure goes
-    """
     path.parent.mkdir(parents=True, exist_ok=True)
     plt.tight_layout()
     plt.savefig(path, dpi=110)
@@ -182,18 +148,11 @@ def save(path: Path) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Figures of docs/copdacq.md")
-    commands = parser.add_subparsers(dest="command", required=True)
-    bandit = commands.add_parser("bandit", help="Figure 1 of Silver et al. 2014")
-    bandit.add_argument("--output", type=Path, default=Path("docs/images/copdacq_bandit.png"))
-    curves = commands.add_parser("curves", help="Figure 2 of Silver et al. 2014, from the logs of sb3-dpg train")
-    curves.add_argument("logs", type=Path)
-    curves.add_argument("--output", type=Path, default=Path("docs/images/copdacq_curves.png"))
-    arguments = parser.parse_args()
-    if arguments.command == "bandit":
-        bandit_figure(arguments.output)
-    else:
-        curves_figure(arguments.logs, arguments.output)
+    parser = argparse.ArgumentParser(
+        prog="python -m sb3_dpg.benchmark.bandit_study", description="Figure 1 of Silver et al. 2014"
+    )
+    parser.add_argument("--output", type=Path, default=Path("docs/images/copdacq_bandit.png"), help="default: %(default)s")
+    bandit_figure(parser.parse_args().output)
 
 
 if __name__ == "__main__":
