@@ -1,5 +1,5 @@
 #!/bin/bash
-# The pictures of what trained agents do: trains them, draws them, films them. Needs the extra "plots".
+# The pictures of what trained agents do: trains them, draws them, films them. Needs the extra "classic-control".
 #
 #     bash docs/images/make.sh [LOGS]
 #

@@ -42,11 +42,10 @@ def resolve_hyperparameters(algo: str, environment: str, file: str | None, overr
     :raises ConfigurationError: if algorithm, environment or file are unknown or a hyperparameter cannot be used
     """
     import gymnasium as gym
-    from rl_zoo3.utils import ALGOS
 
-    register_algorithms()
-    if algo not in ALGOS:
-        raise ConfigurationError(f"unknown algorithm {algo!r}{did_you_mean(algo, ALGOS)}. Known: {', '.join(sorted(ALGOS))}")
+    known = register_algorithms()
+    if algo not in known:
+        raise ConfigurationError(f"unknown algorithm {algo!r}{did_you_mean(algo, known)}. Known: {', '.join(sorted(known))}")
     try:
         gym.spec(environment)
     except gym.error.Error as error:

@@ -2,16 +2,20 @@
 
 from typing import TYPE_CHECKING, Any
 
+from stable_baselines3.common.base_class import BaseAlgorithm
+
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS, algorithm_classes
 
 if TYPE_CHECKING:
     from rl_zoo3.exp_manager import ExperimentManager
 
 
-def register_algorithms() -> None:
+def register_algorithms() -> dict[str, type[BaseAlgorithm]]:
     """
     Put our algorithms, their samplers and converters into rl-zoo3's tables, which all its scripts share by reference, and
     our environments into Gymnasium's.
+
+    :return: rl-zoo3's table of algorithms, by name
     """
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
     from rl_zoo3.utils import ALGOS
@@ -22,6 +26,7 @@ def register_algorithms() -> None:
     ALGOS.update(algorithm_classes())
     HYPERPARAMS_SAMPLER.update(SAMPLERS)
     HYPERPARAMS_CONVERTER.update(CONVERTERS)
+    return ALGOS
 
 
 def create_experiment_manager(args: Any, algo: str, *rest: Any, **kwargs: Any) -> "ExperimentManager":
