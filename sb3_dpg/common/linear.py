@@ -1,5 +1,8 @@
 """Linear layers whose matrix products use the whole width of the processor."""
 
+import functools
+import platform
+from pathlib import Path
 from typing import Any
 
 import torch as th
@@ -8,7 +11,8 @@ from torch.nn import functional as F
 
 # Where PyTorch's matrix library (MKL) finds a processor that is not Intel's, it leaves AVX-512 unused. oneDNN, which PyTorch
 # brings along too, uses it: 2 times faster at the DDPG paper's hidden layer of 400 x 300 on an EPYC, forward and backward,
-# batch 64 to 512 (docs/speed.md). It needs more time to get going, and pays from about this many multiplications on.
+# batch 64 to 512 (docs/speed.md). It needs more time to get going, and pays from about this many multiplications on. On
+# Intel's own processors MKL is the faster one.
 MIN_MULTIPLICATIONS = 1_000_000
 # MKL computes a result of few columns 2 to 4 times faster as one of few rows: the gradients around a network's input
 NARROW = 32
@@ -46,21 +50,35 @@ def product(x: th.Tensor, weight: th.Tensor) -> th.Tensor:
     """
     if len(weight) < min(NARROW, len(x)):
         return product(weight, x).t()
-    if len(x) * weight.numel() >= MIN_MULTIPLICATIONS and onednn_available():
+    if len(x) * weight.numel() >= MIN_MULTIPLICATIONS and onednn_is_faster():
         return th.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
     return x @ weight.t()
 
 
-def onednn_available() -> bool:
+def onednn_is_faster() -> bool:
     """
-    :return: Whether oneDNN is there, switched on (``torch.backends.mkldnn.flags``) and has vectors of 512 bits to use
+    :return: Whether oneDNN is there, switched on (``torch.backends.mkldnn.flags``) and has vectors of 512 bits to use that MKL
+        leaves unused
     """
     return (
         bool(th.backends.mkldnn.is_available())
         and bool(th.backends.mkldnn.enabled)
         and th.backends.cpu.get_cpu_capability() == "AVX512"
         and hasattr(th.ops.mkldnn, "_linear_pointwise")
+        and not processor_is_intels()
     )
+
+
+@functools.cache
+def processor_is_intels() -> bool:
+    """
+    :return: Whether Intel made the processor: then MKL uses all of it
+    """
+    try:
+        description = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        description = platform.processor()  # On Windows it names the maker
+    return "GenuineIntel" in description
 
 
 class Linear(nn.Linear):

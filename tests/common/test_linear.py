@@ -5,9 +5,11 @@ import torch as th
 from torch.nn import functional as F
 
 from sb3_dpg.common import linear
-from sb3_dpg.common.linear import MIN_ROWS, Linear, onednn_available, product
+from sb3_dpg.common.linear import MIN_ROWS, Linear, onednn_is_faster, processor_is_intels, product
 
-needs_onednn = pytest.mark.skipif(not onednn_available(), reason="needs a processor with AVX-512 and PyTorch with oneDNN")
+HAS_ONEDNN = th.backends.mkldnn.is_available() and th.backends.cpu.get_cpu_capability() == "AVX512"
+needs_onednn = pytest.mark.skipif(not HAS_ONEDNN, reason="needs a processor with AVX-512 and PyTorch with oneDNN")
+LIBRARIES = [False, pytest.param(True, marks=needs_onednn)]
 # Hidden layer, layers at a narrow and at a wider input, more inputs than a batch has rows
 SHAPES = [(64, 400, 300), (128, 4, 400), (512, 23, 256), (48, 376, 256), (64, 16, 8)]
 
@@ -19,7 +21,11 @@ def shape(request: pytest.FixtureRequest) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_outputs_and_gradients_are_those_of_pytorch(shape: tuple[int, int, int], bias: bool) -> None:
+@pytest.mark.parametrize("onednn", LIBRARIES)
+def test_outputs_and_gradients_are_those_of_pytorch(
+    shape: tuple[int, int, int], bias: bool, onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "onednn_is_faster", lambda: onednn)
     rows, inputs, outputs = shape
     layer = Linear(inputs, outputs, bias=bias)
     x = th.randn(rows, inputs, requires_grad=True)
@@ -80,13 +86,23 @@ def test_gradients_that_nobody_asks_for_are_not_computed(monkeypatch: pytest.Mon
 @needs_onednn
 def test_large_products_are_onednns(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(linear, "onednn_available", lambda: asked.append(1) or True)
+    monkeypatch.setattr(linear, "onednn_is_faster", lambda: asked.append(1) or True)
     product(th.randn(64, 400), th.randn(300, 400))
     assert len(asked) == 1
     product(th.randn(64, 4), th.randn(300, 4))
     assert len(asked) == 1
+
+
+@needs_onednn
+def test_onednn_is_for_processors_that_are_not_intels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for description, is_intels in (("vendor_id : GenuineIntel", True), ("vendor_id : AuthenticAMD", False)):
+        processor_is_intels.cache_clear()
+        monkeypatch.setattr(linear.Path, "read_text", lambda _, description=description: description)
+        assert processor_is_intels() == is_intels
+        assert onednn_is_faster() != is_intels
     with th.backends.mkldnn.flags(enabled=False, allow_tf32=None):
-        assert not onednn_available()
+        assert not onednn_is_faster()
+    processor_is_intels.cache_clear()
 
 
 def test_single_rows_other_numbers_and_other_shapes_stay_with_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
