@@ -105,6 +105,19 @@ def test_same_actions_as_predict(name: str, format: str, tmp_path: Path) -> None
     np.testing.assert_allclose(first, expected[:1], rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("format", ["torchscript", "onnx"])
+def test_tiles_for_batches_of_any_size(format: str, tmp_path: Path) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxscript")
+    policy_kwargs = dict(net_arch=[8], features_extractor_class=TileCoding, features_extractor_kwargs=dict(n_bins=3))
+    model = make("bnddpg", policy_kwargs=policy_kwargs).learn(60)
+    path = export_policy(model, tmp_path / "policy", format=format)
+    for size in (1, 2, 5):
+        batch = observations(model)[:size]
+        actions = run_onnx(path, batch) if format == "onnx" else th.jit.load(str(path))(th.from_numpy(batch)).numpy()
+        np.testing.assert_allclose(actions, predicted(model, batch), rtol=0, atol=TOLERANCE)
+
+
 # A module that is None in sys.modules cannot be imported
 WITHOUT_US = """
 import json, sys

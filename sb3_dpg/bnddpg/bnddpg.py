@@ -19,7 +19,7 @@ from sb3_dpg.bnddpg.networks import Actor, Critic
 from sb3_dpg.bnddpg.paper import paper_kwargs
 from sb3_dpg.bnddpg.policies import BNDDPGPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from sb3_dpg.common.batch_norm import BatchNormStatistics
-from sb3_dpg.common.checks import check_integer, check_rate, check_real
+from sb3_dpg.common.checks import check_integer, check_rate, check_real, check_type
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.updates import gradient_step, join, polyak_update, without_gradients
 
@@ -88,6 +88,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         "CnnPolicy": CnnPolicy,
         "MultiInputPolicy": MultiInputPolicy,
     }
+    policy_base = BNDDPGPolicy
     policy: BNDDPGPolicy
     actor: Actor
     actor_target: Actor
@@ -170,6 +171,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
                 f"batch_norm_mode={self.batch_norm_mode!r} is unknown: it must be one of {', '.join(BATCH_NORM_MODES)}"
             )
         check_integer("policy_delay", self.policy_delay, 1)
+        check_type("compile", self.compile, bool)
         check_real("target_policy_noise", self.target_policy_noise, 0.0)
         check_real("target_noise_clip", self.target_noise_clip, 0.0)
         if self.gradient_clip is not None:
@@ -195,9 +197,6 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     def _setup_model(self) -> None:
         super()._setup_model()
         self._create_aliases()
-        self.actor_lr_schedule = (
-            self.lr_schedule if self.actor_learning_rate is None else FloatSchedule(self.actor_learning_rate)
-        )
         self._critic_loss, self._actor_loss = self.critic_loss, self.actor_loss
         if self.compile:
             # Bound after compiling: a deep copy of the model then computes its own losses, not those of this one
@@ -206,6 +205,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             )
         self._actor_parameters = list(self.actor.parameters())
         self._critic_parameters = list(self.critic.own_parameters())
+        # Modules that both networks were given learn from both losses
+        of_actor = set(self._actor_parameters)
+        self._critic_only_parameters = [parameter for parameter in self._critic_parameters if parameter not in of_actor]
         self._online_parameters: list[th.Tensor] = [*self._actor_parameters, *self._critic_parameters]
         # SB3 counts a shared features extractor among the critic's too, and so moves its target twice an update
         self._target_parameters: list[th.Tensor] = [*self.actor_target.parameters(), *self.critic_target.own_parameters()]
@@ -217,6 +219,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         )
         self._actor_target_norm = BatchNormStatistics(self.actor_target)
         self._critic_target_norm = BatchNormStatistics(self.critic_target)
+
+    @property
+    def actor_lr_schedule(self) -> Schedule:
+        """Learning rate of the actor as a function of the progress remaining."""
+        return self.lr_schedule if self.actor_learning_rate is None else FloatSchedule(self.actor_learning_rate)
 
     def _create_aliases(self) -> None:
         self.actor = self.policy.actor
@@ -245,7 +252,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             gradient_step(self.critic.optimizer, critic_loss, self._critic_parameters, self.gradient_clip)
             critic_losses.append(critic_loss.detach())
             if self._n_updates % self.policy_delay == 0:
-                with without_gradients(self._critic_parameters):
+                with without_gradients(self._critic_only_parameters):
                     actor_loss = self._actor_loss(data)
                 gradient_step(self.actor.optimizer, actor_loss, self._actor_parameters, self.gradient_clip)
                 actor_losses.append(actor_loss.detach())
@@ -279,7 +286,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         return (
             f"Likely causes: rewards that are too large (the largest in the replay buffer is {reward:g}; see VecNormalize) or "
             f"learning rates that are too high (critic {rates[0]:g}, actor {rates[1]:g}; gradient_clip limits the steps, "
-            f"here it is {self.gradient_clip})."
+            f"here it is {self.gradient_clip}), or observations whose squares overflow."
         )
 
     def _update_learning_rates(self) -> None:
@@ -396,8 +403,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        built = ["actor", "critic", "actor_target", "critic_target", "actor_lr_schedule", "_critic_loss", "_actor_loss"]
-        parameters = [f"_{name}_parameters" for name in ("actor", "critic", "online", "target")]
+        built = ["actor", "critic", "actor_target", "critic_target", "_critic_loss", "_actor_loss"]
+        parameters = [f"_{name}_parameters" for name in ("actor", "critic", "critic_only", "online", "target")]
         statistics = [f"_{name}_norm" for name in ("actor", "critic", "shared", "actor_target", "critic_target")]
         return [*super()._excluded_save_params(), *built, *parameters, *statistics]
 

@@ -86,9 +86,10 @@ class BNDDPGPolicy(DeterministicPolicy):
     ) -> None:
         if features_extractor_class is None:
             features_extractor_class = self.default_features_extractor
-        if not isinstance(features_extractor_class, type):
+        if not callable(features_extractor_class):
             raise TypeError(
-                f"features_extractor_class={features_extractor_class!r} must be a subclass of SB3's BaseFeaturesExtractor"
+                f"features_extractor_class={features_extractor_class!r} must be a subclass of SB3's BaseFeaturesExtractor or "
+                "a function that makes one"
             )
         super().__init__(
             observation_space,
@@ -197,14 +198,14 @@ class BNDDPGPolicy(DeterministicPolicy):
         :param kwargs: Keyword arguments beyond ``optimizer_kwargs``
         :return: A new optimizer
         """
-        # One fused call for all tensors in place of a Python loop over them; an explicit choice of the user's wins
-        fused = {"fused": True} if self.optimizer_class in (th.optim.Adam, th.optim.AdamW) else {}
-        kwargs = fused | self.optimizer_kwargs | kwargs
-        if kwargs.get("foreach") or kwargs.get("capturable") or kwargs.get("differentiable"):
-            kwargs.setdefault("fused", False)
+        kwargs = self.optimizer_kwargs | kwargs
+        chosen = any(kwargs.get(name) for name in ("foreach", "capturable", "differentiable"))
+        if self.optimizer_class in (th.optim.Adam, th.optim.AdamW) and not chosen:
+            # One fused call for all tensors in place of a Python loop over them; an explicit choice of the user's wins
+            kwargs = {"fused": True} | kwargs
         try:
             return self.optimizer_class(parameters, lr=lr_schedule(1), **kwargs)  # type: ignore[call-arg]
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"optimizer_kwargs={kwargs} cannot be used: {error}") from error
 

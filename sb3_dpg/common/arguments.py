@@ -55,8 +55,8 @@ def check_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> None:
             check_net_arch(value)
         elif name.endswith("_kwargs"):
             check_type(name, value, dict)
-        elif name.endswith("features_extractor_class"):
-            check_type(name, value, type, str)
+        elif name.endswith("features_extractor_class") and not (callable(value) or isinstance(value, str)):
+            raise TypeError(f"{name} must be a class or a name, not {value!r} of type {type(value).__name__}")
         elif name in ("activation_fn", "optimizer_class") and not callable(value):
             raise TypeError(f"{name} must be a class, not {value!r} of type {type(value).__name__}")
 

@@ -88,6 +88,22 @@ def check_type(name: str, value: Any, *types: type) -> None:
         raise TypeError(f"{name} must be {allowed}, not {value!r} of type {type(value).__name__}")
 
 
+def check_policy_class(policy_class: type, base: type, algorithm: str) -> None:
+    """
+    Refuse the policy of another algorithm.
+
+    :param policy_class: The class of the policy
+    :param base: What it must be a subclass of
+    :param algorithm: Name of the algorithm, for the error
+    :raises TypeError: if it is not
+    """
+    if not issubclass(policy_class, base):
+        raise TypeError(
+            f"policy={policy_class.__name__} is not for {algorithm}: it must be a subclass of {base.__name__} (a loaded file "
+            "must be one that this algorithm has saved)"
+        )
+
+
 def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:
     """
     Refuse an environment whose actions are not a bounded box.
@@ -106,4 +122,12 @@ def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:
         raise ValueError(
             f"action_space={space} of the environment has infinite bounds: {algorithm} scales actions to [-1, 1] and needs "
             "finite ones, for instance by gymnasium.wrappers.RescaleAction"
+        )
+    with np.errstate(over="ignore"):
+        span = space.high - space.low
+    unusable = np.argwhere(~((span > 0) & np.isfinite(span))).tolist()
+    if unusable:
+        raise ValueError(
+            f"action_space={space} of the environment cannot be scaled to [-1, 1] in dimension(s) {unusable}: there high "
+            "- low is 0 or overflows; leave out what is constant, or use gymnasium.wrappers.RescaleAction"
         )

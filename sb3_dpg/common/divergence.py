@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import torch as th
 from numpy.typing import ArrayLike
+from torch.nn.parameter import is_lazy
+
+from sb3_dpg.common.batch_norm import BatchNormStatistics
 
 # As SB3's get_parameters gives it: the state of each network and optimizer by name
 State = dict[str, dict[Any, Any]]
@@ -74,9 +77,11 @@ class WeightsGuard:
 def finite_weights(module: th.nn.Module) -> bool:
     """
     :param module: A network
-    :return: Whether all its parameters and buffers are finite (waits for the device once)
+    :return: Whether all its parameters and statistics are finite (waits for the device once). Other buffers are their
+        module's own affair, which may mean something by an infinite one; lazy parameters have no values yet
     """
-    total = sum((tensor.detach() * 0.0).sum() for tensor in module.state_dict().values())
+    parameters = [parameter.detach() for parameter in module.parameters() if not is_lazy(parameter)]
+    total = sum((tensor * 0.0).sum() for tensor in [*parameters, *BatchNormStatistics(module).buffers])
     return bool(total == 0.0)
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from gymnasium import spaces
 from stable_baselines3.common.base_class import maybe_make_env
@@ -14,7 +14,7 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 
 from sb3_dpg.common.arguments import check_common_arguments
-from sb3_dpg.common.checks import check_action_space, check_rate
+from sb3_dpg.common.checks import check_action_space, check_policy_class, check_rate
 from sb3_dpg.common.guarded import GuardedOffPolicyAlgorithm
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
 from sb3_dpg.common.noise.checks import check_action_noise
@@ -42,6 +42,9 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
     :raises TypeError: if an argument has the wrong type
     :raises ValueError: if an argument is out of its range or the actions are not a bounded ``Box``
     """
+
+    #: What every policy of the algorithm is a subclass of
+    policy_base: ClassVar[type[BasePolicy]]
 
     def __init__(
         self,
@@ -105,6 +108,7 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
         check_action_noise(self.action_noise, self.action_space.shape)
 
     def _setup_model(self) -> None:
+        check_policy_class(self.policy_class, self.policy_base, type(self).__name__)
         self._check_arguments()
         # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
         policy_kwargs, self.policy_kwargs = self.policy_kwargs, self._complete_policy_kwargs()

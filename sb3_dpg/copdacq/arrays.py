@@ -27,6 +27,8 @@ class ArrayPolicy:
         self.policy = policy
         weights: Any = ([tensor.detach().numpy() for tensor in part] for part in policy.weights)
         self.weights: Any = ActorCriticWeights(*weights)
+        self._parameters = [tensor for part in policy.weights for tensor in part]
+        self._addresses = [tensor.data_ptr() for tensor in self._parameters]
         self._low, self._bins = features.low.numpy(), features.bins.numpy()
         self._inverse_width, self._shifts = features.inverse_width.numpy(), features.shifts.numpy()
         self._strides, self._first = features.strides.numpy(), features.first.numpy()
@@ -35,6 +37,12 @@ class ArrayPolicy:
     def __reduce__(self) -> tuple[type["ArrayPolicy"], tuple[CompatiblePolicy]]:
         # Copied or pickled arrays would share no memory with the parameters that are copied beside them
         return ArrayPolicy, (self.policy,)
+
+    def shares_memory(self) -> bool:
+        """
+        :return: Whether the arrays still are the memory of the policy's parameters
+        """
+        return [tensor.data_ptr() for tensor in self._parameters] == self._addresses
 
     @staticmethod
     def supports(policy: CompatiblePolicy) -> bool:

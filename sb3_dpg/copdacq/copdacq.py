@@ -19,7 +19,7 @@ from stable_baselines3.common.type_aliases import (
 )
 from stable_baselines3.common.utils import FloatSchedule
 
-from sb3_dpg.common.checks import check_rate, check_real
+from sb3_dpg.common.checks import check_rate, check_real, check_type
 from sb3_dpg.common.features import BoundedFeatures
 from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_schedule
@@ -106,6 +106,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         "LinearPolicy": LinearPolicy,
         "MlpPolicy": MlpPolicy,
     }
+    policy_base = CompatiblePolicy
     policy_class: type[CompatiblePolicy]
     policy: CompatiblePolicy
 
@@ -198,6 +199,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             raise ValueError(
                 f"gradient_q={self.gradient_q!r} is unknown: it must be one of {', '.join(map(repr, GRADIENT_Q))}"
             )
+        check_type("natural_gradient", self.natural_gradient, bool)
         check_real("max_td_error", self.max_td_error, 0.0, low_open=True)
 
     def _check_online(self) -> None:
@@ -223,10 +225,21 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             self._features_bound = self._normalized_bound()
         super()._setup_model()
         rates = [getattr(self, name) for name in STEP_SIZES]
-        self._schedules = [self.lr_schedule if rate is None else FloatSchedule(rate) for rate in rates]
-        online = self.replay_buffer_class is LatestTransitions
-        self._arrays = ArrayPolicy(self.policy) if online and ArrayPolicy.supports(self.policy) else None
+        self._schedules = [None if rate is None else FloatSchedule(rate) for rate in rates]
+        self._arrays = self._array_policy()
         self._reset_statistics()
+
+    def _array_policy(self) -> ArrayPolicy | None:
+        """
+        :return: The policy on NumPy arrays, None where there cannot be one
+        """
+        online = self.replay_buffer_class is LatestTransitions
+        return ArrayPolicy(self.policy) if online and ArrayPolicy.supports(self.policy) else None
+
+    def _follow_parameters(self) -> None:
+        """Where parameters have got other memory, as by SB3's ``load_from_vector``, the arrays must have it too."""
+        if self._arrays is not None and not self._arrays.shares_memory():
+            self._arrays = self._array_policy()
 
     def _normalized_bound(self) -> float | None:
         """
@@ -264,7 +277,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         """
         :return: The step sizes at this time of training, per active feature
         """
-        return StepSizes(*(schedule(self._current_progress_remaining) for schedule in self._schedules))
+        schedules = [self.lr_schedule if schedule is None else schedule for schedule in self._schedules]
+        return StepSizes(*(schedule(self._current_progress_remaining) for schedule in schedules))
 
     @th.no_grad()
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
@@ -275,6 +289,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         :param batch_size: Transitions in a minibatch; online all newest ones count
         :raises DivergenceError: if a TD error is not finite or too large; good weights are back in place by then
         """
+        self._follow_parameters()
         factors = self.step_sizes().factors(self.policy.actor_n_active, self.policy.value_n_active)
         for _ in range(gradient_steps):
             self.update(self._next_batch(batch_size), factors)
@@ -338,6 +353,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
+        self._follow_parameters()
         if self._arrays is None or self.num_timesteps < learning_starts:
             return super()._sample_action(learning_starts, action_noise, n_envs)
         # As SB3 does it, without the way through tensors and through the unscaled action and back

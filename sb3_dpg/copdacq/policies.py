@@ -138,10 +138,13 @@ def features_class(name: str, extractor: str | type[BaseFeaturesExtractor]) -> t
     :param name: Name of the parameter, for the error
     :param extractor: A class, or the name of one of ``FEATURES``
     :return: The class
+    :raises TypeError: if it is neither
     :raises ValueError: if there is none of that name
     """
-    if not isinstance(extractor, str):
+    if isinstance(extractor, type):
         return extractor
+    if not isinstance(extractor, str):
+        raise TypeError(f"{name}={extractor!r} must be a class or one of {', '.join(FEATURES)}")
     if extractor not in FEATURES:
         raise ValueError(f"{name}={extractor!r} is unknown: it must be a class or one of {', '.join(FEATURES)}")
     return FEATURES[extractor]

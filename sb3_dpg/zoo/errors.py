@@ -15,6 +15,8 @@ EXTRAS = {
     "seaborn": "plots",
     "tensorboard": "tensorboard",
 }
+#: Modules that rl-zoo3 and Optuna import only where an option asks for them, and no extra brings
+OTHERS = ("optunahub", "wandb")
 #: What the values of a hyperparameter file can cause, the expressions among them too, which rl-zoo3 evaluates
 READING_ERRORS = (AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError, ValueError)
 
@@ -32,5 +34,6 @@ def missing_extra(error: ImportError) -> str | None:
     names += re.findall(r"[\w]+", str(error))
     extra = next((EXTRAS[name] for name in names if name in EXTRAS), None)
     if extra is None:
-        return None
+        other = next((name for name in names if name in OTHERS), None)
+        return None if other is None else f"this needs the package {other!r}: pip install {other} ({error})"
     return f'this needs the extra {extra!r}: pip install "sb3-dpg[{extra}]" ({error})'

@@ -106,6 +106,8 @@ class ExperimentManager(ZooExperimentManager):
 
     def __init__(self, args: Any, algo: str, env_id: str, *rest: Any, config: str | None = None, **kwargs: Any) -> None:
         super().__init__(args, algo, env_id, *rest, config=config or default_config(algo, env_id), **kwargs)
+        if self.optimize_hyperparameters and self.n_evaluations is not None and self.n_evaluations < 1:
+            raise ConfigurationError(f"--n-evaluations {self.n_evaluations}: must be at least 1")
         self._observation_space: spaces.Space | None = None
         self.carries_on = self.continue_training and not self.restart
         if self.carries_on:

@@ -133,6 +133,8 @@ def checked_lookup() -> Iterator[None]:
             if "VecNormalize stats" not in str(error):
                 raise
             raise ConfigurationError(f"{error} (an agent of a training that was killed: --load-last-checkpoint)") from error
+        except TypeError as error:
+            raise ConfigurationError(f"the environment cannot be made: {error}") from error
 
     def get_saved_hyperparams(stats_path: str, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], str | None]:
         try:

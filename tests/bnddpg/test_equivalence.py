@@ -5,6 +5,7 @@ import pytest
 import torch as th
 from stable_baselines3 import DDPG, TD3
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from sb3_dpg import BNDDPG
 
@@ -55,6 +56,36 @@ def test_none_mode_is_sb3(reference_class, kwargs):
     # Rounding grows to about 1e-6 over 200 updates, in which weights move by up to 0.2
     assert th.allclose(ours, theirs, atol=5e-5)
     assert (ours - start).abs().max() > 0.05
+
+
+class Backbone(BaseFeaturesExtractor):
+    """Features by a network that it is given: one that actor and critic have in common."""
+
+    def __init__(self, observation_space, net):
+        super().__init__(observation_space, 8)
+        self.net = net
+
+    def forward(self, observations):
+        return self.net(observations)
+
+
+def test_a_network_that_both_were_given_learns_from_both_losses():
+    changes = []
+    for algorithm, kwargs in ((DDPG, {}), (BNDDPG, dict(batch_norm_mode="none"))):
+        th.manual_seed(0)
+        net = th.nn.Linear(3, 8)
+        before = net.weight.detach().clone()
+        policy_kwargs = dict(features_extractor_class=Backbone, features_extractor_kwargs=dict(net=net), net_arch=[8])
+        model = algorithm(
+            "MlpPolicy", "Pendulum-v1", seed=3, device="cpu", buffer_size=1000, tau=1e-9, policy_kwargs=policy_kwargs, **kwargs
+        )
+        fill(model, 100)
+        # The critic's own rate is 0: what moves, moves by the actor's loss
+        model.critic.optimizer.step = lambda: None
+        losses(model, 5)
+        changes.append(net.weight.detach() - before)
+    assert changes[0].abs().max() > 1e-3
+    th.testing.assert_close(changes[1], changes[0], rtol=1e-3, atol=1e-6)
 
 
 def test_whole_training_of_ddpg_starts_alike():

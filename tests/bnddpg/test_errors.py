@@ -1,12 +1,17 @@
 """Bad input is refused at construction, by an error that names the parameter and what is allowed."""
 
+import inspect
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3 import DDPG, TD3
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
+from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_dpg import BNDDPG
+from sb3_dpg import BNDDPG, COPDACQ
+from sb3_dpg.bnddpg.policies import BNDDPGPolicy
 
 
 class Environment(gym.Env):
@@ -28,6 +33,11 @@ class Environment(gym.Env):
         (spaces.Discrete(3), r"action_space=Discrete\(3\).*BNDDPG.*needs a gymnasium.spaces.Box"),
         (spaces.MultiBinary(2), "needs a gymnasium.spaces.Box"),
         (spaces.Box(-np.inf, np.inf, (1,)), "infinite bounds.*finite"),
+        (
+            spaces.Box(np.array([-1.0, 2.0], np.float32), np.array([1.0, 2.0], np.float32)),
+            r"scaled .* dimension\(s\) \[\[1\]\]",
+        ),
+        (spaces.Box(-3e38, 3e38, (1,)), r"scaled .* overflows"),
         (spaces.Box(np.array([-1.0, -np.inf]), np.array([1.0, 1.0]), dtype=np.float64), "infinite bounds"),
     ],
 )
@@ -74,11 +84,38 @@ def test_action_spaces(action_space, message):
         (dict(policy_kwargs=dict(final_init=-1.0)), ValueError, "final_init=-1.0"),
         (dict(policy_kwargs=dict(renorm_warmup_steps=-1)), ValueError, "renorm_warmup_steps=-1"),
         (dict(policy_kwargs=dict(features_extractor_class="NatureCNN")), TypeError, "'NatureCNN' must be a subclass"),
+        (dict(policy_kwargs=dict(features_extractor_class=3)), TypeError, "features_extractor_class must be a class"),
+        (dict(compile="no"), TypeError, "compile must be bool, not 'no'"),
     ],
 )
 def test_arguments(kwargs, error, message):
     with pytest.raises(error, match=message):
         BNDDPG("MlpPolicy", "Pendulum-v1", **dict(buffer_size=10) | kwargs)
+
+
+def test_policies_and_files_of_other_algorithms(tmp_path):
+    with pytest.raises(TypeError, match="policy=TD3Policy is not for BNDDPG: it must be a subclass of BNDDPGPolicy"):
+        BNDDPG(TD3Policy, "Pendulum-v1")
+    with pytest.raises(TypeError, match="policy=BNDDPGPolicy is not for COPDACQ"):
+        COPDACQ(BNDDPGPolicy, "Pendulum-v1")
+    DDPG("MlpPolicy", "Pendulum-v1", buffer_size=10).save(tmp_path / "ddpg")
+    for algorithm in (BNDDPG, COPDACQ):
+        with pytest.raises(TypeError, match=f"policy=TD3Policy is not for {algorithm.__name__}.*a loaded file"):
+            algorithm.load(tmp_path / "ddpg")
+
+
+def test_noise_may_have_an_attribute_of_our_names():
+    class Noise(NormalActionNoise):
+        action_dim = (1,)
+
+    class Other(ActionNoise):
+        action_dim = (1,)
+
+        def __call__(self):
+            return np.zeros(1)
+
+    for noise in (Noise(np.zeros(1), np.ones(1)), Other()):
+        assert BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10, action_noise=noise).action_noise is noise
 
 
 def test_train_refuses_a_batch_of_one():
@@ -88,10 +125,6 @@ def test_train_refuses_a_batch_of_one():
 
 
 def test_the_signature_contains_that_of_ddpg():
-    import inspect
-
-    from stable_baselines3 import DDPG, TD3
-
     ours = inspect.signature(BNDDPG.__init__).parameters
     theirs = inspect.signature(DDPG.__init__).parameters
     assert set(theirs) <= set(ours)

@@ -1,5 +1,6 @@
 """Everything that SB3's DDPG can be asked to do."""
 
+import functools
 import warnings
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv, FakeImageEnv, SimpleMultiObsEnv
 from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
-from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 
 from sb3_dpg import BNDDPG
@@ -30,6 +31,18 @@ SMALL = dict(
 
 def weights(model) -> th.Tensor:
     return th.cat([p.detach().flatten() for p in model.policy.parameters()])
+
+
+class Features(BaseFeaturesExtractor):
+    """With a buffer that is not finite, or a layer that does not know its size."""
+
+    def __init__(self, observation_space, mask=0.0, lazy=False):
+        super().__init__(observation_space, 4)
+        self.register_buffer("mask", th.full((3,), mask))
+        self.net = th.nn.LazyLinear(4) if lazy else th.nn.Linear(3, 4)
+
+    def forward(self, observations):
+        return self.net(th.maximum(observations, self.mask))
 
 
 def train(policy, env, total_timesteps=60, **kwargs) -> BNDDPG:
@@ -56,6 +69,30 @@ def train(policy, env, total_timesteps=60, **kwargs) -> BNDDPG:
 def test_options(mode, kwargs):
     model = train("MlpPolicy", "Pendulum-v1", batch_norm_mode=mode, **kwargs)
     assert model._n_updates > 0
+
+
+@pytest.mark.parametrize(
+    "policy_kwargs",
+    [
+        dict(optimizer_kwargs=dict(foreach=True)),
+        dict(features_extractor_class=functools.partial(Features, mask=float("-inf"))),
+        dict(features_extractor_class=functools.partial(Features, lazy=True)),
+    ],
+    ids=["foreach", "a function, with a mask", "lazy"],
+)
+def test_what_sb3_takes_for_a_policy(policy_kwargs):
+    kwargs = SMALL | dict(policy_kwargs=dict(net_arch=[8]) | policy_kwargs)
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", seed=0, **kwargs).learn(60)
+    assert model._n_updates > 0
+    assert th.isfinite(weights(model)).all()
+
+
+def test_a_learning_rate_that_is_changed_holds_for_both_networks():
+    model = train("MlpPolicy", "Pendulum-v1")
+    model.learning_rate = 1e-5
+    model._setup_lr_schedule()
+    model.learn(20, reset_num_timesteps=False)
+    assert [network.optimizer.param_groups[0]["lr"] for network in (model.actor, model.critic)] == [1e-5, 1e-5]
 
 
 @pytest.mark.parametrize(

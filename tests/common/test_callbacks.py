@@ -129,6 +129,23 @@ def test_same_seed_same_training():
     assert th.equal(weights(), weights())
 
 
+@pytest.mark.parametrize("noise", [{"type": "ornstein-uhlenbeck", "sigma": 0.5}, NormalActionNoise(np.zeros(1), np.ones(1))])
+def test_one_callback_for_several_models(noise):
+    def weights(callback, seed):
+        model = TD3("MlpPolicy", short_pendulum(2), **settings(seed=seed))
+        model.learn(60, callback=callback)
+        return th.cat([parameter.flatten() for parameter in model.policy.parameters()])
+
+    alone = weights(ActionNoiseCallback(noise), seed=1)
+    callback = ActionNoiseCallback(noise)
+    weights(callback, seed=0)
+    assert th.equal(weights(callback, seed=1), alone)
+
+
+def test_training_for_no_steps():
+    TD3("MlpPolicy", short_pendulum(1), **settings()).learn(0, callback=ActionNoiseCallback({"type": "normal", "sigma": 0.1}))
+
+
 class BufferedNoise(ActionNoise):
     """Like the noise of pink-noise-rl: the process inside has drawn in advance, by its own generator if it got one."""
 

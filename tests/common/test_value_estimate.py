@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from sb3_contrib import TQC, CrossQ
 from stable_baselines3 import DDPG, SAC, TD3
+from stable_baselines3.common.callbacks import EveryNTimesteps
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -67,6 +68,11 @@ def test_no_warning_where_states_are_left() -> None:
         warnings.simplefilter("error", UserWarning)
         untrained(TD3, endless(), gamma=0.9).learn(2 * LENGTH, callback=callback)
     assert len(callback.pairs[0]) == 2 * 4
+
+
+def test_steps_that_are_not_seen_are_an_error() -> None:
+    with pytest.raises(RuntimeError, match=r"seen 1 steps of 3: .* EveryNTimesteps"):
+        untrained(TD3, endless()).learn(2 * LENGTH, callback=EveryNTimesteps(3, ValueEstimateCallback()))
 
 
 @pytest.mark.parametrize("evaluates", [False, True])

@@ -16,6 +16,7 @@ from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3 import DDPG
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -222,6 +223,44 @@ def test_the_device_is_the_cpu_unless_said_otherwise(tmp_path: Path, monkeypatch
     assert set(asked) == {"cpu"}
     make(device="cuda")
     assert asked[-1] == "cuda"
+
+
+def load_from_vector(model: COPDACQ) -> None:
+    model.policy.load_from_vector(np.full_like(model.policy.parameters_to_vector(), 0.05))
+
+
+def share_memory(model: COPDACQ) -> None:
+    model.policy.share_memory()
+
+
+@pytest.mark.parametrize("move", [load_from_vector, share_memory])
+@pytest.mark.parametrize("in_training", [False, True])
+def test_weights_that_got_other_memory_are_those_that_learn(move: Callable[[COPDACQ], None], in_training: bool) -> None:
+    model = make().learn(60)
+
+    class Move(BaseCallback):
+        def _on_step(self) -> bool:
+            if in_training and self.n_calls == 10:
+                move(model)
+            return True
+
+    if not in_training:
+        move(model)
+    before = parameters(model)
+    model.learn(100, callback=Move(), reset_num_timesteps=False)
+    for name in ("theta", "v", "w"):
+        assert not th.equal(parameters(model)[name], before[name])
+    assert model._arrays is not None
+    observations = np.stack([model.observation_space.sample() for _ in range(20)])
+    ours = model.policy.unscale_action(model._arrays.actions(observations))
+    np.testing.assert_allclose(ours, model.predict(observations, deterministic=True)[0], atol=1e-5)
+
+
+def test_a_learning_rate_that_is_changed_holds_for_all_that_have_none_of_their_own() -> None:
+    model = make().learn(20)
+    model.learning_rate = 0.05
+    model._setup_lr_schedule()
+    assert model.step_sizes() == StepSizes(actor=0.01, advantage=0.05, value=0.05, correction=0.05)
 
 
 def test_an_online_model_that_is_given_a_replay_buffer_learns_from_it(tmp_path: Path) -> None:
@@ -496,6 +535,11 @@ def test_arguments_of_load_are_checked_as_the_constructors(kwargs: dict[str, Any
     make().save(tmp_path / "model.zip")
     with pytest.raises(ValueError, match=message):
         COPDACQ.load(tmp_path / "model.zip", **kwargs)
+
+
+def test_natural_gradient_is_yes_or_no() -> None:
+    with pytest.raises(TypeError, match="natural_gradient must be bool, not 'no'"):
+        make(natural_gradient="no")
 
 
 def test_a_loaded_model_takes_other_arguments(tmp_path: Path) -> None:

@@ -51,6 +51,26 @@ def assert_stops_sound(model: Any, error: type[Exception], message: str, steps: 
     model.save(io.BytesIO())
 
 
+def test_actions_that_no_environment_has_made(name: str) -> None:
+    model = make(name, Faulty(), learning_starts=0)
+    model.learn(20)
+
+    def sample_action(*_: Any, **__: Any) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((1, 1), np.float32), np.full((1, 1), np.nan, np.float32)
+
+    model._sample_action = sample_action  # type: ignore[method-assign]
+    assert_stops_sound(model, ValueError, r"the policy's action \[\[nan\]\] is not finite, although its weights are")
+
+
+def test_dones_may_be_a_list(name: str) -> None:
+    class Listing(DummyVecEnv):
+        def step_wait(self) -> Any:
+            observations, rewards, dones, infos = super().step_wait()
+            return observations, rewards, list(dones), infos
+
+    assert finite(make(name, Listing([Faulty])).learn(20))
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_reward(name: str, bad: float, normalize: bool) -> None:

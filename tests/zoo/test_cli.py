@@ -79,6 +79,7 @@ def test_unknown_command_gets_the_nearest(capsys: Capture) -> None:
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "-conf", "no.py"), "no.py: cannot be read"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--device", "cpuu"), "--device cpuu: Expected one of cpu"),
         (("train", "--env", "my.envs:Mine-v0"), "is not registered: give --gym-packages my.envs --env Mine-v0"),
+        (("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--optimize", "--n-evaluations", "0"), "must be at"),
         (("load-from-hub", "--algo", "td3", "--env", "Pendulum-v1", "-f", "x", "--repository", "no"), "no td3-Pend"),
     ],
 )  # fmt: skip
@@ -177,4 +178,5 @@ def test_a_missing_module_names_the_extra() -> None:
         missing_extra(ModuleNotFoundError("No module named 'seaborn'", name="seaborn"))
     )
     assert "[mujoco]" in str(missing_extra(ImportError("MuJoCo is not installed, run `pip install gymnasium[mujoco]`")))
+    assert "pip install optunahub" in str(missing_extra(ModuleNotFoundError("No module named 'optunahub'", name="optunahub")))
     assert missing_extra(ModuleNotFoundError("No module named 'foo'", name="foo")) is None

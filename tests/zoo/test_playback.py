@@ -45,6 +45,8 @@ def test_an_option_that_cannot_be_read_gets_one_line(write_config: WriteConfig, 
     for command in (["enjoy"], ["record-video"], ["push-to-hub", "-orga", "x", "--no-upload"]):
         assert main([*command, *AGENT, "--env-kwargs", "g=5"]) == 1
         assert "--env-kwargs g=5: not of the form KEY:VALUE" in capsys.readouterr().err
+        assert main([*command, *AGENT, "--env-kwargs", "foo:5"]) == 1
+        assert "the environment cannot be made: " in capsys.readouterr().err
 
 
 class Stop(Exception):

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -63,6 +64,7 @@ class ActionNoiseCallback(BaseCallback):
         self.noise = noise
         self.scale = scale
         self.scheduled_noise: ScheduledNoise | None = None
+        self._model_before: BaseAlgorithm | None = None
 
     def _init_callback(self) -> None:
         if not isinstance(self.model, OffPolicyAlgorithm) or not isinstance(self.model.action_space, spaces.Box):
@@ -72,9 +74,10 @@ class ActionNoiseCallback(BaseCallback):
             )
         if self.noise is None:
             self.scheduled_noise = self._scheduled(self._noise_of_model())
-        elif self.scheduled_noise is None:
-            # A second learn() goes on with the noise of the first
+        elif self.scheduled_noise is None or self._model_before is not self.model:
+            # A second learn() goes on with the noise of the first, another model does not
             self.scheduled_noise = self._scheduled(self.noise)
+        self._model_before = self.model
         # Also that of an earlier model, which may have had other actions
         check_action_noise(self.scheduled_noise, self.model.action_space.shape)
 
@@ -122,8 +125,9 @@ class ActionNoiseCallback(BaseCallback):
     def _update_noise(self) -> None:
         """Set the noise to the progress of training, and log it."""
         assert self.scheduled_noise is not None
-        # SB3 does this after the callbacks: without it the noise, and what is logged, would be one step late
-        self.model._update_current_progress_remaining(self.model.num_timesteps, self.model._total_timesteps)
+        if self.model._total_timesteps > 0:
+            # SB3 does this after the callbacks: without it the noise, and what is logged, would be one step late
+            self.model._update_current_progress_remaining(self.model.num_timesteps, self.model._total_timesteps)
         self.scheduled_noise.update(self.model._current_progress_remaining)
         self.logger.record("rollout/noise_std", float(np.mean(self.scheduled_noise.std)))
 

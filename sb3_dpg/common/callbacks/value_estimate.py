@@ -113,6 +113,7 @@ class ValueEstimateCallback(BaseCallback):
         # Steps of an episode that was left out as a whole
         self._left_out: int | None = None
         self._warned = False
+        self._n_steps_seen = 0
 
     def _init_callback(self) -> None:
         action_values(self.model)  # raises TypeError for other algorithms
@@ -132,6 +133,7 @@ class ValueEstimateCallback(BaseCallback):
         # A new training, or another environment: what is left of the last one does not belong to it
         self._comparisons.clear()
         self._episodes = [_Episode() for _ in range(self.training_env.num_envs)]
+        self._n_steps_seen = self.num_timesteps
 
     def _on_step(self) -> bool:
         if self.eval_env is None:
@@ -143,6 +145,12 @@ class ValueEstimateCallback(BaseCallback):
 
     def _follow_training(self) -> None:
         """Take the step of training that was just made."""
+        self._n_steps_seen += self.training_env.num_envs
+        if self._n_steps_seen != self.num_timesteps:
+            raise RuntimeError(
+                f"ValueEstimateCallback has seen {self._n_steps_seen} steps of {self.num_timesteps}: without eval_env it "
+                "needs each of them, and cannot be inside EveryNTimesteps"
+            )
         # SB3 replaces `_last_obs` after the callbacks: here it is still s_t
         observations, actions = cast(Observation, self.model._last_obs), self.locals["buffer_actions"]
         rewards = _original_rewards(self.training_env, self.locals["rewards"])

@@ -123,7 +123,8 @@ class TileCoding(BoundedFeatures):
         :return: Binary features, (batch_size, features_dim)
         """
         active = self.active(observations)
-        return self.low.new_zeros(len(active), self.features_dim).scatter_(1, active, 1.0)
+        # Not len(): the number of rows must not be a constant of a traced graph
+        return self.low.new_zeros(active.shape[0], self.features_dim).scatter_(1, active, 1.0)
 
 
 def upper_half_of_sum(terms: th.Tensor) -> th.Tensor:

@@ -1,5 +1,7 @@
 """Whether action noise fits the actions, for SB3's classes and ours."""
 
+from numbers import Integral
+
 import numpy as np
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
 
@@ -26,8 +28,8 @@ def check_action_noise(noise: ActionNoise | None, action_shape: tuple[int, ...])
         if np.any(sigma < 0):
             raise ValueError(f"action_noise={noise} has a negative sigma: every entry must be at least 0")
         fitting = [(), (1,), action_shape]
-    elif hasattr(noise, "action_dim"):
-        shape = (noise.action_dim,)
+    elif isinstance(action_dim := getattr(noise, "action_dim", None), Integral):
+        shape = (int(action_dim),)
         # It knows for how many dimensions it is: one draw for all of several would be a mistake, not a wish
         fitting = [action_shape]
     else:
