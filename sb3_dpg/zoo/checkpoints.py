@@ -83,7 +83,14 @@ class ResumableCheckpointCallback(CheckpointCallback):
         self._save_if_due()
 
     def _on_training_end(self) -> None:
+        # rl-zoo3 calls this for a run that was broken off, too. What continues a finished one begins at its end
+        finished = self.num_timesteps >= self.model._total_timesteps
+        self._due = self._due or (finished and not self._folder.is_dir())
         self._save_if_due()
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.save_path) / f"checkpoint_{self.num_timesteps}_steps"
 
     def _save_if_due(self) -> None:
         if self._due:
@@ -94,7 +101,7 @@ class ResumableCheckpointCallback(CheckpointCallback):
         """
         :return: The folder of the checkpoint
         """
-        folder = Path(self.save_path) / f"checkpoint_{self.num_timesteps}_steps"
+        folder = self._folder
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         params_folder = partial / self.env_name

@@ -420,9 +420,10 @@ def test_rl_zoo3s_name_of_a_checkpoint_means_the_complete_one(tmp_path: Path, ru
         assert resolve_trained_agent(str(path)) == str(path)
 
 
-def test_a_finished_training_says_so(write_config: WriteConfig, make_manager: MakeManager) -> None:
+@pytest.mark.parametrize("save_freq", [100, 60])
+def test_a_finished_training_says_so(write_config: WriteConfig, make_manager: MakeManager, save_freq: int) -> None:
     config = write_config(tiny_entry("bnddpg", n_timesteps=100))
-    manager = make_manager("bnddpg", config, save_freq=100)
+    manager = make_manager("bnddpg", config, save_freq=save_freq)
     train(manager)
     agent = folder_of(manager) / "checkpoint_100_steps" / "Pendulum-v1.zip"
     with pytest.raises(ConfigurationError, match="trained for 100 steps already"):
