@@ -79,7 +79,7 @@ def test_optimizers_go_back_too() -> None:
     for name in ("actor", "critic"):
         for moments in getattr(model, name).optimizer.state.values():
             assert all(th.isfinite(tensor).all() for tensor in moments.values())
-    model.actor_lr_schedule = model.lr_schedule = lambda _: 1e-3
+    model.lr_schedule = lambda _: 1e-3
     model.replay_buffer.reset()
     model.learn(30)
     assert finite(model)
