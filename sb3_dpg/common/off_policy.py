@@ -60,6 +60,8 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
     ) -> None:
         given = dict(policy_kwargs=policy_kwargs, replay_buffer_kwargs=replay_buffer_kwargs, verbose=verbose)
         check_common_arguments(kwargs | given)
+        if isinstance(policy, str) and policy not in self.policy_aliases:
+            raise ValueError(f"policy={policy!r} is unknown: it must be a class or one of {', '.join(self.policy_aliases)}")
         if env is not None:
             env = maybe_make_env(env, verbose)
             self._check_env(env)

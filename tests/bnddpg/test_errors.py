@@ -94,6 +94,8 @@ def test_arguments(kwargs, error, message):
 
 
 def test_policies_and_files_of_other_algorithms(tmp_path):
+    with pytest.raises(ValueError, match=r"policy='LinearPolicy' is unknown: .* MlpPolicy, CnnPolicy, MultiInputPolicy"):
+        BNDDPG("LinearPolicy", "Pendulum-v1")
     with pytest.raises(TypeError, match="policy=TD3Policy is not for BNDDPG: it must be a subclass of BNDDPGPolicy"):
         BNDDPG(TD3Policy, "Pendulum-v1")
     with pytest.raises(TypeError, match="policy=BNDDPGPolicy is not for COPDACQ"):
