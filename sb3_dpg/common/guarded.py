@@ -84,14 +84,14 @@ class GuardedOffPolicyAlgorithm(OffPolicyAlgorithm):
             new_obs, reward = self._vec_normalize_env.get_original_obs(), self._vec_normalize_env.get_original_reward()
         last = [infos[i].get("terminal_observation") for i in np.flatnonzero(dones)]
         observed = all_finite(new_obs) and all(obs is None or all_finite(obs) for obs in last)
+        if observed and all_finite(reward):
+            return
         if not all_finite(buffer_action):
             self._check_weights("after an update")
             raise ValueError(
                 f"at step {self.num_timesteps} the policy's action {buffer_action} is not finite, although its weights are: "
                 "the observation before was too large for single precision (see VecNormalize). The weights can be saved."
             )
-        if observed and all_finite(reward):
-            return
         what = f"reward {reward}" if observed else f"observation {last if all_finite(new_obs) else new_obs}"
         raise ValueError(
             f"at step {self.num_timesteps} the environment returned {what}, which is not finite, for the action "

@@ -52,11 +52,16 @@ def assert_stops_sound(model: Any, error: type[Exception], message: str, steps: 
 
 
 def test_actions_that_no_environment_has_made(name: str) -> None:
-    model = make(name, Faulty(), learning_starts=0)
+    class Costs(Faulty):
+        def step(self, action: np.ndarray) -> Any:
+            observation, reward, *rest = super().step(action)
+            return observation, reward - float(action[0]), *rest
+
+    model = make(name, Costs(), learning_starts=0)
     model.learn(20)
 
     def sample_action(*_: Any, **__: Any) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros((1, 1), np.float32), np.full((1, 1), np.nan, np.float32)
+        return np.full((1, 1), np.nan, np.float32), np.full((1, 1), np.nan, np.float32)
 
     model._sample_action = sample_action  # type: ignore[method-assign]
     assert_stops_sound(model, ValueError, r"the policy's action \[\[nan\]\] is not finite, although its weights are")
