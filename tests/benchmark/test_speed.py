@@ -45,10 +45,23 @@ def test_every_table_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     speed.main()
     text = output.read_text()
     assert text == capsys.readouterr().out.removesuffix("\n")
+    assert "denormal" not in text
     for name in (REFERENCE, "BNDDPG joint", "COPDACQ"):
         for n_envs in (1, 8):
             assert f"| 16 | {n_envs} | 1 | {name} |" in text
     assert text.count("| --- |") > 4
+
+
+def test_denormal_numbers_are_flushed_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flushed: list[bool] = []
+    monkeypatch.setattr(speed.th, "set_flush_denormal", lambda flush: flushed.append(flush) or True)
+    small = ["--batch-sizes", "16", "--n-envs", "1", "--threads", "1", "--steps", "10", "--repeats", "1", "--speed-only"]
+    monkeypatch.setattr(sys, "argv", ["speed", *small, "--only", "COPDACQ", "--flush-denormal"])
+    speed.main()
+    assert flushed == [True]
+    assert "; denormal numbers flushed to 0; " in capsys.readouterr().out
 
 
 def test_copdacqs_table_has_both_algorithms_and_their_ratio(

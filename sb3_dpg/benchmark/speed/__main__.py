@@ -115,6 +115,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=150, help="environment steps of a repetition")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--only", nargs="+", choices=list(contestants()), default=list(contestants()), metavar="ALGORITHM")
+    parser.add_argument("--flush-denormal", action="store_true", help="as by torch.set_flush_denormal(True)")
     parser.add_argument("--speed-only", action="store_true", help="leave out matrix products, buffers and memory")
     parser.add_argument("--output", type=Path, help="a Markdown file for the tables")
     return parser.parse_args()
@@ -124,7 +125,8 @@ def main() -> None:
     """Measure, print as it goes, and write the file at the end."""
     args = parse_arguments()
     names = list(dict.fromkeys([REFERENCE, *args.only]))
-    title = f"{args.env}, hidden layers {NET_ARCH}; " + "; ".join(provenance().values()) + "."
+    denormal = "denormal numbers flushed to 0; " if args.flush_denormal and th.set_flush_denormal(True) else ""
+    title = f"{args.env}, hidden layers {NET_ARCH}; {denormal}" + "; ".join(provenance().values()) + "."
     parts: list[Iterator[str]] = [iter([HEADING, "", title]), speed_table(args, names)]
     if not args.speed_only:
         parts += [floor_table(args), buffer_table(args), memory_table(args, names)]
