@@ -1,13 +1,12 @@
 """Linear layers whose matrix products use the whole width of the processor."""
 
-import functools
-import platform
-from pathlib import Path
 from typing import Any
 
 import torch as th
 from torch import nn
 from torch.nn import functional as F
+
+from sb3_dpg.common.processor import processor_is_intels
 
 # Where PyTorch's matrix library (MKL) finds a processor that is not Intel's, it leaves AVX-512 unused. oneDNN, which PyTorch
 # brings along too, uses it: 2 times faster at the DDPG paper's hidden layer of 400 x 300 on an EPYC, forward and backward,
@@ -67,18 +66,6 @@ def onednn_is_faster() -> bool:
         and hasattr(th.ops.mkldnn, "_linear_pointwise")
         and not processor_is_intels()
     )
-
-
-@functools.cache
-def processor_is_intels() -> bool:
-    """
-    :return: Whether Intel made the processor: then MKL uses all of it
-    """
-    try:
-        description = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        description = platform.processor()  # On Windows it names the maker
-    return "GenuineIntel" in description
 
 
 class Linear(nn.Linear):

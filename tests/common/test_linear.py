@@ -4,8 +4,9 @@ import pytest
 import torch as th
 from torch.nn import functional as F
 
-from sb3_dpg.common import linear
-from sb3_dpg.common.linear import MIN_ROWS, Linear, onednn_is_faster, processor_is_intels, product
+from sb3_dpg.common import linear, processor
+from sb3_dpg.common.linear import MIN_ROWS, Linear, onednn_is_faster, product
+from sb3_dpg.common.processor import processor_is_intels
 
 HAS_ONEDNN = th.backends.mkldnn.is_available() and th.backends.cpu.get_cpu_capability() == "AVX512"
 needs_onednn = pytest.mark.skipif(not HAS_ONEDNN, reason="needs a processor with AVX-512 and PyTorch with oneDNN")
@@ -97,7 +98,7 @@ def test_large_products_are_onednns(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_onednn_is_for_processors_that_are_not_intels(monkeypatch: pytest.MonkeyPatch) -> None:
     for description, is_intels in (("vendor_id : GenuineIntel", True), ("vendor_id : AuthenticAMD", False)):
         processor_is_intels.cache_clear()
-        monkeypatch.setattr(linear.Path, "read_text", lambda _, description=description: description)
+        monkeypatch.setattr(processor, "processor_description", lambda description=description: description)
         assert processor_is_intels() == is_intels
         assert onednn_is_faster() != is_intels
     with th.backends.mkldnn.flags(enabled=False, allow_tf32=None):
