@@ -143,7 +143,10 @@ def test_one_callback_for_several_models(noise):
 
 
 def test_training_for_no_steps():
-    TD3("MlpPolicy", short_pendulum(1), **settings()).learn(0, callback=ActionNoiseCallback({"type": "normal", "sigma": 0.1}))
+    model = TD3("MlpPolicy", short_pendulum(1), **settings())
+    model.learn(0, callback=ActionNoiseCallback({"type": "normal", "sigma": "lin_0.1_0.05"}))
+    assert model.num_timesteps == 0
+    np.testing.assert_allclose(model.action_noise.std, 0.1)
 
 
 class BufferedNoise(ActionNoise):

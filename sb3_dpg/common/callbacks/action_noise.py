@@ -74,7 +74,7 @@ class ActionNoiseCallback(BaseCallback):
             )
         if self.noise is None:
             self.scheduled_noise = self._scheduled(self._noise_of_model())
-        elif self.scheduled_noise is None or self._model_before is not self.model:
+        elif self._model_before is not self.model:
             # A second learn() goes on with the noise of the first, another model does not
             self.scheduled_noise = self._scheduled(self.noise)
         self._model_before = self.model
