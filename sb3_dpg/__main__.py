@@ -2,7 +2,7 @@
 
 import sys
 
-from sb3_dpg.zoo.cli import main
+from sb3_dpg.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,7 +16,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
-from sb3_dpg.common.files import completed, durable_replacement
+from sb3_dpg.common.save_util import completed, durable_replacement
 
 ExportFormat = Literal["onnx", "torchscript"]
 

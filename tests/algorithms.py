@@ -5,7 +5,7 @@ from typing import Any
 import torch as th
 
 from sb3_dpg import BNDDPG, COPDACQ
-from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
+from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
 
 NOISE = dict(type="normal", sigma=0.2)
 SMALL: dict[str, dict[str, Any]] = {

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import pytest
 
 from sb3_dpg.benchmark.plan import find_plan
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo import cli
-from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.registration import register_algorithms
 from tests.pages import CLONE, PAGES, SPAN, blocks, prose
 

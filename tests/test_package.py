@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sb3_dpg
-from sb3_dpg.zoo.errors import EXTRAS
+from sb3_dpg.common.errors import EXTRAS
 from sb3_dpg.zoo.hyperparameters import shipped_hyperparameters
 
 CLONE = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sb3_dpg.benchmark.engines.base import Engine
-from sb3_dpg.zoo.errors import DEBUG_VARIABLE, ConfigurationError
+from sb3_dpg.common.errors import DEBUG_VARIABLE, ConfigurationError
 
 #: Exit codes beside 0: all runs are complete
 EXIT_FAILED_RUNS = 1

@@ -3,8 +3,7 @@
 import math
 from typing import Any
 
-from sb3_dpg.zoo.errors import ConfigurationError
-from sb3_dpg.zoo.hyperparameters import did_you_mean
+from sb3_dpg.common.errors import ConfigurationError, did_you_mean
 
 _REQUIRED = object()
 

@@ -10,8 +10,7 @@ import yaml
 
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run, import_package
 from sb3_dpg.benchmark.fields import Fields
-from sb3_dpg.zoo.errors import ConfigurationError
-from sb3_dpg.zoo.hyperparameters import did_you_mean
+from sb3_dpg.common.errors import ConfigurationError, did_you_mean
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import pandas as pd
 import yaml
 
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run, as_table
-from sb3_dpg.benchmark.files import write_atomically
 from sb3_dpg.benchmark.plan import Environment, Plan
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
+from sb3_dpg.common.save_util import write_atomically
 
 STUDY_FILE = "study.yml"
 EVALUATIONS_FILE = "evaluations.csv"

@@ -12,8 +12,8 @@ from sb3_dpg.benchmark.engines.base import Ended, Engine, Started
 from sb3_dpg.benchmark.plan import Plan
 from sb3_dpg.benchmark.progress import StudyProgress
 from sb3_dpg.benchmark.results import EVALUATIONS_FILE, STUDY_FILE, Results
-from sb3_dpg.common.files import remove_leftovers
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
+from sb3_dpg.common.save_util import remove_leftovers
 
 LOCK_FILE = ".lock"
 

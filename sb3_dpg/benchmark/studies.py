@@ -8,7 +8,7 @@ import pandas as pd
 
 from sb3_dpg.benchmark.plan import Plan, check_distinct
 from sb3_dpg.benchmark.results import Results, join_tables, read_study
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 
 Item = TypeVar("Item")
 

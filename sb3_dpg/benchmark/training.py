@@ -15,8 +15,7 @@ from stable_baselines3.common.utils import set_random_seed
 from sb3_dpg.benchmark.configuration import Run, import_package
 from sb3_dpg.benchmark.evaluation import EvaluationCallback
 from sb3_dpg.benchmark.provenance import provenance
-from sb3_dpg.zoo.errors import ConfigurationError
-from sb3_dpg.zoo.hyperparameters import did_you_mean
+from sb3_dpg.common.errors import ConfigurationError, did_you_mean
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.registration import register_algorithms
 

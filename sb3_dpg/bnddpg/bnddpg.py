@@ -20,7 +20,7 @@ from sb3_dpg.bnddpg.paper import paper_kwargs
 from sb3_dpg.bnddpg.policies import BNDDPGPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_rate, check_real, check_type
-from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
+from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.updates import gradient_step, join, polyak_update, without_gradients
 
 SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
@@ -260,7 +260,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self._record_losses(critic=critic_losses, actor=actor_losses)
-        self._guard.passed(gradient_steps)
+        self._guard.update(gradient_steps, self.get_parameters)
 
     def _record_losses(self, **losses: list[th.Tensor]) -> None:
         """

@@ -32,46 +32,42 @@ class WeightsGuard:
 
     The newest copy may hold the update that does the harm, seen only in the next loss: so the older of two is put back.
     Both stay on the weights' device; with two moments an optimizer they take eight times the space of the networks.
-
-    :param read: Gives the state to keep, nested dictionaries of tensors (SB3's ``get_parameters``)
-    :param write: Puts such a state back (SB3's ``set_parameters``)
     """
 
-    def __init__(self, read: Callable[[], State], write: Callable[[Any], object]) -> None:
-        self._read = read
-        self._write = write
+    def __init__(self) -> None:
         self._n_updates = 0
         self._older: State | None = None
         self._newer: State | None = None
 
-    def start(self) -> None:
-        """To be called when a training starts."""
+    def start(self, parameters: State) -> None:
+        """
+        To be called when a training starts.
+
+        :param parameters: What to go back to, copied here: nested dictionaries of tensors (SB3's ``get_parameters``)
+        """
         self._n_updates = 0
-        self._older = self._newer = copy.deepcopy(self._read())
+        self._older = self._newer = copy.deepcopy(parameters)
 
-    def passed(self, n_updates: int = 1) -> None:
+    def update(self, n_updates: int, get_parameters: Callable[[], State]) -> None:
         """
-        To be called with each update that was found sane.
+        To be called with updates that were found sane.
 
-        :param n_updates: How many at once
+        :param n_updates: How many
+        :param get_parameters: Gives the parameters after them, called when a copy is due
         """
-        if self._newer is None:
-            self.start()
         self._n_updates += n_updates
-        if self._n_updates >= SNAPSHOT_INTERVAL:
+        if self._newer is None:
+            self.start(get_parameters())
+        elif self._n_updates >= SNAPSHOT_INTERVAL:
             self._n_updates = 0
-            self._older, self._newer = self._newer, copy.deepcopy(self._read())
+            self._older, self._newer = self._newer, copy.deepcopy(get_parameters())
 
-    def restore(self) -> bool:
+    def last_good(self) -> State | None:
         """
-        Put back the weights of at least ``SNAPSHOT_INTERVAL`` updates ago, or those of the start.
-
-        :return: Whether there are any: before the first training starts there are not
+        :return: A copy of the parameters of at least ``SNAPSHOT_INTERVAL`` updates ago, or those of the start; None before the
+            first training starts
         """
-        if self._older is None:
-            return False
-        self._write(copy.deepcopy(self._older))
-        return True
+        return copy.deepcopy(self._older)
 
 
 def finite_weights(module: th.nn.Module) -> bool:

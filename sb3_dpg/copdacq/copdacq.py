@@ -21,7 +21,7 @@ from stable_baselines3.common.utils import FloatSchedule
 
 from sb3_dpg.common.checks import check_rate, check_real, check_type
 from sb3_dpg.common.features import BoundedFeatures
-from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
+from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.copdacq.arrays import ArrayPolicy
 from sb3_dpg.copdacq.buffers import LatestTransitions
@@ -322,7 +322,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
                 f"training diverges: a TD error of {largest:g} at step {self.num_timesteps}, after {self._n_updates} updates, "
                 f"above max_td_error={self.max_td_error:g} (raise it if rewards are of that size)."
             )
-        self._guard.passed()
+        self._guard.update(1, self.get_parameters)
         increments = copdac_q(batch, delta, weights, factors, self.natural_gradient)
         if self.gradient_q:
             increments += gradient_q_correction(batch, delta, weights, factors, self.gradient_q == "full")

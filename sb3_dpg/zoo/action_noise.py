@@ -6,9 +6,9 @@ The two forms of action noise in hyperparameter files: the keys ``noise_type``, 
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
+from sb3_dpg.common.errors import ConfigurationError, did_you_mean
 from sb3_dpg.common.noise import make_noise
-from sb3_dpg.zoo.errors import ConfigurationError
-from sb3_dpg.zoo.hyperparameters import NOISE_KEYS, did_you_mean
+from sb3_dpg.zoo.hyperparameters import NOISE_KEYS
 
 NOISE_TYPES = ("normal", "ornstein-uhlenbeck")
 #: The keys by their names in a noise specification

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from stable_baselines3.common.callbacks import CheckpointCallback
 
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 
 #: Hyperparameters of one run in the form of a hyperparameter file
 RUN_CONFIG = "hyperparams.yml"

@@ -12,8 +12,8 @@ import huggingface_sb3
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 from requests.exceptions import HTTPError
 
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
-from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.options import add_gym_packages, check_algorithm, look_ahead, own_parser, split_options
 from sb3_dpg.zoo.playback import checked_lookup, ffmpeg_on_path, offscreen_rendering, prepare, with_log_folder
 from sb3_dpg.zoo.registration import register_algorithms

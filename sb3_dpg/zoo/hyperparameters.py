@@ -1,9 +1,8 @@
 """Hyperparameter files: where they are, and whether what they say can be used."""
 
-import difflib
 import inspect
 import math
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError, did_you_mean
 
 #: Keys that rl-zoo3 takes out of an entry before it builds the algorithm
 ZOO_KEYS = frozenset(
@@ -119,16 +118,6 @@ def load_yaml(path: str | Path, loader: type[yaml.SafeLoader | yaml.UnsafeLoader
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise ConfigurationError(f"{path}: must hold a table of hyperparameters for each environment id")
     return entries
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """
-    :param name: What was written
-    :param known: What is allowed
-    :return: ", did you mean ...?" with the nearest name, or an empty text
-    """
-    matches = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {matches[0]!r}?" if matches else ""
 
 
 def constructor_keys(algorithm: type[BaseAlgorithm]) -> set[str]:

@@ -18,6 +18,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_dpg.common.callbacks import ActionNoiseCallback
+from sb3_dpg.common.errors import READING_ERRORS, ConfigurationError, missing_extra
 from sb3_dpg.common.noise import make_noise
 from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.zoo.action_noise import (
@@ -30,7 +31,6 @@ from sb3_dpg.zoo.action_noise import (
 )
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.checkpoints import ResumableCheckpointCallback, resumed_config, resumed_save_freq, write_run_config
-from sb3_dpg.zoo.errors import READING_ERRORS, ConfigurationError, missing_extra
 from sb3_dpg.zoo.hyperparameters import (
     EVALUATED,
     NOISE_KEYS,

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import gymnasium as gym
 from stable_baselines3.common.utils import get_device
 
-from sb3_dpg.zoo.errors import ConfigurationError
-from sb3_dpg.zoo.hyperparameters import did_you_mean
+from sb3_dpg.common.errors import ConfigurationError, did_you_mean
 
 #: Seconds between two signs of life of a trial, in a study that processes share
 DEFAULT_HEARTBEAT = 60

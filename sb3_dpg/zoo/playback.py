@@ -16,9 +16,9 @@ import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS, algorithm_classes
 from sb3_dpg.zoo.checkpoints import resolve_trained_agent
-from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.options import add_gym_packages, check_names, look_ahead, own_parser, split_options
 from sb3_dpg.zoo.registration import register_algorithms
 from sb3_dpg.zoo.saved_agents import saved_attribute

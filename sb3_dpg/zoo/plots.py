@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.figures import BACKEND, save_figures
 from sb3_dpg.zoo.options import check_algorithm, own_parser, split_options
 from sb3_dpg.zoo.registration import register_algorithms

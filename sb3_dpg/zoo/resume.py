@@ -11,8 +11,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import EvalCallback
 
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.checkpoints import BEST_MODEL
-from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.saved_agents import saved_timesteps
 
 #: Options of ``train`` that say in which environment an agent learns and how it is evaluated; no hyperparameter file has them

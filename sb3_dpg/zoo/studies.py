@@ -17,7 +17,7 @@ from optuna.study._tell import _tell_with_warning
 from optuna.trial import TrialState
 from sqlalchemy import make_url
 
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.options import DEFAULT_HEARTBEAT, GRACE_INTERVALS
 from sb3_dpg.zoo.substitution import replaced
 

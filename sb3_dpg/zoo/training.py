@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.options import DEFAULT_HEARTBEAT, GRACE_INTERVALS, check_names, look_ahead, own_parser, split_options
 from sb3_dpg.zoo.registration import register_algorithms
 from sb3_dpg.zoo.substitution import replaced

@@ -7,7 +7,7 @@ from rl_zoo3 import exp_manager
 from rl_zoo3.utils import ALGOS
 from sqlalchemy.exc import SQLAlchemyError
 
-from sb3_dpg.zoo.errors import READING_ERRORS, ConfigurationError
+from sb3_dpg.common.errors import READING_ERRORS, ConfigurationError
 from sb3_dpg.zoo.hyperparameters import NOISE_KEYS, constructor_keys
 from sb3_dpg.zoo.search import merge_kwargs
 from sb3_dpg.zoo.studies import check_storage

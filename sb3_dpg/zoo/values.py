@@ -6,7 +6,7 @@ from typing import Any
 
 from rl_zoo3.utils import StoreDict as ZooStoreDict
 
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 
 
 class StoreDict(ZooStoreDict):

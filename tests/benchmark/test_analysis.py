@@ -13,7 +13,7 @@ from sb3_dpg.benchmark.configuration import EvaluationProtocol
 from sb3_dpg.benchmark.estimate import Estimator, time_together
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.benchmark.studies import read_studies
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 from tests.benchmark.studies import make_plan, make_records, write_study
 
 SCALE = Reference(random=-1000.0, random_source="", reference=0.0, reference_source="")

@@ -12,7 +12,7 @@ import pytest
 from sb3_dpg.benchmark.cli import main
 from sb3_dpg.benchmark.plan import load_plan
 from sb3_dpg.benchmark.results import EVALUATIONS_FILE, Results
-from sb3_dpg.zoo.errors import DEBUG_VARIABLE, ConfigurationError
+from sb3_dpg.common.errors import DEBUG_VARIABLE, ConfigurationError
 from tests.benchmark.studies import CIRCUMSTANCES, TINY_PLAN, make_plan, write_study
 
 CLONE = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from sb3_dpg.benchmark.engines.local import LocalEngine
 from sb3_dpg.benchmark.plan import find_plan, load_plan
 from sb3_dpg.benchmark.results import read_study, study_to_yaml
 from sb3_dpg.benchmark.run import run_study
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 
 CLONE = Path(__file__).parents[2]
 PLAN = {

@@ -13,7 +13,7 @@ from sb3_dpg.benchmark.report import write_report
 from sb3_dpg.benchmark.report.environments import environment_section
 from sb3_dpg.benchmark.report.figures import CURVES_PER_PANEL, Style, drawing, learning_curves
 from sb3_dpg.benchmark.results import Results
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 from tests.benchmark.studies import make_plan, write_study
 
 

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from sb3_dpg.benchmark.results import EVALUATIONS_FILE, STUDY_FILE, Results, error_line, read_evaluations, read_study
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 from tests.benchmark.studies import make_plan, make_records, write_study
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from sb3_dpg.benchmark.engines.base import Ended
 from sb3_dpg.benchmark.results import EVALUATIONS_FILE, Results
 from sb3_dpg.benchmark.run import LOCK_FILE, Summary, run_study
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 from tests.benchmark.studies import FakeEngine, make_plan, make_records, write_study
 
 

@@ -88,13 +88,18 @@ def test_optimizers_go_back_too() -> None:
 @pytest.mark.parametrize("at_once", [1, 5])
 def test_guard_goes_back_at_least_one_interval(at_once: int) -> None:
     weight = th.zeros(1)
-    guard = WeightsGuard(lambda: {"policy": {"weight": weight}}, lambda state: weight.copy_(state["policy"]["weight"]))
-    guard.start()
+
+    def parameters() -> dict[str, dict[str, th.Tensor]]:
+        return {"policy": {"weight": weight}}
+
+    guard = WeightsGuard()
+    guard.start(parameters())
     for _ in range(0, 3 * SNAPSHOT_INTERVAL + 5, at_once):
         weight += at_once
-        guard.passed(at_once)
-    guard.restore()
-    assert weight.item() == 2 * SNAPSHOT_INTERVAL
+        guard.update(at_once, parameters)
+    good = guard.last_good()
+    assert good is not None
+    assert good["policy"]["weight"].item() == 2 * SNAPSHOT_INTERVAL
 
 
 def test_guard_is_no_part_of_the_file(tmp_path: Any) -> None:

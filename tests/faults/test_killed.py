@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sb3_dpg.cli import main
 from sb3_dpg.zoo.checkpoints import checkpoints, latest_checkpoint
-from sb3_dpg.zoo.cli import main
 from sb3_dpg.zoo.saved_agents import saved_timesteps
 from tests.algorithms import CLASSES, finite
 from tests.zoo.entries import tiny_entry

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sb3_dpg import BNDDPG, COPDACQ
 from sb3_dpg.common.divergence import DivergenceError
-from sb3_dpg.common.off_policy import DeterministicOffPolicyAlgorithm
+from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
 from tests.algorithms import finite
 from tests.contract.scripts import Observed
 from tests.property.values import mostly

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_dpg.zoo.cli import main
+from sb3_dpg.cli import main
 from sb3_dpg.zoo.hyperparameters import ZOO_KEYS, load_yaml, shipped_hyperparameters
 
 ENV = "Pendulum-v1"

@@ -9,8 +9,8 @@ import pytest
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 
 from sb3_dpg.common.callbacks import ActionNoiseCallback
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
-from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.manager import ExperimentManager
 from tests.zoo.entries import TINY, tiny_entry
 

@@ -10,8 +10,8 @@ import rl_zoo3.utils
 import yaml
 
 import sb3_dpg
-from sb3_dpg.zoo.cli import COMMANDS, DEBUG_VARIABLE, main
-from sb3_dpg.zoo.errors import missing_extra
+from sb3_dpg.cli import COMMANDS, DEBUG_VARIABLE, main
+from sb3_dpg.common.errors import missing_extra
 from sb3_dpg.zoo.saved_agents import saved_timesteps
 from sb3_dpg.zoo.values import StoreDict
 from tests.zoo.entries import tiny_entry

@@ -8,8 +8,8 @@ import rl_zoo3
 import yaml
 from rl_zoo3.utils import ALGOS
 
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.action_noise import check_noise_keys
-from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.hyperparameters import (
     check_hyperparameters,
     constructor_keys,

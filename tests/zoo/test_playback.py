@@ -12,8 +12,8 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_dpg.cli import main
 from sb3_dpg.zoo.checkpoints import ResumableCheckpointCallback
-from sb3_dpg.zoo.cli import main
 from sb3_dpg.zoo.playback import offscreen_rendering
 from sb3_dpg.zoo.saved_agents import saved_timesteps
 from tests.zoo.entries import tiny_entry

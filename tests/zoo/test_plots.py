@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from sb3_dpg.zoo.cli import main
+from sb3_dpg.cli import main
 from sb3_dpg.zoo.figures import BACKEND, save_figures
 
 

@@ -8,8 +8,8 @@ import torch as th
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo import policy_plots
-from sb3_dpg.zoo.errors import ConfigurationError
 from tests.algorithms import make
 
 

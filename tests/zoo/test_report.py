@@ -7,8 +7,8 @@ import pytest
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
 
+from sb3_dpg.cli import main
 from sb3_dpg.zoo import report
-from sb3_dpg.zoo.cli import main
 from tests.zoo.entries import tiny_entry
 
 Capture = pytest.CaptureFixture[str]

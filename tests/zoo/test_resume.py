@@ -20,7 +20,9 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
 
 from sb3_dpg import BNDDPG
+from sb3_dpg.cli import main
 from sb3_dpg.common.callbacks import ActionNoiseCallback
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.zoo.checkpoints import (
     ResumableCheckpointCallback,
@@ -30,8 +32,6 @@ from sb3_dpg.zoo.checkpoints import (
     resumed_save_freq,
     write_run_config,
 )
-from sb3_dpg.zoo.cli import main
-from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.resume import continue_evaluations, earlier_options, mark_interruption, resumed_seed
 from sb3_dpg.zoo.saved_agents import check_saved_algorithm, saved_timesteps

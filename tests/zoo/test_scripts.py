@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sb3_dpg.zoo.cli import COMMANDS
+from sb3_dpg.cli import COMMANDS
 from tests.zoo.entries import TINY, tiny_entry
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -156,7 +156,7 @@ def test_replaying_needs_no_memory_for_a_million_images(run: Run, installed: Pat
     }  # fmt: skip
     pixels = ("--algo", "bnddpg", "--env", "Pixels-v0")
     # rl-zoo3's record_video and push_to_hub have no --gym-packages
-    start = [sys.executable, "-c", "import sys, pixels; from sb3_dpg.zoo.cli import main; sys.exit(main())"]
+    start = [sys.executable, "-c", "import sys, pixels; from sb3_dpg.cli import main; sys.exit(main())"]
     train_command = [*start, "train", *pixels, "-conf", config, "--eval-freq", "-1"]
     subprocess.run(train_command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     options = {"enjoy": ["--no-render"], "record-video": [], "push-to-hub": ["-orga", "x", "--no-upload", "--no-render"]}[

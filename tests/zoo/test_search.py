@@ -15,8 +15,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.envs import BitFlippingEnv
 
 from sb3_dpg.common.callbacks import ActionNoiseCallback
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
-from sb3_dpg.zoo.errors import ConfigurationError
 from sb3_dpg.zoo.manager import ExperimentManager
 from tests.zoo.entries import tiny_entry
 

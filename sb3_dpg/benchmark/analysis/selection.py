@@ -7,7 +7,7 @@ import pandas as pd
 
 from sb3_dpg.benchmark.configuration import Configuration, Run
 from sb3_dpg.benchmark.plan import Plan
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
 
 
 @dataclass(frozen=True)

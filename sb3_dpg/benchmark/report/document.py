@@ -9,14 +9,14 @@ from sb3_dpg.benchmark.analysis.comparison import compare
 from sb3_dpg.benchmark.analysis.references import load_references
 from sb3_dpg.benchmark.analysis.selection import Selection, select
 from sb3_dpg.benchmark.analysis.suite import Suite, make_suite
-from sb3_dpg.benchmark.files import write_atomically
 from sb3_dpg.benchmark.report.aggregate import aggregate_section
 from sb3_dpg.benchmark.report.environments import environment_section, explanation
 from sb3_dpg.benchmark.report.figures import draw_all
 from sb3_dpg.benchmark.report.markdown import items
 from sb3_dpg.benchmark.report.protocol import hyperparameter_section, protocol_section
 from sb3_dpg.benchmark.studies import Study, read_studies
-from sb3_dpg.zoo.errors import ConfigurationError
+from sb3_dpg.common.errors import ConfigurationError
+from sb3_dpg.common.save_util import write_atomically
 
 
 def write_report(folders: Sequence[Path], output: Path | None = None) -> Path:

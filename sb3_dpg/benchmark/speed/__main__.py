@@ -20,7 +20,7 @@ from sb3_dpg.benchmark.provenance import provenance
 from sb3_dpg.benchmark.speed.contestants import NET_ARCH, REFERENCE, contestants
 from sb3_dpg.benchmark.speed.measure import Times, alternate, product_floor, warm_up
 from sb3_dpg.benchmark.speed.memory import buffer_bytes, peak_memory, update_milliseconds
-from sb3_dpg.common.files import replacing
+from sb3_dpg.common.save_util import replacing
 
 FILLS = (10_000, 1_000_000)
 HEADING = "# Speed, as measured\n\n<!-- Written by `python -m sb3_dpg.benchmark.speed`; do not edit. -->"

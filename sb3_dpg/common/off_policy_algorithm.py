@@ -1,27 +1,33 @@
-"""What BNDDPG and COPDACQ share around their updates: checks of arguments, exploration noise, the replay buffer's life."""
+"""What BNDDPG and COPDACQ share around their updates: checks of arguments, exploration noise, files, stopping in time."""
 
+import io
+import pathlib
 import warnings
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 
-from sb3_dpg.common.arguments import check_common_arguments
-from sb3_dpg.common.checks import check_action_space, check_policy_class, check_rate
-from sb3_dpg.common.guarded import GuardedOffPolicyAlgorithm
+from sb3_dpg.common.checks import check_action_space, check_common_arguments, check_policy_class, check_rate
+from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
 from sb3_dpg.common.noise.checks import check_action_noise
-from sb3_dpg.common.verified_files import VerifiedFilesAlgorithm
+from sb3_dpg.common.save_util import check_archive, load_weights, replacing, save_weights
+
+SelfDeterministic = TypeVar("SelfDeterministic", bound="DeterministicOffPolicyAlgorithm")
+File = str | pathlib.Path | io.BufferedIOBase
 
 
-class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAlgorithm):
+class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
     """
     The common base of our deterministic actor-critic algorithms.
 
@@ -29,8 +35,8 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
     a specification that a YAML file can hold, it follows its schedule, its level is logged as ``rollout/noise_std``, it is
     refitted when the number of environments changes, and training without any is warned about.
 
-    The replay buffer is allocated when there is an environment to fill it: a model that is loaded for acting only
-    (``load(path)`` without ``env``) takes no memory for it. (With a ``HerReplayBuffer`` it is loaded with one, as in SB3.)
+    Training stops with an error, and with finite weights in place, when environment, losses or weights are not finite
+    (docs/reliability.md). Files are replaced whole, and verified when they are loaded.
 
     :param policy: The policy model to use, a class or the name of an alias
     :param env: The environment to learn from (if registered in Gym, can be str)
@@ -79,7 +85,6 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
         )
         self.action_noise = action_noise  # type: ignore[assignment]  # may be a specification until _make_action_noise
         self._warned_without_noise = False
-        self._stand_in: ReplayBuffer | None = None
 
     def _check_env(self, env: GymEnv) -> None:
         """
@@ -114,40 +119,15 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
         self._check_arguments()
         # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
         policy_kwargs, self.policy_kwargs = self.policy_kwargs, self._complete_policy_kwargs()
-        full_size, loaded_for_acting = self.buffer_size, self.env is None and self.replay_buffer is None
-        if loaded_for_acting:
-            # SB3 builds the buffer here whatever the model is loaded for: a stand-in of one transition an environment
-            self.buffer_size = self.n_envs
         super()._setup_model()
-        self.buffer_size, self.policy_kwargs = full_size, policy_kwargs
-        self._stand_in = self.replay_buffer if loaded_for_acting else None
+        self.policy_kwargs = policy_kwargs
+        self._guard = WeightsGuard()
 
     def _complete_policy_kwargs(self) -> dict[str, Any]:
         """
         :return: What the policy is built with: ``policy_kwargs``, and what follows from the algorithm's other arguments
         """
         return self.policy_kwargs
-
-    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
-        super().set_env(env, force_reset)
-        if self._stand_in is not None and self.replay_buffer is self._stand_in:
-            self.replay_buffer = self._make_replay_buffer()
-        self._stand_in = None
-
-    def _make_replay_buffer(self) -> ReplayBuffer:
-        """
-        :return: A replay buffer of the full size, empty, as SB3's ``_setup_model`` makes it
-        """
-        assert self.replay_buffer_class is not None
-        return self.replay_buffer_class(
-            self.buffer_size,
-            self.observation_space,
-            self.action_space,
-            device=self.device,
-            n_envs=self.n_envs,
-            optimize_memory_usage=self.optimize_memory_usage,
-            **self.replay_buffer_kwargs,
-        )
 
     def _setup_learn(
         self,
@@ -170,7 +150,15 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
                 f"will not learn: training ends after {self._total_timesteps} steps, and all of the first "
                 f"learning_starts={self.learning_starts} are random. Train for longer or lower learning_starts."
             )
+        self._check_weights("before training")
+        self._guard.start(self.get_parameters())
         return total_timesteps, callback
+
+    def learn(self: SelfDeterministic, *args: Any, **kwargs: Any) -> SelfDeterministic:
+        super().learn(*args, **kwargs)
+        # The last update has no loss after it that would show what it did
+        self._check_weights("after the last update")
+        return self
 
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
         # Not before: a callback may bring the noise
@@ -182,9 +170,6 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
                 "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise."
             )
         return super().collect_rollouts(*args, **kwargs)
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_stand_in"]
 
     def _fit_action_noise(self, n_envs: int) -> None:
         """
@@ -215,3 +200,114 @@ class DeterministicOffPolicyAlgorithm(GuardedOffPolicyAlgorithm, VerifiedFilesAl
         if isinstance(self.action_noise, ScheduledNoise):
             self.logger.record("rollout/noise_std", float(self.action_noise.std.mean()))
         super().dump_logs()
+
+    def _check_weights(self, when: str) -> None:
+        """
+        :param when: For the error
+        :raises DivergenceError: if weights are infinite or NaN; the last good ones, where there are any, are put back
+        """
+        if not finite_weights(self.policy):
+            raise self._diverged(f"{when} (step {self.num_timesteps}) the weights are not finite.")
+
+    def _diverged(self, what: str) -> DivergenceError:
+        """
+        Put the last good weights back, where there are any.
+
+        :param what: What is not as it should be, and when
+        :return: The error to raise
+        """
+        good = self._guard.last_good()
+        if good is not None:
+            self.set_parameters(good)  # type: ignore[arg-type]  # SB3 declares one level of nesting less
+            kept = "The model holds the last weights known to be good and can be saved."
+        else:
+            kept = "There are no earlier weights to go back to: load another checkpoint."
+        return DivergenceError(f"{what} {self._advice()} {kept}")
+
+    def _advice(self) -> str:
+        """
+        :return: The likely cause of a divergence, and what to do
+        """
+        raise NotImplementedError
+
+    def _store_transition(self, replay_buffer: ReplayBuffer, *args: Any, **kwargs: Any) -> None:
+        # Once in the replay buffer it would spoil the training long after
+        self._check_transition(*args, **kwargs)
+        super()._store_transition(replay_buffer, *args, **kwargs)
+
+    def _check_transition(
+        self,
+        buffer_action: np.ndarray,
+        new_obs: np.ndarray | dict[str, np.ndarray],
+        reward: np.ndarray,
+        dones: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """
+        :param buffer_action: The action, and all others, as SB3's ``_store_transition`` has them
+        :raises DivergenceError: if the policy's weights, and so its action, are not finite
+        :raises ValueError: if the policy's action, or the environment's reward or observation is not finite
+        """
+        if self._vec_normalize_env is not None:
+            # It clips what is infinite
+            new_obs, reward = self._vec_normalize_env.get_original_obs(), self._vec_normalize_env.get_original_reward()
+        last = [infos[i].get("terminal_observation") for i in np.flatnonzero(dones)]
+        observed = all_finite(new_obs) and all(obs is None or all_finite(obs) for obs in last)
+        if observed and all_finite(reward):
+            return
+        if not all_finite(buffer_action):
+            self._check_weights("after an update")
+            raise ValueError(
+                f"at step {self.num_timesteps} the policy's action {buffer_action} is not finite, although its weights are: "
+                "the observation before was too large for single precision (see VecNormalize). The weights can be saved."
+            )
+        what = f"reward {reward}" if observed else f"observation {last if all_finite(new_obs) else new_obs}"
+        raise ValueError(
+            f"at step {self.num_timesteps} the environment returned {what}, which is not finite, for the action "
+            f"{buffer_action} (scaled to [-1, 1]). The transition was not learned from: the weights are those of before it "
+            "and can be saved. SB3's VecCheckNan tells which environment of several it was."
+        )
+
+    @classmethod
+    def load(cls: type[SelfDeterministic], path: File, *args: Any, **kwargs: Any) -> SelfDeterministic:
+        """
+        Load a model as SB3 does, after its file was compared with its checksums. The file holds pickles, which can run any
+        code: load only what you trust, or use :meth:`load_weights`.
+
+        :param path: The file, ``.zip`` may be left out
+        :param args: As in SB3's ``load``
+        :param kwargs: As in SB3's ``load``
+        :return: The model
+        :raises ValueError: if the file is cut off or damaged
+        """
+        check_archive(path)
+        return super().load(path, *args, **kwargs)
+
+    def save(self, path: File, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
+        with replacing(path, "zip") as file:
+            super().save(file, exclude, include)
+
+    def save_replay_buffer(self, path: File) -> None:
+        with replacing(path, "pkl") as file:
+            super().save_replay_buffer(file)
+
+    def save_weights(self, path: File) -> None:
+        """
+        Save the weights of all networks, with target networks and running statistics, in the safetensors format: without
+        pickles, without optimizers, without anything else.
+
+        :param path: Where to, ``.safetensors`` is added to a name without suffix
+        """
+        save_weights(self.policy, path)
+
+    def load_weights(self, path: File) -> None:
+        """
+        Load what :meth:`save_weights` saved into this model. Optimizers stay as they are.
+
+        :param path: The file, ``.safetensors`` may be left out; it cannot run code
+        :raises ValueError: if the file is no safetensors file, or of another architecture
+        """
+        load_weights(self.policy, path)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_guard"]

@@ -1,6 +1,8 @@
 """The errors that the command line answers with one line instead of a traceback."""
 
+import difflib
 import re
+from collections.abc import Iterable
 
 #: Environment variable: show tracebacks of errors that are otherwise told in one line
 DEBUG_VARIABLE = "SB3_DPG_DEBUG"
@@ -37,3 +39,13 @@ def missing_extra(error: ImportError) -> str | None:
         other = next((name for name in names if name in OTHERS), None)
         return None if other is None else f"this needs the package {other!r}: pip install {other} ({error})"
     return f'this needs the extra {extra!r}: pip install "sb3-dpg[{extra}]" ({error})'
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """
+    :param name: What was written
+    :param known: What is allowed
+    :return: ", did you mean ...?" with the nearest name, or an empty text
+    """
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {matches[0]!r}?" if matches else ""

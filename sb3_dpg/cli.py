@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from sb3_dpg.zoo.errors import DEBUG_VARIABLE, ConfigurationError, missing_extra
-from sb3_dpg.zoo.hyperparameters import did_you_mean
+from sb3_dpg.common.errors import DEBUG_VARIABLE, ConfigurationError, did_you_mean, missing_extra
 
 
 class Command(NamedTuple):
