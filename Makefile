@@ -4,7 +4,7 @@ VENV ?= .venv
 # Versions of dependencies; test-lowest and test-highest have theirs
 CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
-LINT_PATHS = sb3_dpg tests
+LINT_PATHS = sb3_dpg scripts tests
 # The networks are small: more threads only wait for each other
 export OMP_NUM_THREADS ?= 1
 
@@ -84,7 +84,7 @@ mutation: $(VENV)/installed-dev
 	$(BIN)/python -m tests.mutation.check $(WORD)
 
 long-run: $(VENV)/installed-dev
-	$(BIN)/python -m sb3_dpg.benchmark.long_run
+	$(BIN)/python -m scripts.long_run
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --select I --fix $(LINT_PATHS)

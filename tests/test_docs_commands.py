@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 
 import pytest
 
+from sb3_dpg import cli
 from sb3_dpg.benchmark.plan import find_plan
 from sb3_dpg.common.errors import ConfigurationError
-from sb3_dpg.zoo import cli
 from sb3_dpg.zoo.registration import register_algorithms
 from tests.pages import CLONE, PAGES, SPAN, blocks, prose
 
@@ -83,7 +83,7 @@ def check_module(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     spec = importlib.util.find_spec(name)
     assert spec is not None
     assert spec.origin is not None
-    if not name.startswith("sb3_dpg."):
+    if not name.startswith(("sb3_dpg.", "scripts.")):
         return None
     if "argparse" in Path(spec.origin).read_text():
         monkeypatch.setattr("sys.argv", [name, *rest])

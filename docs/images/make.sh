@@ -3,7 +3,7 @@
 #
 #     bash docs/images/make.sh [LOGS]
 #
-# Diagnostics: python -m sb3_dpg.diagnostics.cases --folder docs/images
+# Diagnostics: python -m scripts.failing_trainings --folder docs/images
 set -euo pipefail
 images=$(dirname "$0")
 logs=${1:-logs/images}

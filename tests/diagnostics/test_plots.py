@@ -10,7 +10,6 @@ from stable_baselines3.common.logger import configure
 
 from sb3_dpg.common.callbacks import ValueEstimateCallback
 from sb3_dpg.diagnostics import DiagnosticsCallback, GreedyGap
-from sb3_dpg.diagnostics.cases import CASES, run
 from sb3_dpg.diagnostics.plots import (
     COLOURS,
     QUANTITIES,
@@ -21,7 +20,6 @@ from sb3_dpg.diagnostics.plots import (
     read_progress,
 )
 from tests.algorithms import make
-from tests.pages import DOCS
 
 PROGRESS = pd.DataFrame(
     {
@@ -107,22 +105,3 @@ def test_actions_over_best_actions() -> None:
     draw_greedy_actions(axes, GreedyGap(np.array([2.0]), np.array([0.0]), best, actor), action_dim=1)
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), [[-1.0, 1.0]])
     np.testing.assert_array_equal(axes.collections[0].get_array(), [2.0])
-
-
-def test_the_page_has_each_case() -> None:
-    page = (DOCS / "diagnostics.md").read_text()
-    assert all(set(case.panels) <= QUANTITIES.keys() for case in CASES.values())
-    for name in CASES:
-        picture = f"images/diagnostics_{name}.png"
-        assert picture in page
-        assert (DOCS / picture).exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["overestimation", "greedy_gap"])
-def test_case(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(name, tmp_path, seed=0, steps=600)
-    assert (tmp_path / f"diagnostics_{name}.png").read_bytes().startswith(b"\x89PNG")
-    printed = capsys.readouterr().out
-    assert f"{name}, as usual, seed 0, 600 steps: return" in printed
-    assert "value/overestimation" in printed

@@ -1,5 +1,5 @@
 """
-``python -m sb3_dpg.benchmark.speed``: environment steps a second and milliseconds an update, ours beside SB3's.
+``python -m scripts.speed``: environment steps a second and milliseconds an update, ours beside SB3's.
 
 All models of one table are warmed up and then timed in turn, and medians count. Steps a second are of wall time, which is
 what a user waits for, on a quiet machine; milliseconds are CPU time of the process, of all its threads, for which other work
@@ -8,22 +8,84 @@ on the machine matters little, but not nothing (it takes caches and clock).
 
 import argparse
 import itertools
+import multiprocessing
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch as th
+from sb3_contrib import CrossQ
+from stable_baselines3 import DDPG, SAC, TD3
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, VectorizedActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_dpg import BNDDPG, COPDACQ
 from sb3_dpg.benchmark.provenance import provenance
-from sb3_dpg.benchmark.speed.contestants import NET_ARCH, REFERENCE, contestants
-from sb3_dpg.benchmark.speed.measure import Times, alternate, product_floor, warm_up
-from sb3_dpg.benchmark.speed.memory import buffer_bytes, peak_memory, update_milliseconds
 from sb3_dpg.common.save_util import replacing
+from scripts.timing import Times, alternate, buffer_bytes, cpu_milliseconds, fill, product_floor, warm_up
 
+Factory = Callable[[VecEnv, int], OffPolicyAlgorithm]
+
+REFERENCE = "SB3 DDPG"
+#: The DDPG paper's network
+NET_ARCH = [400, 300]
 FILLS = (10_000, 1_000_000)
-HEADING = "# Speed, as measured\n\n<!-- Written by `python -m sb3_dpg.benchmark.speed`; do not edit. -->"
+HEADING = "# Speed, as measured\n\n<!-- Written by `python -m scripts.speed`; do not edit. -->"
+
+
+def _noise(env: VecEnv) -> ActionNoise:
+    action_dim = env.action_space.shape[0]
+    noise = NormalActionNoise(np.zeros(action_dim), np.full(action_dim, 0.1))
+    return VectorizedActionNoise(noise, env.num_envs) if env.num_envs > 1 else noise
+
+
+def _deep(algorithm: Callable[..., OffPolicyAlgorithm], noisy: bool = True, **kwargs: Any) -> Factory:
+    """
+    :param algorithm: The class of a deep algorithm
+    :param noisy: Whether it explores by action noise
+    :param kwargs: What it gets beyond what all get
+    :return: A function of environment and batch size that makes it
+    """
+
+    def make(env: VecEnv, batch_size: int) -> OffPolicyAlgorithm:
+        # One update for each step of each environment
+        common = dict(batch_size=batch_size, buffer_size=100_000, learning_starts=300, gradient_steps=-1, seed=0)
+        noise = dict(action_noise=_noise(env)) if noisy else {}
+        return algorithm("MlpPolicy", env, policy_kwargs=dict(net_arch=NET_ARCH), **{**common, **noise, **kwargs})
+
+    return make
+
+
+def _copdacq(env: VecEnv, batch_size: int) -> OffPolicyAlgorithm:
+    return COPDACQ("LinearPolicy", env, action_noise={"type": "autoregressive", "lambda": 0.85, "std": 0.7}, seed=0)
+
+
+def contestants() -> dict[str, Factory]:
+    """
+    :return: Who takes part, by name: those of SBX only where ``sbx-rl`` is installed
+    """
+    known: dict[str, Factory] = {
+        REFERENCE: _deep(DDPG, device="cpu"),
+        "SB3 TD3": _deep(TD3, device="cpu"),
+        "SB3 SAC": _deep(SAC, noisy=False, device="cpu"),
+        "BNDDPG": _deep(BNDDPG, device="cpu"),
+        "BNDDPG, delay 2": _deep(BNDDPG, device="cpu", policy_delay=2),
+        "BNDDPG, no batch norm": _deep(BNDDPG, device="cpu", batch_norm_mode="none"),
+        "BNDDPG, compiled": _deep(BNDDPG, device="cpu", compile=True),
+        "sb3-contrib CrossQ": _deep(CrossQ, noisy=False, device="cpu"),
+        "COPDACQ": _copdacq,
+        "SB3 DDPG's loop, no training": _deep(DDPG, device="cpu", gradient_steps=0),
+    }
+    try:
+        import sbx
+    except ImportError:
+        return known
+    return known | {"SBX TD3": _deep(sbx.TD3), "SBX CrossQ": _deep(sbx.CrossQ, noisy=False)}
 
 
 def speed_table(args: argparse.Namespace, names: list[str]) -> Iterator[str]:
@@ -79,15 +141,16 @@ def buffer_table(args: argparse.Namespace) -> Iterator[str]:
     :return: Lines of a table in Markdown
     """
     yield "| algorithm | transitions | CPU ms an update | replay buffer, MiB |\n| --- | --- | --- | --- |"
-    for name in (REFERENCE, "BNDDPG joint"):
+    for name in (REFERENCE, "BNDDPG"):
         model = contestants()[name](make_vec_env(args.env, seed=0), args.batch_sizes[-1])
         warm_up(model)
         samples: dict[int, list[float]] = {size: [] for size in FILLS}
         sizes = {}
-        for _ in range(args.repeats):
-            for size, values in samples.items():
-                values.append(update_milliseconds(model, size, args.steps))
-                sizes[size] = buffer_bytes(model) / 2**20
+        for _, (size, values) in itertools.product(range(args.repeats), samples.items()):
+            fill(model, size)
+            model.train(20, model.batch_size)
+            values.append(cpu_milliseconds(partial(model.train, args.steps, model.batch_size), 1) / args.steps)
+            sizes[size] = buffer_bytes(model) / 2**20
         for size, values in samples.items():
             yield f"| {name} | {size:,} | {statistics.median(values):.2f} | {sizes[size]:.1f} |"
 
@@ -100,14 +163,34 @@ def memory_table(args: argparse.Namespace, names: list[str]) -> Iterator[str]:
     """
     yield "| algorithm | peak memory of a process, MiB |\n| --- | --- |"
     for name in names:
-        yield f"| {name} | {peak_memory(name, args.env, args.batch_sizes[-1], 1_000):.0f} |"
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            yield f"| {name} | {pool.apply(peak_memory, (name, args.env, args.batch_sizes[-1], 1_000)):.0f} |"
 
 
-def parse_arguments() -> argparse.Namespace:
+def peak_memory(name: str, env_id: str, batch_size: int, steps: int) -> float:
     """
-    :return: The command line's options
+    Train, in a process that does nothing else.
+
+    :param name: A contestant
+    :param env_id: Environment
+    :param batch_size: Minibatch size
+    :param steps: Environment steps to train for
+    :return: Largest resident memory of this process, MiB (on Linux)
     """
-    parser = argparse.ArgumentParser(prog="python -m sb3_dpg.benchmark.speed", description=__doc__.split("\n\n")[1])
+    th.set_num_threads(1)
+    contestants()[name](make_vec_env(env_id, seed=0), batch_size).learn(steps)
+    # Not getrusage's: a new process starts with its parent's peak there
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """
+    Measure, print as it goes, and write the file at the end.
+
+    :param arguments: The command line, None for the process's own
+    """
+    parser = argparse.ArgumentParser(prog="python -m scripts.speed", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--env", default="Pendulum-v1", help="environment (default: %(default)s)")
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[64, 128, 256])
     parser.add_argument("--n-envs", nargs="+", type=int, default=[1, 8])
@@ -118,12 +201,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--flush-denormal", action="store_true", help="as by torch.set_flush_denormal(True)")
     parser.add_argument("--speed-only", action="store_true", help="leave out matrix products, buffers and memory")
     parser.add_argument("--output", type=Path, help="a Markdown file for the tables")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Measure, print as it goes, and write the file at the end."""
-    args = parse_arguments()
+    args = parser.parse_args(arguments)
     names = list(dict.fromkeys([REFERENCE, *args.only]))
     denormal = "denormal numbers flushed to 0; " if args.flush_denormal and th.set_flush_denormal(True) else ""
     title = f"{args.env}, hidden layers {NET_ARCH}; {denormal}" + "; ".join(provenance().values()) + "."

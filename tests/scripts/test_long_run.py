@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from sb3_dpg.benchmark.long_run import MODELS, POINTS, Sample, main, report, resident_memory, run, stability
+from scripts.long_run import MODELS, POINTS, Sample, main, report, resident_memory, run, stability
 
 MIB = 2**20
 

@@ -1,5 +1,5 @@
 """
-Time of one call of our noise against SB3's, as a ratio within one run: ``python -m sb3_dpg.benchmark.noise_speed``.
+Time of one call of our noise against SB3's, as a ratio within one run: ``python -m scripts.noise_speed``.
 
 The two are timed in turn, so that whatever else the machine does slows both; the best of the repetitions counts.
 """

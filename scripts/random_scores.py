@@ -1,7 +1,7 @@
 """
 Returns of uniformly random actions, the zero of normalised scores.
 
-``python -m sb3_dpg.benchmark.random_scores Pendulum-v1 Hopper-v5`` prints them in the form of ``reference_scores.yml``.
+``python -m scripts.random_scores Pendulum-v1 Hopper-v5`` prints them in the form of ``reference_scores.yml``.
 """
 
 import argparse
@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     :param arguments: Those of the command line, None for the process's own
     """
-    parser = argparse.ArgumentParser(description="Measure the return of uniformly random actions.")
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.random_scores", description="Measure the return of uniformly random actions."
+    )
     parser.add_argument("environments", nargs="+", metavar="ENV", help="id of an environment")
     parser.add_argument("--episodes", type=int, default=100, help="episodes (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: %(default)s)")

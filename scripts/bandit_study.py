@@ -1,6 +1,6 @@
 """
 Deterministic against stochastic actor-critic on the continuous bandit (Silver et al. 2014, figure 1):
-``python -m sb3_dpg.benchmark.bandit_study``.
+``python -m scripts.bandit_study``.
 
 In NumPy, as both critics are re-fitted by linear regression on each batch, which no SB3 algorithm does.
 """
@@ -9,9 +9,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
+from sb3_dpg.common.plotting import LINE_STYLES, make_figure, save_figure, series_style
 from sb3_dpg.envs import ContinuousBandit
 
 RUNS = 5
@@ -120,19 +120,17 @@ def bandit_figure(path: Path) -> None:
     """
     :param path: Where the figure goes
     """
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    _, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True)
+    figure, axes = make_figure(3, panel_size=(3.7, 3.6))
     print("| m | sweep over sigma | algorithm | step size | sigma | final cost, mean of 5 runs | range |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for axis, action_dim in zip(axes, (10, 25, 50), strict=True):
-        for sigmas, style in ((SIGMAS, "-"), ((SIGMAS[-1],), "--")):
+        for sigmas, line_style in zip((SIGMAS, SIGMAS[-1:]), LINE_STYLES, strict=False):
             sweep = f"{sigmas[0]} to {sigmas[-1]}" if len(sigmas) > 1 else f"{sigmas[0]} only"
-            for method, name, color in ((stochastic, "SAC-B", "C0"), (deterministic, "COPDAC-B", "C1")):
+            for index, (method, name) in enumerate(((stochastic, "SAC-B"), (deterministic, "COPDAC-B"))):
+                color = series_style(index)["color"]
                 costs, step_size, sigma = best_of_sweep(method, action_dim, sigmas)
                 steps = 2 * action_dim * np.arange(1, costs.shape[1] + 1)
-                axis.plot(steps, costs.mean(0), style, color=color, label=f"{name}, sigma {sweep}")
+                axis.plot(steps, costs.mean(0), line_style, color=color, label=f"{name}, sigma {sweep}")
                 axis.fill_between(steps, costs.min(0), costs.max(0), color=color, alpha=0.2)
                 final = costs[:, -1]
                 values = f"{final.mean():.2g} | {final.min():.2g} to {final.max():.2g}"
@@ -140,17 +138,13 @@ def bandit_figure(path: Path) -> None:
         axis.set(xscale="log", yscale="log", xlabel="time steps", title=f"{action_dim} action dimensions", ylim=(1e-5, 1e3))
     axes[0].set_ylabel("cost of the mean action")
     axes[0].legend(fontsize=7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plt.tight_layout()
-    plt.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
     print(f"wrote {path}")
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sb3_dpg.benchmark.bandit_study", description="Figure 1 of Silver et al. 2014"
-    )
+    parser = argparse.ArgumentParser(prog="python -m scripts.bandit_study", description="Figure 1 of Silver et al. 2014")
     parser.add_argument("--output", type=Path, default=Path("docs/images/copdacq_bandit.png"), help="default: %(default)s")
     bandit_figure(parser.parse_args().output)
 

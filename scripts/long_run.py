@@ -1,5 +1,5 @@
 """
-Whether memory and speed stay as they are over a long training: ``python -m sb3_dpg.benchmark.long_run``.
+Whether memory and speed stay as they are over a long training: ``python -m scripts.long_run``.
 
 200,000 steps of COPDACQ and 50,000 of BNDDPG with a small network, one after the other, each in a process of its own. At
 twenty points of the training it samples the resident memory and the environment steps per CPU second since the last point.
@@ -111,7 +111,6 @@ def make_bnddpg() -> BNDDPG:
         "Pendulum-v1",
         buffer_size=50_000,
         batch_size=32,
-        batch_norm_mode="joint",
         policy_kwargs=dict(net_arch=[32, 32]),
         action_noise={"type": "normal", "sigma": 0.1},
         device="cpu",
@@ -178,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: The command line, None for the process's
     :return: The exit status, 1 if a bound is passed
     """
-    parser = argparse.ArgumentParser(prog="python -m sb3_dpg.benchmark.long_run", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m scripts.long_run", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--algo", choices=list(MODELS), nargs="*", default=list(MODELS), help="which to run")
     parser.add_argument("--scale", type=float, default=1.0, help="factor of the numbers of steps (default: 1)")
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """
 Trainings that fail, each beside one that does not, and what the diagnostics say: the pictures of docs/diagnostics.md.
 
-    python -m sb3_dpg.diagnostics.cases saturation --folder docs/images
+    python -m scripts.failing_trainings saturation --folder docs/images
 """
 
 import argparse
@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 import pandas as pd
 import torch as th
+from matplotlib.axes import Axes
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
@@ -23,8 +24,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_dpg import BNDDPG, COPDACQ
 from sb3_dpg.common.callbacks import ValueEstimateCallback
-from sb3_dpg.diagnostics.callback import DiagnosticsCallback
-from sb3_dpg.diagnostics.greedy import greedy_gap
+from sb3_dpg.common.plotting import save_figure
+from sb3_dpg.diagnostics import DiagnosticsCallback, greedy_gap
 from sb3_dpg.diagnostics.plots import (
     draw_greedy_actions,
     draw_quantity,
@@ -34,14 +35,12 @@ from sb3_dpg.diagnostics.plots import (
     read_progress,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-Environment = Callable[[], gym.Env]
-Make = Callable[[gym.Env, Mapping[str, Any]], OffPolicyAlgorithm]
+#: Plain DDPG, and the same with batch normalisation
+PLAIN = {"batch_norm_mode": "none"}
+NORMALISED = {"batch_norm_mode": "joint"}
 
 
-class Outcome(NamedTuple):
+class Training(NamedTuple):
     """
     A training that is done.
 
@@ -62,7 +61,6 @@ def ddpg(env: gym.Env, arguments: Mapping[str, Any]) -> BNDDPG:
     :return: DDPG with small networks, without batch normalisation where the arguments do not say otherwise
     """
     usual = dict(
-        batch_norm_mode="none",
         batch_size=64,
         learning_starts=500,
         buffer_size=20_000,
@@ -70,18 +68,7 @@ def ddpg(env: gym.Env, arguments: Mapping[str, Any]) -> BNDDPG:
         policy_kwargs={"net_arch": [64, 64]},
         device="cpu",
     )
-    return BNDDPG("MlpPolicy", env, **{**usual, **arguments})
-
-
-def seeded(env: Environment, seed: int) -> gym.Env:
-    """
-    :param env: Makes an environment
-    :param seed: Of its initial states, from its first reset on
-    :return: Such an environment to evaluate in
-    """
-    monitored = Monitor(env())
-    monitored.reset(seed=seed)
-    return monitored
+    return BNDDPG("MlpPolicy", env, **{**usual, **PLAIN, **arguments})
 
 
 def copdacq(env: gym.Env, arguments: Mapping[str, Any]) -> COPDACQ:
@@ -107,6 +94,46 @@ def mountain_car() -> gym.Env:
     return gym.make("MountainCarContinuous-v0")
 
 
+def huge_observations() -> gym.Env:
+    """
+    :return: The pendulum with observations in other units, a thousand times as large
+    """
+    env = pendulum()
+    assert isinstance(env.observation_space, gym.spaces.Box)
+    space = gym.spaces.Box(1000 * env.observation_space.low, 1000 * env.observation_space.high)
+    return gym.wrappers.TransformObservation(env, lambda observation: 1000 * observation, space)
+
+
+def seeded(env: Callable[[], gym.Env], seed: int) -> gym.Env:
+    """
+    :param env: Makes an environment
+    :param seed: Of its initial states, from its first reset on
+    :return: Such an environment to evaluate in
+    """
+    monitored = Monitor(env())
+    monitored.reset(seed=seed)
+    return monitored
+
+
+def value_pairs(axes: Axes, training: Training) -> None:
+    """
+    :param axes: Where to draw
+    :param training: The training whose last evaluation to draw
+    """
+    draw_value_estimates(axes, *training.values.pairs)
+
+
+def best_actions(axes: Axes, training: Training) -> None:
+    """
+    :param axes: Where to draw
+    :param training: The training whose actor to compare with its critic, at states from its replay buffer
+    """
+    buffer = training.model.replay_buffer
+    assert buffer is not None
+    newest = buffer.observations[: buffer.size()][-200:, 0]
+    draw_greedy_actions(axes, greedy_gap(training.model, newest))
+
+
 @dataclass(frozen=True)
 class Case:
     """
@@ -125,38 +152,9 @@ class Case:
     works: Mapping[str, Any]
     panels: Sequence[str]
     steps: int = 6000
-    make: Make = ddpg
-    env: Environment = pendulum
-    last_panel: Callable[["Axes", Outcome], None] | None = None
-
-
-def huge_observations() -> gym.Env:
-    """
-    :return: The pendulum with observations in other units, a thousand times as large
-    """
-    env = pendulum()
-    assert isinstance(env.observation_space, gym.spaces.Box)
-    space = gym.spaces.Box(1000 * env.observation_space.low, 1000 * env.observation_space.high)
-    return gym.wrappers.TransformObservation(env, lambda observation: 1000 * observation, space)
-
-
-def value_pairs(axes: "Axes", outcome: Outcome) -> None:
-    """
-    :param axes: Where to draw
-    :param outcome: The training whose last evaluation to draw
-    """
-    draw_value_estimates(axes, *outcome.values.pairs)
-
-
-def best_actions(axes: "Axes", outcome: Outcome) -> None:
-    """
-    :param axes: Where to draw
-    :param outcome: The training whose actor to compare with its critic, at states from its replay buffer
-    """
-    buffer = outcome.model.replay_buffer
-    assert buffer is not None
-    newest = buffer.observations[: buffer.size()][-200:, 0]
-    draw_greedy_actions(axes, greedy_gap(outcome.model, newest))
+    make: Callable[[gym.Env, Mapping[str, Any]], OffPolicyAlgorithm] = ddpg
+    env: Callable[[], gym.Env] = pendulum
+    last_panel: Callable[[Axes, Training], None] | None = None
 
 
 def noise(std: float) -> dict[str, Any]:
@@ -180,18 +178,13 @@ CASES = {
         last_panel=best_actions,
     ),
     "drift": Case(
-        fails={"batch_norm_mode": "joint", "policy_kwargs": {"net_arch": [64, 64], "batch_norm_momentum": 1e-5}},
-        works={"batch_norm_mode": "joint"},
-        panels=("return", "batch_norm_drift", "values", "greedy_gap"),
-    ),
-    "running_targets": Case(
-        fails={"batch_norm_mode": "running"},
-        works={"batch_norm_mode": "joint"},
+        fails={**NORMALISED, "policy_kwargs": {"net_arch": [64, 64], "batch_norm_momentum": 1e-5}},
+        works=NORMALISED,
         panels=("return", "batch_norm_drift", "values", "greedy_gap"),
     ),
     "blind_critic": Case(
-        fails={"batch_norm_mode": "none"},
-        works={"batch_norm_mode": "joint"},
+        fails=PLAIN,
+        works=NORMALISED,
         panels=("return", "action_gradient", "greedy_gap", "saturation"),
         env=huge_observations,
     ),
@@ -206,25 +199,7 @@ CASES = {
 }
 
 
-#: Trainings of this process: several cases have the same one for comparison
-DONE: dict[str, Outcome] = {}
-
-
-def trained(case: Case, arguments: Mapping[str, Any], seed: int, steps: int) -> Outcome:
-    """
-    :param case: As in :func:`train`
-    :param arguments: As in :func:`train`
-    :param seed: As in :func:`train`
-    :param steps: As in :func:`train`
-    :return: As in :func:`train`; each training is done once
-    """
-    key = f"{case.make.__name__} {case.env.__name__} {dict(arguments)} {seed} {steps}"
-    if key not in DONE:
-        DONE[key] = train(case, arguments, seed, steps)
-    return DONE[key]
-
-
-def train(case: Case, arguments: Mapping[str, Any], seed: int, steps: int) -> Outcome:
+def train(case: Case, arguments: Mapping[str, Any], seed: int, steps: int) -> Training:
     """
     :param case: The case
     :param arguments: Those of one of its trainings
@@ -241,7 +216,7 @@ def train(case: Case, arguments: Mapping[str, Any], seed: int, steps: int) -> Ou
         model.set_logger(configure(folder, ["csv"]))
         model.learn(steps, callback=[DiagnosticsCallback(frequency), values, evaluation])
         model.logger.close()
-        return Outcome(model, read_progress(folder), values)
+        return Training(model, read_progress(folder), values)
 
 
 def label(arguments: Mapping[str, Any]) -> str:
@@ -267,18 +242,18 @@ def run(name: str, folder: Path, seed: int, steps: int | None = None) -> None:
     """
     case = CASES[name]
     steps = case.steps if steps is None else steps
-    outcomes = {label(arguments): trained(case, arguments, seed, steps) for arguments in (case.fails, case.works)}
+    trainings = {label(arguments): train(case, arguments, seed, steps) for arguments in (case.fails, case.works)}
     figure, panels = grid(len(case.panels) + (case.last_panel is not None))
-    progress = {label: outcome.progress for label, outcome in outcomes.items()}
+    progress = {label: training.progress for label, training in trainings.items()}
     for axes, quantity in zip(panels, case.panels, strict=False):
         draw_quantity(axes, progress, quantity)
     if case.last_panel is not None:
-        case.last_panel(panels[-1], outcomes[label(case.fails)])
-    name_runs(figure, list(outcomes))
-    figure.savefig(folder / f"diagnostics_{name}.png", dpi=100)
-    for title, outcome in outcomes.items():
-        mean, _ = evaluate_policy(outcome.model, seeded(case.env, seed + 3), n_eval_episodes=10)
-        last = outcome.progress.ffill().iloc[-1].filter(regex="^(diagnostics|value)/")
+        case.last_panel(panels[-1], trainings[label(case.fails)])
+    name_runs(figure, list(trainings))
+    save_figure(figure, folder / f"diagnostics_{name}.png")
+    for title, training in trainings.items():
+        mean, _ = evaluate_policy(training.model, seeded(case.env, seed + 3), n_eval_episodes=10)
+        last = training.progress.ffill().iloc[-1].filter(regex="^(diagnostics|value)/")
         print(f"{name}, {title}, seed {seed}, {steps} steps: return {mean:.1f}")
         print("  " + ", ".join(f"{column} {value:.3g}" for column, value in last.items() if np.isfinite(value)))
 
@@ -294,7 +269,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="steps of each training (default: the case's)")
     options = parser.parse_args(arguments)
     th.set_num_threads(1)
-    options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.cases or CASES:
         run(name, options.folder, options.seed, options.steps)
 

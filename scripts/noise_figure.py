@@ -1,19 +1,15 @@
-"""The picture of docs/noise.md: ``python -m sb3_dpg.benchmark.noise_figure docs/images/noise.png``."""
+"""The picture of docs/noise.md: ``python -m scripts.noise_figure docs/images/noise.png``."""
 
 import sys
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from stable_baselines3.common.noise import ActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.type_aliases import Schedule
 
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
+from sb3_dpg.common.plotting import COLORS, make_figure, save_figure
 from sb3_dpg.common.schedules import cosine, exponential, linear, piecewise
 
 SEED = 0
@@ -32,10 +28,10 @@ def draw_paths(axes: Axes) -> None:
         "Ornstein-Uhlenbeck, dt = 1 (paper, ours)": OrnsteinUhlenbeckNoise(0.0, 0.2, seed=SEED),
         "Ornstein-Uhlenbeck, dt = 0.01 (SB3's default)": OrnsteinUhlenbeckActionNoise(np.zeros(1), 0.2 * np.ones(1)),
     }
-    for (name, noise), color, width in zip(noises.items(), ("0.75", "C0", "C3"), (0.8, 1.4, 1.8), strict=True):
+    for (name, noise), color, width in zip(noises.items(), ("0.75", COLORS[0], COLORS[1]), (0.8, 1.4, 1.8), strict=True):
         axes.plot([noise().item() for _ in range(N_STEPS)], color=color, linewidth=width, label=name)
     std = OrnsteinUhlenbeckNoise(0.0, 0.2).std.item()
-    axes.axhspan(-std, std, color="C0", alpha=0.1, linewidth=0, label="stationary standard deviation of both, ±0.365")
+    axes.axhspan(-std, std, color=COLORS[0], alpha=0.1, linewidth=0, label="stationary standard deviation of both, ±0.365")
     axes.set(title="One episode, sigma = 0.2, theta = 0.15", xlabel="step", ylabel="noise", xlim=(0, N_STEPS))
     axes.set_ylim(-1.1, 1.75)
     axes.legend(loc="upper right", fontsize=8)
@@ -48,12 +44,12 @@ def draw_starts(axes: Axes) -> None:
     :param axes: Where to draw
     """
     n_envs, steps = 5000, np.arange(1, 31)
-    for initial, color in (("stationary", "C0"), ("zero", "C2")):
+    for initial, color in (("stationary", COLORS[0]), ("zero", COLORS[2])):
         noise = OrnsteinUhlenbeckNoise([0.0], 0.2, n_envs=n_envs, initial=initial, seed=SEED)
         axes.plot(steps, [noise().std() for _ in steps], color=color, label=f"dt = 1, initial = {initial!r}")
     np.random.seed(SEED)
     slow = OrnsteinUhlenbeckActionNoise(np.zeros(n_envs), 0.2 * np.ones(n_envs))
-    axes.plot(steps, [slow().std() for _ in steps], color="C3", label="dt = 0.01 (SB3's default)")
+    axes.plot(steps, [slow().std() for _ in steps], color=COLORS[1], label="dt = 0.01 (SB3's default)")
     axes.set(title="First steps of an episode", xlabel="step", ylabel="standard deviation", xlim=(1, 30), ylim=(0, 0.55))
     axes.legend(loc="upper right", fontsize=8)
 
@@ -72,8 +68,8 @@ def draw_schedules(axes: Axes) -> None:
         "piecewise": piecewise([(0.0, 0.5), (0.25, 0.5), (0.25, 0.3), (0.75, 0.3), (1.0, 0.05)]),
     }
     done = np.linspace(0.0, 1.0, 1001)
-    for name, schedule in schedules.items():
-        axes.plot(done, [schedule(1.0 - x) for x in done], label=name)
+    for (name, schedule), color in zip(schedules.items(), COLORS, strict=False):
+        axes.plot(done, [schedule(1.0 - x) for x in done], color=color, label=name)
     axes.set(title="Schedules", xlabel="fraction of training done", ylabel="value", xlim=(0, 1), ylim=(0, 0.7))
     axes.legend(loc="upper right", fontsize=8, ncols=2)
 
@@ -91,8 +87,10 @@ def draw_annealed_path(axes: Axes) -> None:
         noise.update(1.0 - step / n_steps)
         path[step], std[step] = noise().item(), noise.std.item()
     done = np.arange(n_steps) / n_steps
-    axes.plot(done, path, linewidth=0.6, color="C0")
-    axes.fill_between(done, -2 * std, 2 * std, color="C0", alpha=0.15, linewidth=0, label="± 2 stationary standard deviations")
+    axes.plot(done, path, linewidth=0.6, color=COLORS[0])
+    axes.fill_between(
+        done, -2 * std, 2 * std, color=COLORS[0], alpha=0.15, linewidth=0, label="± 2 stationary standard deviations"
+    )
     axes.set(title="sigma: lin_0.5_0.05", xlabel="fraction of training done", ylabel="noise", xlim=(0, 1))
     axes.legend(loc="upper right", fontsize=8)
 
@@ -101,13 +99,13 @@ def main(path: Path) -> None:
     """
     :param path: Where to save the picture
     """
-    figure, grid = plt.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
-    for draw, axes in zip((draw_paths, draw_starts, draw_schedules, draw_annealed_path), grid.flat, strict=True):
+    figure, panels = make_figure(4, n_columns=2, panel_size=(5.5, 3.75))
+    for draw, axes in zip((draw_paths, draw_starts, draw_schedules, draw_annealed_path), panels, strict=True):
         draw(axes)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    save_figure(figure, path, dpi=110)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m sb3_dpg.benchmark.noise_figure PATH.png")
+        sys.exit("usage: python -m scripts.noise_figure PATH.png")
     main(Path(sys.argv[1]))

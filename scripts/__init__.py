@@ -1,0 +1,1 @@
+"""What developers of the package run and its users do not, from a clone: ``python -m scripts.NAME``."""

@@ -1,0 +1,117 @@
+"""Timing several models in turn, so that whatever else the machine does slows all alike; their replay buffers' sizes."""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+WARM_UP_STEPS = 800
+
+
+class Times(NamedTuple):
+    """
+    Medians over the repetitions.
+
+    :param step: CPU milliseconds of an environment step, everything included
+    :param update: CPU milliseconds of a gradient step, many at a time; NaN where there is no training apart from the loop
+    :param steps_per_second: Environment steps a second of wall time
+    """
+
+    step: float
+    update: float
+    steps_per_second: float
+
+
+def warm_up(model: OffPolicyAlgorithm) -> None:
+    """
+    Fill the replay buffer and let compilers and caches settle.
+
+    :param model: A new model
+    """
+    model.learn(WARM_UP_STEPS, log_interval=10_000)
+
+
+def alternate(models: Mapping[str, OffPolicyAlgorithm], steps: int, repeats: int) -> dict[str, Times]:
+    """
+    :param models: Warm models by name
+    :param steps: Environment steps of one repetition
+    :param repeats: Number of repetitions
+    :return: Their times
+    """
+    samples: dict[str, list[Times]] = {name: [] for name in models}
+    for _ in range(repeats):
+        for name, model in models.items():
+            samples[name].append(_times(model, steps))
+    return {name: Times(*map(statistics.median, zip(*rows, strict=True))) for name, rows in samples.items()}
+
+
+def _times(model: OffPolicyAlgorithm, steps: int) -> Times:
+    """One repetition."""
+    before, wall, cpu = model.num_timesteps, time.perf_counter(), time.process_time()
+    model.learn(steps, reset_num_timesteps=False, log_interval=10_000)
+    done = model.num_timesteps - before
+    step, speed = (time.process_time() - cpu) / done * 1e3, done / (time.perf_counter() - wall)
+    if model.gradient_steps == 0 or model.batch_size < 2:
+        return Times(step, float("nan"), speed)
+    return Times(step, cpu_milliseconds(lambda: model.train(steps, model.batch_size), 1) / steps, speed)
+
+
+def cpu_milliseconds(call: Callable[[], object], times: int) -> float:
+    """
+    :param call: What is timed
+    :param times: How often
+    :return: CPU milliseconds of one call
+    """
+    start = time.process_time()
+    for _ in range(times):
+        call()
+    return (time.process_time() - start) / times * 1e3
+
+
+def product_floor(batch_size: int, sizes: list[int], repeats: int) -> float:
+    """
+    The time of nothing but the matrix products of a plain DDPG update: eleven passes, as SB3 does them (four forward, of
+    which two have a backward pass of two, and the actor's loss through the critic of three).
+
+    :param batch_size: Rows
+    :param sizes: Sizes of a network's layers, with input and output
+    :param repeats: Number of repetitions
+    :return: CPU milliseconds, the median
+    """
+    pairs = [(th.randn(batch_size, i), th.randn(o, i)) for i, o in itertools.pairwise(sizes)]
+
+    def once() -> None:
+        for x, weight in pairs:
+            for _ in range(11):
+                x @ weight.t()
+
+    return statistics.median(cpu_milliseconds(once, 20) for _ in range(repeats))
+
+
+def fill(model: OffPolicyAlgorithm, transitions: int) -> None:
+    """
+    Give a model a replay buffer of this size, full of random transitions.
+
+    :param model: Any off-policy model
+    :param transitions: How many
+    """
+    model.replay_buffer = buffer = model.replay_buffer_class(  # type: ignore[misc]
+        transitions, model.observation_space, model.action_space, device=model.device, n_envs=1
+    )
+    rng = np.random.default_rng(0)
+    for values in (buffer.observations, buffer.next_observations, buffer.actions, buffer.rewards):
+        values[:] = rng.uniform(-1, 1, values.shape)
+    buffer.full = True
+
+
+def buffer_bytes(model: OffPolicyAlgorithm) -> int:
+    """
+    :param model: Any off-policy model
+    :return: Size of all arrays of its replay buffer
+    """
+    return sum(values.nbytes for values in vars(model.replay_buffer).values() if isinstance(values, np.ndarray))
