@@ -10,7 +10,7 @@ from stable_baselines3.common.type_aliases import Schedule
 
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
 from sb3_dpg.common.plotting import COLORS, make_figure, save_figure
-from sb3_dpg.common.schedules import cosine, exponential, linear, piecewise
+from sb3_dpg.common.schedules import CosineAnnealing, ExponentialAnnealing, LinearAnnealing, PiecewiseLinear
 
 SEED = 0
 N_STEPS = 200
@@ -61,11 +61,11 @@ def draw_schedules(axes: Axes) -> None:
     :param axes: Where to draw
     """
     schedules: dict[str, Schedule] = {
-        "lin_0.5_0.05": linear(0.5, 0.05),
-        "exp_0.5_0.05": exponential(0.5, 0.05),
-        "cos_0.5_0.05": cosine(0.5, 0.05),
-        "lin_0.5_0.05_0.6": linear(0.5, 0.05, 0.6),
-        "piecewise": piecewise([(0.0, 0.5), (0.25, 0.5), (0.25, 0.3), (0.75, 0.3), (1.0, 0.05)]),
+        "lin_0.5_0.05": LinearAnnealing(0.5, 0.05),
+        "exp_0.5_0.05": ExponentialAnnealing(0.5, 0.05),
+        "cos_0.5_0.05": CosineAnnealing(0.5, 0.05),
+        "lin_0.5_0.05_0.6": LinearAnnealing(0.5, 0.05, 0.6),
+        "piecewise": PiecewiseLinear([(0.0, 0.5), (0.25, 0.5), (0.25, 0.3), (0.75, 0.3), (1.0, 0.05)]),
     }
     done = np.linspace(0.0, 1.0, 1001)
     for (name, schedule), color in zip(schedules.items(), COLORS, strict=False):

@@ -14,36 +14,19 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
-import numpy as np
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import ConstantSchedule
 
 from sb3_dpg.common.checks import check_real
-
-__all__ = [
-    "CosineAnnealing",
-    "ExponentialAnnealing",
-    "LinearAnnealing",
-    "PiecewiseLinear",
-    "constant",
-    "cosine",
-    "exponential",
-    "linear",
-    "parse_schedule",
-    "piecewise",
-]
 
 # 1 - (1 - x) is not x in floating point: a schedule has ended when it is this close to its end
 _ROUNDING = 1e-12
 
 
 def _done_fraction(progress_remaining: float, end_fraction: float) -> float:
-    """
-    :param progress_remaining: 1 at the start of training, 0 at its end
-    :param end_fraction: Fraction of training at which the schedule ends, in (0, 1]
-    :return: Fraction of the schedule that is done, in [0, 1]; exactly 1 from ``end_fraction`` on
-    """
+    """Fraction of the schedule that is done, in [0, 1]; exactly 1 from ``end_fraction`` on."""
     done = (1.0 - progress_remaining) / end_fraction
     return 1.0 if done >= 1.0 - _ROUNDING else max(done, 0.0)
 
@@ -78,10 +61,7 @@ class _Annealing(ABC):
 
     @abstractmethod
     def _between(self, done: float) -> float:
-        """
-        :param done: Fraction of the schedule that is done, in [0, 1)
-        :return: The value there
-        """
+        """The value where the fraction ``done``, in [0, 1), of the schedule is done."""
 
 
 class LinearAnnealing(_Annealing):
@@ -103,7 +83,7 @@ class ExponentialAnnealing(_Annealing):
         if self.start <= 0 or self.end <= 0:
             raise ValueError(
                 f"an exponential schedule never reaches or crosses 0: start={self.start!r} and end={self.end!r} must both be "
-                "positive, as in exponential(0.5, 0.05)"
+                "positive, as in ExponentialAnnealing(0.5, 0.05)"
             )
 
     def _between(self, done: float) -> float:
@@ -153,29 +133,16 @@ class PiecewiseLinear:
 
     def __call__(self, progress_remaining: float) -> float:
         done = _done_fraction(progress_remaining, self.end_fraction)
-        after = next((i for i, (fraction, _) in enumerate(self.points) if fraction > done + _ROUNDING), len(self.points))
-        if after in (0, len(self.points)):
-            return float(self.points[after and -1][1])
-        (left, left_value), (right, right_value) = self.points[after - 1 : after + 1]
+        passed = [point for point in self.points if point[0] <= done + _ROUNDING]
+        if not passed:
+            return float(self.points[0][1])
+        left, left_value = passed[-1]
+        if len(passed) == len(self.points):
+            return float(left_value)
+        right, right_value = self.points[len(passed)]
         weight = max(done - left, 0.0) / (right - left)
         return float((1.0 - weight) * left_value + weight * right_value)
 
-
-def constant(value: float) -> ConstantSchedule:
-    """
-    :param value: The value at all times
-    :return: SB3's ``ConstantSchedule``
-    :raises TypeError: if the value is not a number
-    :raises ValueError: if the value is not finite
-    """
-    check_real("value", value, low_open=True, high_open=True)
-    return ConstantSchedule(float(value))
-
-
-linear = LinearAnnealing
-exponential = ExponentialAnnealing
-cosine = CosineAnnealing
-piecewise = PiecewiseLinear
 
 _ANNEALING: dict[str, type[_Annealing]] = {"lin": LinearAnnealing, "exp": ExponentialAnnealing, "cos": CosineAnnealing}
 _VALID = (
@@ -184,7 +151,7 @@ _VALID = (
 )
 
 
-def parse_schedule(value: str | float | Schedule) -> Schedule:
+def parse_schedule(value: str | float | Schedule, name: str | None = None) -> Schedule:
     """
     Make a schedule from what a YAML file can hold.
 
@@ -193,26 +160,47 @@ def parse_schedule(value: str | float | Schedule) -> Schedule:
     and strings of numbers (YAML reads ``1e-3`` as a string) are constants; schedules are returned as they are.
 
     :param value: A string, a number or a schedule
+    :param name: Name of the parameter, for the error; None for none
     :return: A schedule of the progress remaining
     :raises TypeError: if the value is neither of these
     :raises ValueError: if the string is not a schedule; the message shows valid ones
     """
     if callable(value):
         return value
+    prefix = "" if name is None else f"{name}: "
     if not isinstance(value, str):
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-            raise TypeError(f"a schedule must be a string, a number or callable, not {value!r}: {_VALID}")
-        return constant(float(value))
-    name, *arguments = value.strip().split("_")
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{prefix}a schedule must be a string, a number or callable, not {value!r}: {_VALID}")
+        check_real(name or "value", value, low_open=True, high_open=True)
+        return ConstantSchedule(float(value))
+    kind, *arguments = value.strip().split("_")
     try:
-        if not arguments:
-            return constant(float(name))
         numbers = [float(argument) for argument in arguments]
-        if name == "const":
-            return constant(*numbers)
-        if name != "exp" and len(numbers) == 1:
+        if kind == "const" or not arguments:
+            (number,) = numbers or [float(kind)]
+            return parse_schedule(number)
+        if kind != "exp" and len(numbers) == 1:
             numbers.append(0.0)
-        return _ANNEALING[name](*numbers)
+        return _ANNEALING[kind](*numbers)
     except (KeyError, TypeError, ValueError) as error:
-        reason = f"{name!r} is no kind of schedule" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"schedule {value!r} is not valid ({reason}): {_VALID}") from error
+        reason = f"{kind!r} is no kind of schedule" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{prefix}schedule {value!r} is not valid ({reason}): {_VALID}") from error
+
+
+def parse_learning_rate(name: str, value: float | str | Schedule) -> float | Schedule:
+    """
+    Make what SB3 takes as a learning rate from what our constructors take.
+
+    :param name: Name of the parameter, for the error
+    :param value: A number, a schedule or a string such as ``"lin_1e-3_1e-4"``, see :func:`parse_schedule`
+    :return: A number or a schedule
+    :raises TypeError: if the value is none of these
+    :raises ValueError: if the string is not a schedule, or a number, or an end of the string's schedule, is negative or not
+        finite
+    """
+    if callable(value):
+        return value
+    schedule = parse_schedule(value, name)
+    for progress_remaining in (1.0, 0.0):
+        check_real(name, schedule(progress_remaining), 0.0, high_open=True)
+    return schedule if isinstance(value, str) else value

@@ -19,10 +19,10 @@ from stable_baselines3.common.type_aliases import (
 )
 from stable_baselines3.common.utils import FloatSchedule
 
-from sb3_dpg.common.checks import check_rate, check_real, check_type
+from sb3_dpg.common.checks import check_real, check_type
 from sb3_dpg.common.features import BoundedFeatures
 from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
-from sb3_dpg.common.schedules import parse_schedule
+from sb3_dpg.common.schedules import parse_learning_rate
 from sb3_dpg.copdacq.arrays import ArrayPolicy
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.policies import (
@@ -189,7 +189,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         if self.actor_learning_rate is None:
             self.actor_learning_rate = self.policy_class.default_actor_learning_rate
         for name in ("learning_rate", *STEP_SIZES):
-            setattr(self, name, step_size(name, getattr(self, name)))
+            if getattr(self, name) is not None:
+                setattr(self, name, parse_learning_rate(name, getattr(self, name)))
         super()._check_arguments()
         if self.replay_buffer_class in (None, LatestTransitions):
             self.replay_buffer_class = LatestTransitions if self.buffer_size == 1 else None
@@ -403,21 +404,3 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_arrays", "_schedules"]
-
-
-def step_size(name: str, value: float | str | Schedule | None) -> Any:
-    """
-    :param name: Name of the parameter, for the error
-    :param value: A number, a schedule, a string that describes one, or None
-    :return: A number, a schedule or None
-    :raises TypeError: if the value is none of these
-    :raises ValueError: if the number is negative or the string describes no schedule
-    """
-    if isinstance(value, str):
-        try:
-            value = parse_schedule(value)
-        except ValueError as error:
-            raise ValueError(f"{name}={value!r}: {error}") from error
-    if value is not None:
-        check_rate(name, value)
-    return value

@@ -11,7 +11,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
 
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScaledNoise, ScheduledNoise, make_noise
-from sb3_dpg.common.schedules import linear
+from sb3_dpg.common.schedules import LinearAnnealing
 
 N_ENVS, N_STEPS = 100, 10_000  # a million draws
 LAGS = (1, 5, 20)
@@ -274,7 +274,7 @@ def test_resize_keeps_the_state_of_those_that_remain():
 
 
 def test_update_follows_the_schedules():
-    noise = OrnsteinUhlenbeckNoise(np.zeros(2), ["lin_0.5_0.1", 0.3], theta=linear(0.1, 0.4, 0.5), dt=2.0)
+    noise = OrnsteinUhlenbeckNoise(np.zeros(2), ["lin_0.5_0.1", 0.3], theta=LinearAnnealing(0.1, 0.4, 0.5), dt=2.0)
     for progress, sigma, theta in ((1.0, 0.5, 0.1), (0.75, 0.4, 0.25), (0.5, 0.3, 0.4), (0.0, 0.1, 0.4)):
         noise.update(progress)
         np.testing.assert_allclose(noise.std, np.array([sigma, 0.3]) / np.sqrt(2 * theta), rtol=1e-14)

@@ -11,13 +11,24 @@ from stable_baselines3 import TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import ConstantSchedule
 
-from sb3_dpg.common.schedules import constant, cosine, exponential, linear, parse_schedule, piecewise
+from sb3_dpg.common.schedules import (
+    CosineAnnealing,
+    ExponentialAnnealing,
+    LinearAnnealing,
+    PiecewiseLinear,
+    parse_learning_rate,
+    parse_schedule,
+)
 
-ANNEALING = {"lin": linear, "exp": exponential, "cos": cosine}
+ANNEALING = {"lin": LinearAnnealing, "exp": ExponentialAnnealing, "cos": CosineAnnealing}
 # Halfway between 0.5 and 0.05
-MIDDLE = {linear: 0.275, exponential: math.sqrt(0.5 * 0.05), cosine: 0.275}
+MIDDLE = {LinearAnnealing: 0.275, ExponentialAnnealing: math.sqrt(0.5 * 0.05), CosineAnnealing: 0.275}
 # After a third of the way
-THIRD = {linear: 0.35, exponential: 0.5 * 0.1 ** (1 / 3), cosine: 0.05 + 0.45 * (1 + math.cos(math.pi / 3)) / 2}
+THIRD = {
+    LinearAnnealing: 0.35,
+    ExponentialAnnealing: 0.5 * 0.1 ** (1 / 3),
+    CosineAnnealing: 0.05 + 0.45 * (1 + math.cos(math.pi / 3)) / 2,
+}
 
 
 @pytest.mark.parametrize("make", ANNEALING.values())
@@ -73,13 +84,13 @@ class TestAnnealing:
 
 
 def test_linear_and_cosine_reach_zero_and_exponential_refuses_it():
-    assert linear(0.5, 0.0)(0.0) == cosine(0.5, 0.0)(0.0) == 0.0
+    assert LinearAnnealing(0.5, 0.0)(0.0) == CosineAnnealing(0.5, 0.0)(0.0) == 0.0
     with pytest.raises(ValueError, match=r"end=0\.0 must both be positive"):
-        exponential(0.5, 0.0)
+        ExponentialAnnealing(0.5, 0.0)
 
 
 def test_piecewise():
-    schedule = piecewise([(0.0, 0.5), (0.2, 0.1), (0.6, 0.1), (0.6, 0.3), (1.0, 0.05)])
+    schedule = PiecewiseLinear([(0.0, 0.5), (0.2, 0.1), (0.6, 0.1), (0.6, 0.3), (1.0, 0.05)])
     values = {0.0: 0.5, 0.1: 0.3, 0.2: 0.1, 0.4: 0.1, 0.5999: 0.1, 0.6: 0.3, 0.8: 0.175, 1.0: 0.05}
     for done, value in values.items():
         assert schedule(1 - done) == pytest.approx(value, rel=1e-9)
@@ -89,7 +100,7 @@ def test_piecewise():
 
 
 def test_piecewise_end_fraction_and_constant_ends():
-    schedule = piecewise([(0.25, 2.0), (0.5, 1.0)], end_fraction=0.5)
+    schedule = PiecewiseLinear([(0.25, 2.0), (0.5, 1.0)], end_fraction=0.5)
     values = {0.0: 2.0, 0.125: 2.0, 0.1875: 1.5, 0.25: 1.0, 0.5: 1.0, 1.0: 1.0}
     assert {done: schedule(1 - done) for done in values} == pytest.approx(values)
 
@@ -97,17 +108,17 @@ def test_piecewise_end_fraction_and_constant_ends():
 @pytest.mark.parametrize("points", [[], [(0.5, 1.0), (0.2, 2.0)], [(0.0, 1.0, 2.0)], [0.5], 3])
 def test_piecewise_bad_points(points):
     with pytest.raises(ValueError, match=r"points=.*as in \[\(0\.0, 0\.5\)"):
-        piecewise(points)
+        PiecewiseLinear(points)
 
 
 def test_piecewise_out_of_range():
     with pytest.raises(ValueError, match=r"fraction of a point=1\.5"):
-        piecewise([(0.0, 1.0), (1.5, 2.0)])
+        PiecewiseLinear([(0.0, 1.0), (1.5, 2.0)])
 
 
 def test_constant_is_that_of_sb3():
-    assert isinstance(constant(0.1), ConstantSchedule)
-    assert constant(0.1)(0.3) == 0.1
+    assert isinstance(parse_schedule(0.1), ConstantSchedule)
+    assert parse_schedule(0.1)(0.3) == 0.1
 
 
 @pytest.mark.parametrize("name", ANNEALING)
@@ -117,8 +128,8 @@ def test_strings(name):
 
 
 def test_string_with_one_number_goes_to_zero():
-    assert parse_schedule("lin_0.1") == linear(0.1, 0.0)
-    assert parse_schedule("cos_0.1") == cosine(0.1, 0.0)
+    assert parse_schedule("lin_0.1") == LinearAnnealing(0.1, 0.0)
+    assert parse_schedule("cos_0.1") == CosineAnnealing(0.1, 0.0)
 
 
 @pytest.mark.parametrize("value", ["const_0.1", "0.1", "1e-1", 0.1])
@@ -127,7 +138,7 @@ def test_constants(value):
 
 
 def test_schedules_pass_through():
-    schedule = linear(1.0, 0.0)
+    schedule = LinearAnnealing(1.0, 0.0)
     assert parse_schedule(schedule) is schedule
 
 
@@ -161,6 +172,29 @@ def test_bad_strings_are_named_with_a_valid_one(value):
 def test_bad_types(value):
     with pytest.raises(TypeError, match=r"lin_0\.5_0\.05"):
         parse_schedule(value)
+
+
+@pytest.mark.parametrize("value", [0.1, "lin_0.1_0", "1e-3", LinearAnnealing(1.0, 0.0)])
+def test_learning_rates(value):
+    rate = parse_learning_rate("learning_rate", value)
+    # A number stays one, for SB3 to save it as such
+    assert repr(rate) == repr(parse_schedule(value) if isinstance(value, str) else value)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (-0.1, ValueError, r"learning_rate=-0\.1 is out of range"),
+        (math.nan, ValueError, "learning_rate=nan"),
+        ("lin_0.1_-0.1", ValueError, r"learning_rate=-0\.1 is out of range"),
+        ("linear_0.1", ValueError, "learning_rate: schedule 'linear_0.1' is not valid.*lin_0.5_0.05"),
+        (None, TypeError, "learning_rate: .*not None.*lin_0.5_0.05"),
+        (True, TypeError, "learning_rate: .*not True"),
+    ],
+)
+def test_bad_learning_rates(value, error, message):
+    with pytest.raises(error, match=message):
+        parse_learning_rate("learning_rate", value)
 
 
 class LearningRates(BaseCallback):

@@ -13,7 +13,7 @@ from sb3_dpg.common.noise import make_noise
 from tests.property.values import ANYTHING
 
 PROGRESS = st.floats(0.0, 1.0)
-SHAPES = st.sampled_from([schedules.linear, schedules.exponential, schedules.cosine])
+SHAPES = st.sampled_from([schedules.LinearAnnealing, schedules.ExponentialAnnealing, schedules.CosineAnnealing])
 
 
 @given(SHAPES, ANYTHING, ANYTHING, ANYTHING, PROGRESS)
