@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Rollout
 from sb3_dpg.common.checks import check_action_space, check_common_arguments, check_policy_class, check_rate
 from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
-from sb3_dpg.common.noise.checks import check_action_noise
+from sb3_dpg.common.noise.base import check_action_noise
 from sb3_dpg.common.save_util import check_archive, load_weights, replacing, save_weights
 
 SelfDeterministic = TypeVar("SelfDeterministic", bound="DeterministicOffPolicyAlgorithm")
@@ -142,6 +142,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
+        # SB3 has wrapped copies of it, one for each of several environments: it makes one draw for all
+        self._fit_action_noise(self.env.num_envs)
         if self._total_timesteps > 0:
             # SB3 leaves the progress of the last training in place until the first step is done
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
@@ -183,7 +185,6 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         if type(noise) is VectorizedActionNoise and (isinstance(noise.base_noise, ScheduledNoise) or noise.n_envs != n_envs):
             noise = noise.base_noise
         if isinstance(noise, ScheduledNoise):
-            # From then on SB3 takes it for vectorised and does not wrap copies of it
             noise.resize(n_envs)
         self.action_noise = noise
 

@@ -1,6 +1,8 @@
 """Scheduled noise in algorithms that know none."""
 
+import copy
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -178,17 +180,16 @@ def pink_noise(sigma, rng=None):
     return pytest.importorskip("pink").PinkActionNoise(sigma, seq_len=50, action_dim=1, rng=rng)
 
 
-# Noise, or a function that is called once per environment
+# Noise, or a function that is called for each environment
 FOREIGN = {
     "sb3 normal": lambda: NormalActionNoise(np.zeros(1), 0.4 * np.ones(1)),
-    "buffered": lambda: BufferedNoise(0.4),
-    "buffered, seeded": lambda: BufferedNoise(0.4, np.random.default_rng(0)),
-    "buffered, by a function": lambda: lambda: BufferedNoise(0.4),
-    "pink": lambda: pink_noise(0.4),
-    "pink, seeded": lambda: pink_noise(0.4, np.random.default_rng(0)),
-    "pink, by a function": lambda: lambda: pink_noise(0.4),
+    "buffered": lambda: partial(BufferedNoise, 0.4),
+    "buffered, unseeded": lambda: lambda: BufferedNoise(0.4),
+    "pink": lambda: partial(pink_noise, 0.4),
+    "pink, unseeded": lambda: lambda: pink_noise(0.4),
     "pink, by its name": lambda: {"type": "pink.PinkActionNoise", "sigma": 0.4, "seq_len": 50, "scale": "lin_1_0.5"},
 }
+FOLLOWING_SEEDS = [name for name in FOREIGN if "unseeded" not in name]
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -208,10 +209,10 @@ def test_any_noise_inside(name, n_envs):
     assert_independent_columns(sample)
 
 
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", FOLLOWING_SEEDS)
 @pytest.mark.parametrize("n_envs", [1, 2])
 def test_noise_of_other_packages_follows_the_seed(name, n_envs):
-    """Also where it was made without a generator, and would take an unseeded one."""
+    """... as it gets a generator, in place of an unseeded one."""
 
     def actions(seed):
         noise = FOREIGN[name]()
@@ -221,11 +222,10 @@ def test_noise_of_other_packages_follows_the_seed(name, n_envs):
         return draws(model, 20)
 
     np.testing.assert_array_equal(actions(1), actions(1))
-    if "seeded" not in name:
-        assert not np.array_equal(actions(1), actions(2))
+    assert not np.array_equal(actions(1), actions(2))
 
 
-@pytest.mark.parametrize("name", [name for name in FOREIGN if not name.startswith("sb3")])
+@pytest.mark.parametrize("name", [name for name in FOLLOWING_SEEDS if not name.startswith("sb3")])
 def test_seed_of_noise_of_other_packages(name):
     def sample(seed):
         noise = FOREIGN[name]()
@@ -240,14 +240,10 @@ def test_seed_of_noise_of_other_packages(name):
     assert not np.array_equal(sample(5), sample(6))
 
 
-@pytest.mark.parametrize("seed", [None, 0])
 @pytest.mark.parametrize("n_envs", [1, 2])
-def test_resumed_noise_of_other_packages_goes_on_with_its_stream(tmp_path, seed, n_envs):
+def test_resumed_noise_of_other_packages_goes_on_with_its_stream(tmp_path, n_envs):
     """... also where the callback is given it anew, although SB3 sets NumPy's seed again when it loads a model."""
-
-    def noise():
-        return BufferedNoise(0.4, None if seed is None else np.random.default_rng(seed))
-
+    noise = partial(partial, BufferedNoise, 0.4)
     model = TD3("MlpPolicy", short_pendulum(n_envs), **settings())
     model.learn(40, callback=ActionNoiseCallback(noise()))
     model.save(tmp_path / "model")
@@ -259,7 +255,8 @@ def test_resumed_noise_of_other_packages_goes_on_with_its_stream(tmp_path, seed,
 
 
 def test_each_environment_has_a_copy_and_a_generator_of_its_own():
-    noise = ScaledNoise(BufferedNoise(0.4, np.random.default_rng(0)), n_envs=3)
+    noise = ScaledNoise(partial(BufferedNoise, 0.4), n_envs=3)
+    noise()
     assert len({id(copy) for copy in noise.noises}) == 3
     assert len({id(copy.gen.rng) for copy in noise.noises}) == 3
 
@@ -309,15 +306,22 @@ class ClockNoise(ActionNoise):
         return np.array([self.time])
 
 
-def test_copies_that_explore_alike_are_warned_about():
-    model = TD3("MlpPolicy", short_pendulum(2), **settings())
+@pytest.mark.parametrize("noise", [ClockNoise(), BufferedNoise(0.4), BufferedNoise(0.4, np.random.default_rng(0))])
+def test_copies_that_explore_alike_are_warned_about(noise):
+    model = TD3("MlpPolicy", short_pendulum(2), **settings(learning_starts=0))
     with pytest.warns(UserWarning, match="the same noise: pass a function"):
-        model.learn(2, callback=ActionNoiseCallback(ClockNoise()))
+        model.learn(2, callback=ActionNoiseCallback(noise))
+
+
+def test_noise_without_a_function_serves_one_environment_as_it_is():
+    noise = BufferedNoise(0.4, np.random.default_rng(0))
+    twin = copy.deepcopy(noise)
+    np.testing.assert_allclose(ScaledNoise(noise, 0.5)(), 0.5 * twin(), rtol=1e-6)
 
 
 def test_scaled_noise_survives_saving(tmp_path):
     model = TD3("MlpPolicy", short_pendulum(2), **settings())
-    model.learn(40, callback=ActionNoiseCallback(BufferedNoise(0.4, np.random.default_rng(0)), scale="lin_1_0.5"))
+    model.learn(40, callback=ActionNoiseCallback(partial(BufferedNoise, 0.4), scale="lin_1_0.5"))
     model.save(tmp_path / "model")
     loaded = TD3.load(tmp_path / "model", env=short_pendulum(3), device="cpu")
     np.testing.assert_array_equal(draws(loaded, 5), draws(model, 5))

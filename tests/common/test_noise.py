@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stable_baselines3 import SAC, TD3
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
+from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScaledNoise, ScheduledNoise, make_noise
 from sb3_dpg.common.schedules import LinearAnnealing
@@ -152,8 +152,6 @@ def test_shape_and_kind(make, n_envs):
     assert draw.dtype == np.float32
     assert draw.shape == ((2,) if n_envs == 1 else (n_envs, 2))
     assert noise.std.shape == (2,)
-    # SB3 wraps what is not vectorised, and must not wrap what is
-    assert isinstance(noise, VectorizedActionNoise) == (n_envs > 1)
 
 
 @every_noise
@@ -171,6 +169,14 @@ def test_pickle_continues_the_same_path(make, n_envs, pickler):
         each.update(0.1)
         each.resize(4)
     np.testing.assert_array_equal(restored(), noise())
+
+
+def test_a_deep_copy_serves_one_environment():
+    """SB3 makes one for each, whatever the noise was made for."""
+    noise = OrnsteinUhlenbeckNoise(np.zeros(2), 0.2, n_envs=3, seed=0)
+    paths(noise, 3)
+    assert copy.deepcopy(noise)().shape == (2,)
+    assert noise().shape == (3, 2)
 
 
 @every_noise
@@ -267,7 +273,6 @@ def test_resize_keeps_the_state_of_those_that_remain():
     noise.update(0.0)  # no noise from here on: only the decay is left
     for n_envs in (2, 1, 3):
         noise.resize(n_envs)
-        assert isinstance(noise, VectorizedActionNoise) == (n_envs > 1)
         state = np.vstack([state, np.zeros((3, 2))])[:n_envs] if n_envs > len(state) else state[:n_envs]
         state = noise.mean + (state - noise.mean) * np.exp(-0.1)
         np.testing.assert_allclose(noise().reshape(n_envs, 2), state, rtol=1e-5, atol=1e-6)

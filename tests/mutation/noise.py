@@ -66,9 +66,9 @@ NOISE = [
         (
             "the end of one episode resets all copies",
             SCALED,
-            "range(self.n_envs) if indices is None else indices:",
-            "range(self.n_envs):",
+            "self.noises if indices is None else [self.noises[index] for index in indices]:",
+            "self.noises:",
         ),
-        ("copies share their generators", SCALED, "id(generator): np.random.default_rng(child)", "id(generator): generator"),
+        ("the environments' generators are alike", SCALED, "self._made(self._seeds.spawn(1)[0])", "self._made(self._seeds)"),
     )
 ]

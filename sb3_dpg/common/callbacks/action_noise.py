@@ -12,11 +12,10 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_dpg.common.noise import ScaledNoise, ScheduledNoise, make_noise
-from sb3_dpg.common.noise.base import without_wrapper
-from sb3_dpg.common.noise.checks import check_action_noise
+from sb3_dpg.common.noise.base import check_action_noise, without_wrapper
 from sb3_dpg.common.noise.parameter import ParameterLike
 
-NoiseLike: TypeAlias = ActionNoise | Mapping[str, Any] | Callable[[], ActionNoise]
+NoiseLike: TypeAlias = ActionNoise | Mapping[str, Any] | Callable[..., ActionNoise]
 
 
 class ActionNoiseCallback(BaseCallback):
@@ -41,8 +40,8 @@ class ActionNoiseCallback(BaseCallback):
 
         - a :class:`~sb3_dpg.common.noise.ScheduledNoise`;
         - a specification of one, see :func:`~sb3_dpg.common.noise.make_noise`;
-        - any SB3 ``ActionNoise`` of one environment, pink-noise-rl's included, or a function that makes one and is called once
-          per environment: it is put into a :class:`~sb3_dpg.common.noise.ScaledNoise`;
+        - any SB3 ``ActionNoise`` of one environment, or a function that makes one (wherever the noise has a generator of its
+          own, as that of pink-noise-rl): it is put into a :class:`~sb3_dpg.common.noise.ScaledNoise`;
         - None: the noise that the model has, for instance that of a loaded model, which goes on from its saved state.
     :param scale: Factor of noise that has no schedule of its own (the third form, or the model's): a number, a schedule, a
         schedule string such as ``"lin_1_0.1"``, or a sequence of these; None for 1, or for the scale that the noise has
@@ -82,20 +81,14 @@ class ActionNoiseCallback(BaseCallback):
         check_action_noise(self.scheduled_noise, self.model.action_space.shape)
 
     def _noise_of_model(self) -> ActionNoise:
-        """
-        :return: The noise that the model has, without SB3's copies for several environments
-        :raises ValueError: if there is none
-        """
+        """The noise that the model has, without SB3's copies for several environments."""
         noise = self.model.action_noise
         if noise is None:
             raise ValueError("ActionNoiseCallback() without noise schedules that of the model, but its action_noise is None")
         return without_wrapper(noise)
 
     def _scheduled(self, noise: NoiseLike) -> ScheduledNoise:
-        """
-        :param noise: Noise in any form
-        :return: Noise that can be updated and resized
-        """
+        """Noise in any form as one that can be updated and resized."""
         if isinstance(noise, Mapping):
             return cast(ScheduledNoise, make_noise(noise, get_action_dim(self.model.action_space)))
         if not isinstance(noise, ScheduledNoise):
@@ -109,8 +102,9 @@ class ActionNoiseCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         assert self.scheduled_noise is not None
-        if self.model.num_timesteps > 0:
-            self.scheduled_noise.continue_stream_of(self.model.action_noise)
+        if self.model.num_timesteps > 0 and self.model.action_noise is not None:
+            # SB3 has wrapped copies of it by now, where there are several environments
+            self.scheduled_noise.continue_stream_of(without_wrapper(self.model.action_noise))
         self.scheduled_noise.resize(self.training_env.num_envs)
         self.scheduled_noise.reset()
         self.model.action_noise = self.scheduled_noise
@@ -133,11 +127,7 @@ class ActionNoiseCallback(BaseCallback):
 
 
 def _has_own_schedules(noise: ScheduledNoise | Mapping[str, Any], scale: ParameterLike) -> ValueError:
-    """
-    :param noise: Noise that is not to be scaled
-    :param scale: The scale
-    :return: The error to raise
-    """
+    """The error to raise for a scale of noise that is not to be scaled."""
     foreign = isinstance(noise, Mapping) and "." in str(noise.get("type"))
     instead = "put it into the specification" if foreign else "which has schedules of its own: schedule its sigma instead"
     return ValueError(f"scale={scale!r} does not go with noise={noise!r}, {instead}")

@@ -19,10 +19,7 @@ _TRIALS = np.linspace(1.0, 0.0, 101)
 
 
 def is_sequence(value: ParameterLike) -> bool:
-    """
-    :param value: A number, a schedule, a schedule string or a sequence of these
-    :return: Whether it is a sequence, with an entry per action dimension
-    """
+    """Whether the value is a sequence, with an entry per action dimension."""
     # NumPy makes no array of a list whose entries are of several shapes, not even to count its axes
     return isinstance(value, list | tuple) or (not isinstance(value, str) and np.ndim(value) > 0)  # type: ignore[arg-type]
 
@@ -52,41 +49,26 @@ class NoiseParameter:
                 f"them, such as 0.2, or one per action dimension, such as {[0.2] * action_dim}"
             )
         self.constant = not any(callable(entry) or isinstance(entry, str) for entry in entries)
-        self.schedules = [self._schedule(entry) for entry in entries]
+        # Numbers are checked below, where more is known of what is allowed
+        self.schedules = [
+            ConstantSchedule(float(entry))
+            if isinstance(entry, Real) and not isinstance(entry, bool)
+            else parse_schedule(entry, name)
+            for entry in entries
+        ]
         for progress in _TRIALS[: 1 if self.constant else None]:
             self(progress)
 
     @classmethod
     def of(cls, name: str, value: ParameterLike, action_dim: int, *, positive: bool = False) -> "NoiseParameter":
-        """
-        :param name: Name of the parameter, for errors
-        :param value: As for the constructor, or a parameter
-        :param action_dim: Number of action dimensions
-        :param positive: Whether 0 is refused too
-        :return: The parameter; one that is given is returned as it is
-        """
+        """As the constructor; a parameter that is given is returned as it is."""
         return value if isinstance(value, NoiseParameter) else cls(name, value, action_dim, positive=positive)
 
     def times(self, factor: float | np.ndarray) -> "NoiseParameter":
-        """
-        :param factor: Positive factor, one for all action dimensions or of shape (action_dim,)
-        :return: This parameter times the factor
-        """
+        """This parameter times a positive factor, one for all action dimensions or of shape (action_dim,)."""
         product = copy.copy(self)
         product.factor = self.factor * factor
         return product
-
-    def _schedule(self, entry: Entry) -> Schedule:
-        """
-        :param entry: A number, a schedule or a schedule string
-        :return: The schedule
-        """
-        if isinstance(entry, Real) and not isinstance(entry, bool):
-            return ConstantSchedule(float(entry))
-        try:
-            return parse_schedule(entry)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{self.name}: {error}") from error
 
     def __call__(self, progress_remaining: float) -> np.ndarray:
         """

@@ -15,14 +15,7 @@ _INITIAL = ("zero", "stationary")
 
 
 class _ProcessNoise(ScheduledNoise):
-    """
-    Noise that draws from a ``numpy.random.Generator`` of its own.
-
-    :param mean: Mean, a number or one per action dimension: its length is the number of action dimensions
-    :param n_envs: Number of environments
-    :param seed: Seed of the random stream. None: the seed is drawn from NumPy's global generator at the first draw, which is
-        the one that SB3's ``seed=`` sets: two trainings with the same SB3 seed have the same noise.
-    """
+    """Noise that draws from a ``numpy.random.Generator`` of its own; its parameters are those of the subclasses."""
 
     def __init__(self, mean: ArrayLike, n_envs: int, seed: int | None) -> None:
         self.mean = np.atleast_1d(np.asarray(mean, dtype=np.float64))
@@ -32,22 +25,13 @@ class _ProcessNoise(ScheduledNoise):
         self.seed(seed)
 
     def seed(self, seed: int | None) -> None:
-        """
-        Start the random stream anew.
-
-        :param seed: Seed; None takes one from NumPy's global generator at the next draw
-        :raises TypeError: if the seed is not an integer
-        :raises ValueError: if the seed is negative
-        """
         if seed is not None:
             check_integer("seed", seed, 0)
         self._seeds = None if seed is None else np.random.SeedSequence(int(seed))
         self._generator = None if self._seeds is None else np.random.default_rng(self._seeds)
 
     def _stream(self) -> np.random.Generator:
-        """
-        :return: The random stream, which is seeded here if it is not yet
-        """
+        """The random stream, which is seeded here if it is not yet."""
         if self._generator is None:
             self._seeds = numpys_seeds()
             self._generator = np.random.default_rng(self._seeds)
@@ -60,7 +44,7 @@ class _ProcessNoise(ScheduledNoise):
             self._seeds = parent._seeds.spawn(1)[0]
             self._generator = np.random.default_rng(self._seeds)
 
-    def continue_stream_of(self, other: ActionNoise | None) -> None:
+    def continue_stream_of(self, other: ActionNoise) -> None:
         if isinstance(other, _ProcessNoise):
             self._seeds, self._generator = other._seeds, other._generator
 
@@ -103,14 +87,10 @@ class GaussianNoise(_ProcessNoise):
         self._set_coefficients()
 
     def __call__(self) -> np.ndarray:
-        """
-        :return: The noise of all environments, float32 of shape (action_dim,) or (n_envs, action_dim)
-        """
         return (self.mean + self.sigma * self._stream().standard_normal(self._draw_shape)).astype(np.float32)
 
     @property
     def std(self) -> np.ndarray:
-        """Current standard deviation per action dimension, of shape (action_dim,)."""
         return self.sigma.copy()
 
     @property
@@ -245,11 +225,6 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         return cls(mean, diffusion, rate.tolist(), dt, n_envs, initial, seed)
 
     def __call__(self) -> np.ndarray:
-        """
-        Take one step in all environments.
-
-        :return: The noise, float32 of shape (action_dim,) or (n_envs, action_dim)
-        """
         if self._any_starting:
             self._start()
         # Not in place: NumPy takes four times as long for that on arrays of one element
@@ -257,11 +232,6 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         return (self.mean + self._deviation).astype(np.float32)
 
     def reset(self, indices: Iterable[int] | None = None) -> None:
-        """
-        Start a new episode: the state is drawn anew, according to ``initial``, at the next call.
-
-        :param indices: The environments whose episode ended; None for all
-        """
         self._starting[slice(None) if indices is None else list(indices)] = True
         self._any_starting = bool(self._starting.any())
 
@@ -315,24 +285,12 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
 
 
 def theta_from_lambda(lambda_: ArrayLike) -> np.ndarray:
-    """
-    :param lambda_: Autoregressive coefficient, in (0, 1): a number or one per action dimension
-    :return: The rate theta = -ln(lambda) of the same process with dt = 1, of the same shape
-    :raises TypeError: if it is not a number or a sequence of numbers
-    :raises ValueError: if it is not in (0, 1)
-    """
+    """The rate theta = -ln(lambda) of the same process with dt = 1, for an autoregressive coefficient in (0, 1)."""
     return -np.log(_constant_in("lambda", lambda_, 1.0))
 
 
 def _constant_in(name: str, value: ArrayLike, high: float) -> np.ndarray:
-    """
-    :param name: Name of the parameter, for errors
-    :param value: A number or a sequence of numbers
-    :param high: Upper end of the open interval (0, high) that it must lie in
-    :return: The value, as an array
-    :raises TypeError: if it is not a number or a sequence of numbers
-    :raises ValueError: if it is outside the interval
-    """
+    """The value, a number or a sequence of numbers in the open interval (0, high), as an array."""
     try:
         if callable(value):
             raise TypeError("it is a schedule")
@@ -349,8 +307,5 @@ def _constant_in(name: str, value: ArrayLike, high: float) -> np.ndarray:
 
 
 def _default_mean(*parameters: ParameterLike | ArrayLike) -> np.ndarray:
-    """
-    :param parameters: Numbers, schedules or sequences with an entry per action dimension
-    :return: Zeros, as many as the longest sequence has entries, or one
-    """
+    """Zeros, as many as the longest sequence has entries, or one."""
     return np.zeros(max(len(value) if is_sequence(value) else 1 for value in parameters))  # type: ignore[arg-type]

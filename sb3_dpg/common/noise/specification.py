@@ -59,28 +59,17 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_dim: int) ->
 
 
 def _gaussian(**arguments: Any) -> GaussianNoise:
-    """
-    :param arguments: Those of the constructor, or with ``std`` for ``sigma``, which is the same here
-    :return: The noise
-    """
+    # The same here
     if "std" in arguments:
         arguments["sigma"] = arguments.pop("std")
     return GaussianNoise(**arguments)
 
 
 def _ornstein_uhlenbeck(**arguments: Any) -> OrnsteinUhlenbeckNoise:
-    """
-    :param arguments: Those of the constructor, or with ``std`` in place of ``sigma``
-    :return: The noise
-    """
     return OrnsteinUhlenbeckNoise.from_stationary(**arguments) if "std" in arguments else OrnsteinUhlenbeckNoise(**arguments)
 
 
 def _autoregressive(**arguments: Any) -> OrnsteinUhlenbeckNoise:
-    """
-    :param arguments: ``lambda``, ``sigma`` or ``std``, and those that both classmethods take
-    :return: The noise
-    """
     lambda_, n_actions = arguments.pop("lambda"), len(arguments["mean"])
     if isinstance(lambda_, list | tuple) and len(lambda_) != n_actions:
         # Further on it would be an error about theta
@@ -118,12 +107,7 @@ _TYPES = {
 
 
 def _check_names(spec: dict[str, Any], arguments: dict[str, Any], noise_type: _NoiseType) -> None:
-    """
-    :param spec: The specification, for the error
-    :param arguments: Its entries without the type
-    :param noise_type: What the type takes
-    :raises ValueError: if an argument is missing or not known
-    """
+    """Refuse a specification where an argument is missing or not known."""
     unknown = set(arguments) - noise_type.required - noise_type.optional - {"sigma", "std", "mean", "n_envs", "seed"}
     missing = noise_type.required - set(arguments)
     if unknown or missing or ("sigma" in arguments) == ("std" in arguments):
@@ -135,13 +119,7 @@ def _check_names(spec: dict[str, Any], arguments: dict[str, Any], noise_type: _N
 
 
 def _foreign_noise(name: str, arguments: dict[str, Any], action_dim: int) -> ScaledNoise:
-    """
-    :param name: Full name of an ``ActionNoise`` class
-    :param arguments: Its arguments, and perhaps ``scale`` and ``n_envs``
-    :param action_dim: Number of action dimensions
-    :return: The noise, one independent object per environment
-    :raises ValueError: if there is no such class
-    """
+    """Noise of a class by its full name, one independent object per environment."""
     module_name, _, class_name = name.rpartition(".")
     try:
         noise_class = getattr(importlib.import_module(module_name), class_name)
