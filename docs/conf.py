@@ -6,7 +6,11 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.ext.autodoc.mock import mock
+from sphinx.writers.html5 import HTML5Translator
 
 import sb3_dpg
 
@@ -15,12 +19,13 @@ author = "The sb3-dpg developers"
 copyright = "the sb3-dpg developers"
 release = sb3_dpg.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 # The apostrophes of s' and mu' are no quotation marks
 smartquotes = False
 html_theme = "furo"
 html_title = f"sb3-dpg {release}"
+html_math_renderer = "mathml"
 
 # The pages are read on GitHub too, which knows $...$ and links to headings
 myst_enable_extensions = ["dollarmath"]
@@ -32,6 +37,8 @@ autodoc_member_order = "bysource"
 # What SB3, gymnasium and others wrote is documented there, in markup of their own
 autodoc_inherit_docstrings = False
 autodoc_default_options = {"members": True, "show-inheritance": True}
+# An extra that is large, and of which the pages show nothing
+autodoc_mock_imports = ["ray"]
 
 # A reference to something of ours that does not exist is a warning, and so an error in make docs
 nitpicky = True
@@ -53,6 +60,15 @@ NAMED = {
 
 def setup(app: Sphinx) -> None:
     app.connect("source-read", fill_in_modules)
+    app.add_html_math_renderer("mathml", inline_renderers=(visit_math, None), block_renderers=(visit_math, None))
+
+
+def visit_math(self: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
+    """Formulas as MathML, which browsers draw themselves: Sphinx's own renderer loads MathJax from the network."""
+    block = isinstance(node, nodes.math_block)
+    formula = tex2mathml(node.astext(), as_block=block)
+    self.body.append(f"<p>{formula}</p>" if block else formula)
+    raise nodes.SkipNode
 
 
 def fill_in_modules(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -61,9 +77,10 @@ def fill_in_modules(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def reference(package: str) -> str:
-    root = importlib.import_module(package)
-    names = [package, *(info.name for info in pkgutil.walk_packages(root.__path__, f"{package}."))]
-    return "\n".join(section(importlib.import_module(name)) for name in names if not re.search(r"\.__main__$", name))
+    with mock(autodoc_mock_imports):
+        root = importlib.import_module(package)
+        names = [package, *(info.name for info in pkgutil.walk_packages(root.__path__, f"{package}."))]
+        return "\n".join(section(importlib.import_module(name)) for name in names if not re.search(r"\.__main__$", name))
 
 
 def section(module: ModuleType) -> str:
