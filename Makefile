@@ -5,6 +5,9 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 LINT_PATHS = sb3_dpg scripts tests
+# Tests go to one process for each core
+PYTEST = -m pytest -n $(or $(WORKERS),$(shell getconf _NPROCESSORS_ONLN)) --dist worksteal
+FAST = -m "not slow and not nightly"
 # The networks are small: more threads only wait for each other
 export OMP_NUM_THREADS ?= 1
 
@@ -25,7 +28,7 @@ help:
 	@echo "make commit-checks  format, type, lint"
 	@echo "make docs           build the documentation into build/docs; a warning is an error"
 	@echo "make docs-links     ask for every page on the web that the documentation links to"
-	@echo "make wheel          build a wheel into dist/"
+	@echo "make wheel          build a wheel into dist/ and check it"
 
 # A stamp for each set of dependencies, so that they are installed again when they change
 $(VENV)/installed-%: pyproject.toml $(CONSTRAINTS)
@@ -58,26 +61,26 @@ type: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 pytest: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow and not nightly"
+	$(BIN)/python $(PYTEST) $(FAST)
 
 test-slow: $(VENV)/installed-slow
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python $(PYTEST) -m slow
 
 test-nightly: $(VENV)/installed-dev
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/property
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python $(PYTEST) tests/property
 
 # Each in an environment of its own
 test-lowest:
 	$(MAKE) .venv-lowest/installed-lowest VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
-	.venv-lowest/bin/python -m pytest -m "not slow and not nightly"
+	.venv-lowest/bin/python $(PYTEST) $(FAST)
 
 test-highest:
 	rm -f .venv-highest/installed-highest
 	$(MAKE) .venv-highest/installed-highest VENV=.venv-highest UPGRADE="--upgrade --upgrade-strategy eager"
-	.venv-highest/bin/python -m pytest -m "not slow and not nightly"
+	.venv-highest/bin/python $(PYTEST) $(FAST)
 
 coverage: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not slow and not nightly" --cov --cov-report term:skip-covered --cov-fail-under 90
+	$(BIN)/python $(PYTEST) $(FAST) --cov --cov-report term:skip-covered --cov-fail-under 90
 
 WORD ?=
 mutation: $(VENV)/installed-dev
@@ -99,7 +102,9 @@ docs-links: $(VENV)/installed-dev
 	$(BIN)/sphinx-build -q -b linkcheck -d build/doctrees docs build/docs-links
 
 wheel: $(VENV)/installed-dev
+	rm -f dist/*.whl
 	$(BIN)/python -m build --wheel
+	$(BIN)/twine check --strict dist/*.whl
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

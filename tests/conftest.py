@@ -7,18 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 CLONE = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the installed wheel, built from the clone once."""
-    folder = tmp_path_factory.mktemp("installed")
+def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder with the installed wheel, built from the clone once, for all of pytest-xdist's workers."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root if worker_id == "master" else root.parent) / "installed"
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-build-isolation", "--no-deps", "-w", str(folder), str(CLONE)], check=True)
-    (wheel,) = folder.glob("*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "site" / "bin").exists():
+            subprocess.run([*pip, "wheel", "--no-build-isolation", "--no-deps", "-w", str(folder), str(CLONE)], check=True)
+            (wheel,) = folder.glob("*.whl")
+            subprocess.run([*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True)
     return folder
 
 
