@@ -1,4 +1,4 @@
-"""The documentation as a site: ``make docs``. Why Sphinx: docs/design.md."""
+"""The documentation as a site: ``make docs``. Why Sphinx: CONTRIBUTING.md."""
 
 import importlib
 import pkgutil

@@ -5,7 +5,7 @@ from pathlib import Path
 
 CLONE = Path(__file__).parents[1]
 DOCS = CLONE / "docs"
-PAGES = [CLONE / "README.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "api").glob("*.md"))]
+PAGES = [CLONE / "README.md", CLONE / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "api").glob("*.md"))]
 
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")

@@ -29,7 +29,7 @@ from tests.pages import CLONE, DOCS, FENCE, PAGES, SPAN, anchors, blocks, prose
 latex2mathml = pytest.importorskip("docutils.utils.math.latex2mathml")
 
 # Those in braces are directives of the site; bash: see test_docs_commands.py
-LANGUAGES = {"python", "bash", "yaml", "text", "bibtex", "{toctree}", "{eval-rst}"}
+LANGUAGES = {"python", "bash", "yaml", "text", "bibtex", "{toctree}", "{eval-rst}", "{include}"}
 BAR = re.compile(r"(?<!\\)\|")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # More steps than any documented learning_starts, so that updates happen
@@ -84,7 +84,7 @@ def test_yaml_blocks(page: Path, tmp_path: Path) -> None:
 @each_page
 def test_every_block_has_a_language(page: Path) -> None:
     """Otherwise it would be tested by nobody."""
-    assert {language for language, _ in FENCE.findall(page.read_text())} <= LANGUAGES
+    assert {language.partition(" ")[0] for language, _ in FENCE.findall(page.read_text())} <= LANGUAGES
 
 
 @each_page

@@ -11,6 +11,7 @@ CLONE = Path(__file__).parents[2]
 PUBLISHED = sorted(path.parent for path in (CLONE / "docs" / "benchmark").glob(f"*/{STUDY_FILE}"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PUBLISHED, reason="no published results in this checkout")
 @pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.name)
 def test_published_reports_are_what_the_published_results_say(published, tmp_path):
