@@ -21,7 +21,7 @@ help:
 	@echo "make test-lowest    run the tests on the lowest versions of the dependencies that pyproject.toml admits"
 	@echo "make test-highest   run the tests on the newest versions that there are"
 	@echo "make coverage       run the tests and fail if they reach less than 90 % of the lines"
-	@echo "make mutation       make wrong changes one by one and tell which test notices each (WORD=noise: only those)"
+	@echo "make mutation       change the equations one by one and list the changes that no test notices (MUTANTS='*noise*': only those)"
 	@echo "make long-run       train for 200,000 and 50,000 steps and tell whether memory and speed stay as they are"
 	@echo "make format         sort imports and format"
 	@echo "make lint type      what make test checks before the tests"
@@ -41,6 +41,7 @@ $(VENV)/installed-lowest: EXTRAS = [dev,mujoco,classic-control,plots,tensorboard
 DEV_EXTRAS = dev,mujoco,box2d,classic-control,plots,tensorboard,export,docs
 $(VENV)/installed-dev $(VENV)/installed-highest: EXTRAS = [$(DEV_EXTRAS)]
 $(VENV)/installed-slow: EXTRAS = [$(DEV_EXTRAS),ray]
+$(VENV)/installed-mutation: EXTRAS = [$(DEV_EXTRAS),mutation]
 
 TRAIN = --algo bnddpg --env Pendulum-v1
 # Further options of sb3-dpg train
@@ -82,9 +83,10 @@ test-highest:
 coverage: $(VENV)/installed-dev
 	$(BIN)/python $(PYTEST) $(FAST) --cov --cov-report term:skip-covered --cov-fail-under 90
 
-WORD ?=
-mutation: $(VENV)/installed-dev
-	$(BIN)/python -m tests.mutation.check $(WORD)
+MUTANTS ?=
+mutation: $(VENV)/installed-mutation
+	$(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/mutmut results
 
 long-run: $(VENV)/installed-dev
 	$(BIN)/python -m scripts.long_run
@@ -107,4 +109,4 @@ wheel: $(VENV)/installed-dev
 	$(BIN)/twine check --strict dist/*.whl
 
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
