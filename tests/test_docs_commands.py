@@ -19,7 +19,7 @@ from sb3_dpg.zoo.registration import register_algorithms
 from tests.pages import CLONE, PAGES, SPAN, blocks, prose
 
 # What stands for something else in a command inside a sentence
-PLACEHOLDERS = {"COMMAND"}
+PLACEHOLDERS = {"COMMAND", "PLAN"}
 # Not ours
 OTHERS = {"cd", "git", "source"}
 
