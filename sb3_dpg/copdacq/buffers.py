@@ -1,11 +1,22 @@
 """What online learning learns from."""
 
-from typing import Any
+from typing import NamedTuple, cast
 
 import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
+
+
+class LatestSamples(NamedTuple):
+    """SB3's ``ReplayBufferSamples`` as NumPy arrays, some of them the buffer's own."""
+
+    observations: np.ndarray
+    actions: np.ndarray
+    next_observations: np.ndarray
+    dones: np.ndarray
+    rewards: np.ndarray
+    discounts: np.ndarray | None = None
 
 
 class LatestTransitions(ReplayBuffer):
@@ -24,18 +35,17 @@ class LatestTransitions(ReplayBuffer):
         """
         return ReplayBufferSamples(*(self.to_torch(np.asarray(array)) for array in self.latest(env)[:5]))
 
-    def latest(self, env: VecNormalize | None = None) -> ReplayBufferSamples:
+    def latest(self, env: VecNormalize | None = None) -> LatestSamples:
         """
         :param env: Associated ``VecNormalize`` to normalise observations and rewards
-        :return: The same as NumPy arrays, of which some are the buffer's own
+        :return: The same as NumPy arrays
         """
         newest = (self.pos - 1) % self.buffer_size
-        arrays: Any = (
-            self._normalize_obs(self.observations[newest], env),
+        return LatestSamples(
+            cast(np.ndarray, self._normalize_obs(self.observations[newest], env)),
             self.actions[newest],
-            self._normalize_obs(self.next_observations[newest], env),
+            cast(np.ndarray, self._normalize_obs(self.next_observations[newest], env)),
             # An episode that ran out of time has not ended: its last state still has a value
             (self.dones[newest] * (1 - self.timeouts[newest])).reshape(-1, 1),
             self._normalize_reward(self.rewards[newest].reshape(-1, 1), env),
         )
-        return ReplayBufferSamples(*arrays)

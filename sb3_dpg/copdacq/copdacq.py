@@ -12,7 +12,6 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import (
     GymEnv,
     MaybeCallback,
-    ReplayBufferSamples,
     Schedule,
     TrainFreq,
     TrainFrequencyUnit,
@@ -23,8 +22,8 @@ from sb3_dpg.common.checks import check_real, check_type
 from sb3_dpg.common.features import BoundedFeatures
 from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_learning_rate
-from sb3_dpg.copdacq.arrays import ArrayPolicy
 from sb3_dpg.copdacq.buffers import LatestTransitions
+from sb3_dpg.copdacq.linearisation import ArrayT
 from sb3_dpg.copdacq.policies import (
     CompatiblePolicy,
     LinearPolicy,
@@ -33,13 +32,22 @@ from sb3_dpg.copdacq.policies import (
     features_class,
     refuse_dictionaries,
 )
-from sb3_dpg.copdacq.updates import Factors, StepSizes, Transitions, copdac_q, gradient_q_correction, td_error
+from sb3_dpg.copdacq.tiles import TilePolicy
+from sb3_dpg.copdacq.updates import (
+    CompatibleFunctions,
+    Samples,
+    StepSizes,
+    copdac_q,
+    gradient_q_correction,
+    linearised,
+    td_error,
+)
 
 SelfCOPDACQ = TypeVar("SelfCOPDACQ", bound="COPDACQ")
 
 GRADIENT_Q = (False, True, "full")
-# In the order of StepSizes
-STEP_SIZES = ("actor_learning_rate", "advantage_learning_rate", "value_learning_rate", "correction_learning_rate")
+#: alpha_theta, alpha_w, alpha_v, alpha_u
+LEARNING_RATES = ("actor_learning_rate", "advantage_learning_rate", "value_learning_rate", "correction_learning_rate")
 # Observations that VecNormalize normalises are taken to lie within so many standard deviations
 NORMALIZED_BOUND = 3.0
 # A target action this close to its bound counts as saturated; tanh never reaches 1
@@ -188,7 +196,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             self.learning_rate = self.policy_class.default_learning_rate
         if self.actor_learning_rate is None:
             self.actor_learning_rate = self.policy_class.default_actor_learning_rate
-        for name in ("learning_rate", *STEP_SIZES):
+        for name in ("learning_rate", *LEARNING_RATES):
             if getattr(self, name) is not None:
                 setattr(self, name, parse_learning_rate(name, getattr(self, name)))
         super()._check_arguments()
@@ -225,37 +233,30 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         if self._features_bound is None:
             self._features_bound = self._normalized_bound()
         super()._setup_model()
-        rates = [getattr(self, name) for name in STEP_SIZES]
+        rates = [getattr(self, name) for name in LEARNING_RATES]
         self._schedules = [None if rate is None else FloatSchedule(rate) for rate in rates]
-        self._arrays = self._array_policy()
+        self._tiles = self._tile_policy()
         self._reset_statistics()
 
-    def _array_policy(self) -> ArrayPolicy | None:
-        """
-        :return: The policy on NumPy arrays, None where there cannot be one
-        """
+    def _tile_policy(self) -> TilePolicy | None:
+        """The policy on NumPy arrays, None where there cannot be one."""
         online = self.replay_buffer_class is LatestTransitions
-        return ArrayPolicy(self.policy) if online and ArrayPolicy.supports(self.policy) else None
+        return TilePolicy(self.policy) if online and TilePolicy.supports(self.policy) else None
 
     def _follow_parameters(self) -> None:
         """Where parameters have got other memory, as by SB3's ``load_from_vector``, the arrays must have it too."""
-        if self._arrays is not None and not self._arrays.shares_memory():
-            self._arrays = self._array_policy()
+        if self._tiles is not None and not self._tiles.shares_memory():
+            self._tiles = self._tile_policy()
 
     def _normalized_bound(self) -> float | None:
-        """
-        :return: The bound of observations that ``VecNormalize`` normalises, whose space still has those of the observations
-            before normalisation; None without
-        """
+        # The observation space still has the bounds of the observations before normalisation
         normalize = self._vec_normalize_env
         if normalize is None or not normalize.norm_obs or not issubclass(self.policy_class, LinearPolicy):
             return None
         return min(NORMALIZED_BOUND, normalize.clip_obs)
 
     def _complete_policy_kwargs(self) -> dict[str, Any]:
-        """
-        :return: ``policy_kwargs``, with bounds of normalised observations for features that need bounds and got none
-        """
+        # With bounds of normalised observations for features that need bounds and got none
         policy_kwargs = super()._complete_policy_kwargs()
         if self._features_bound is None:
             return policy_kwargs
@@ -274,12 +275,23 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._n_logged = 0
         self._td_error_sum = self._saturation_sum = 0.0
 
-    def step_sizes(self) -> StepSizes:
+    def learning_rates(self) -> dict[str, float]:
         """
-        :return: The step sizes at this time of training, per active feature
+        :return: The learning rates at this time of training, by the names of the constructor's arguments
         """
         schedules = [self.lr_schedule if schedule is None else schedule for schedule in self._schedules]
-        return StepSizes(*(schedule(self._current_progress_remaining) for schedule in schedules))
+        rates = [schedule(self._current_progress_remaining) for schedule in schedules]
+        return dict(zip(LEARNING_RATES, rates, strict=True))
+
+    def step_sizes(self) -> StepSizes:
+        """
+        :return: The same per active feature, as they multiply the gradients
+        """
+        actor, advantage, value, correction = self.learning_rates().values()
+        of_mu, of_value = self.policy.actor_n_active, self.policy.value_n_active
+        return StepSizes(
+            theta=actor / of_mu, w=advantage / of_mu, v=value / of_value, u=correction / of_mu, u_v=correction / of_value
+        )
 
     @th.no_grad()
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
@@ -291,30 +303,24 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         :raises DivergenceError: if a TD error is not finite or too large; good weights are back in place by then
         """
         self._follow_parameters()
-        factors = self.step_sizes().factors(self.policy.actor_n_active, self.policy.value_n_active)
-        for _ in range(gradient_steps):
-            self.update(self._next_batch(batch_size), factors)
-
-    def _next_batch(self, batch_size: int) -> ReplayBufferSamples:
-        """
-        :param batch_size: Transitions in a minibatch
-        :return: Transitions to learn from, as NumPy arrays where there is an array policy
-        """
+        step_sizes = self.step_sizes()
         assert self.replay_buffer is not None
-        if self._arrays is not None and isinstance(self.replay_buffer, LatestTransitions):
-            return self.replay_buffer.latest(self._vec_normalize_env)
-        return self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+        for _ in range(gradient_steps):
+            if self._tiles is not None and isinstance(self.replay_buffer, LatestTransitions):
+                self.update(self._tiles, self.replay_buffer.latest(self._vec_normalize_env), step_sizes)
+            else:
+                self.update(self.policy, self.replay_buffer.sample(batch_size, self._vec_normalize_env), step_sizes)
 
-    def update(self, data: ReplayBufferSamples, factors: Factors) -> None:
+    def update(self, policy: CompatibleFunctions[ArrayT], replay_data: Samples[ArrayT], step_sizes: StepSizes) -> None:
         """
         One update: all increments are computed before any is applied.
 
-        :param data: A batch of transitions
-        :param factors: What multiplies the gradients
+        :param policy: The policy, or what does the same on NumPy arrays
+        :param replay_data: A batch of transitions, in the same kind of arrays
+        :param step_sizes: What multiplies the gradients
         :raises DivergenceError: if a TD error is not finite or too large; good weights are back in place by then
         """
-        batch = self.transitions(data)
-        weights = self._of_kind(data).weights
+        batch, weights = linearised(policy, replay_data, self.gamma), policy.weights
         delta = td_error(batch, weights)
         magnitude = abs(delta)
         largest = float(magnitude.max())
@@ -324,9 +330,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
                 f"above max_td_error={self.max_td_error:g} (raise it if rewards are of that size)."
             )
         self._guard.update(1, self.get_parameters)
-        increments = copdac_q(batch, delta, weights, factors, self.natural_gradient)
+        increments = copdac_q(batch, delta, weights, step_sizes, self.natural_gradient)
         if self.gradient_q:
-            increments += gradient_q_correction(batch, delta, weights, factors, self.gradient_q == "full")
+            increments += gradient_q_correction(batch, delta, weights, step_sizes, self.gradient_q == "full")
         for increment in increments:
             increment.apply()
         self._n_updates += 1
@@ -334,53 +340,32 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._td_error_sum += float(magnitude.sum()) / len(magnitude)
         self._saturation_sum += float((abs(batch.mu.value) >= SATURATED).sum()) / batch.offset.shape[1] / len(delta)
 
-    def _of_kind(self, data: ReplayBufferSamples) -> Any:
-        """
-        :param data: Transitions, of tensors or of NumPy arrays (of an online model too, if it was given a replay buffer)
-        :return: The policy that takes such transitions
-        """
-        return self.policy if isinstance(data.rewards, th.Tensor) else self._arrays
-
-    def transitions(self, data: ReplayBufferSamples) -> Transitions:
-        """
-        :param data: A batch from the replay buffer
-        :return: The same with mu and V linearised at its states
-        """
-        mu, value, next_value = self._of_kind(data).linearise(data.observations, data.next_observations)
-        # n-step buffers come with the discount of each return's length
-        discounts = self.gamma if data.discounts is None else data.discounts
-        return Transitions(mu, value, next_value, data.actions - mu.value, data.rewards, discounts * (1.0 - data.dones))
-
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         self._follow_parameters()
-        if self._arrays is None or self.num_timesteps < learning_starts:
+        if self._tiles is None or self.num_timesteps < learning_starts:
             return super()._sample_action(learning_starts, action_noise, n_envs)
         # As SB3 does it, without the way through tensors and through the unscaled action and back
         assert isinstance(self._last_obs, np.ndarray)
-        scaled = self._arrays.actions(self._last_obs)
+        scaled = self._tiles.actions(self._last_obs)
         if action_noise is not None:
             scaled = np.minimum(np.maximum(scaled + action_noise(), -1.0), 1.0)
         return self.policy.unscale_action(scaled), scaled
 
     def _advice(self) -> str:
-        rates = self.step_sizes()
-        return (
-            f"The step sizes are actor_learning_rate={rates.actor:g}, advantage_learning_rate={rates.advantage:g}, "
-            f"value_learning_rate={rates.value:g}, correction_learning_rate={rates.correction:g}: lower them, or normalise "
-            "rewards."
-        )
+        rates = ", ".join(f"{name}={rate:g}" for name, rate in self.learning_rates().items())
+        return f"The step sizes are {rates}: lower them, or normalise rewards."
 
     def dump_logs(self) -> None:
         if self._n_logged > 0:
             self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
             self.logger.record("train/td_error", self._td_error_sum / self._n_logged)
             self.logger.record("train/action_saturation", self._saturation_sum / self._n_logged)
-            for name, weights in self.policy.weights._asdict().items():
+            for name, weights in vars(self.policy.weights).items():
                 self.logger.record(f"train/{name}_norm", th.nn.utils.get_total_norm(weights).item())
-            for name, rate in self.step_sizes()._asdict().items():
-                self.logger.record(f"train/{name}_learning_rate", rate)
+            for name, rate in self.learning_rates().items():
+                self.logger.record(f"train/{name}", rate)
             self._reset_statistics()
         super().dump_logs()
 
@@ -403,4 +388,4 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         )
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_arrays", "_schedules"]
+        return [*super()._excluded_save_params(), "_tiles", "_schedules"]

@@ -2,63 +2,44 @@
 What the compatible update needs to know of a function f(s; weights): its value at a batch of states, and products with its
 Jacobian J(s) = df / dweights, without J itself.
 
-A direction in the space of the weights is a list of tensors of their shapes, as the weights are. Where types say tensors,
-NumPy arrays will do for linear functions: ``SparseLinear`` and the update are written for both.
+A direction in the space of the weights is a list of arrays of their shapes, as the weights are. Linear functions are written
+for PyTorch's tensors and NumPy's arrays alike.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch as th
 from torch import nn
 
-Weights = list[th.Tensor]
+ArrayT = TypeVar("ArrayT", th.Tensor, np.ndarray)
+ArrayT_co = TypeVar("ArrayT_co", th.Tensor, np.ndarray, covariant=True)
+Weights: TypeAlias = list[ArrayT]
 
 
-class Gradient(Protocol):
-    """A vector in the space of the weights, in whatever form it came about."""
+class DenseGradient(Generic[ArrayT]):
+    """
+    A vector in the space of the weights.
 
-    def add_to(self, weights: Weights, step_size: float) -> None:
+    :param arrays: As the weights
+    """
+
+    def __init__(self, arrays: Weights[ArrayT]) -> None:
+        self.arrays: Weights[ArrayT] = arrays
+
+    def add_to(self, weights: Weights[ArrayT], step_size: float) -> None:
         """
         weights += step_size * self, in place.
 
         :param weights: The weights, or any direction in their space
         :param step_size: Factor
         """
+        for weight, array in zip(weights, self.arrays, strict=True):
+            weight += step_size * array
 
 
-class Linearisation(Protocol):
-    """A function of the state, linearised in its weights at a batch of states."""
-
-    @property
-    def value(self) -> th.Tensor:
-        """f(s), (batch_size, n_outputs)."""
-
-    def jvp(self, direction: Weights) -> th.Tensor:
-        """
-        :param direction: A direction in the space of the weights
-        :return: J(s) direction, (batch_size, n_outputs)
-        """
-
-    def vjp(self, cotangent: th.Tensor) -> Gradient:
-        """
-        :param cotangent: One vector for each state, (batch_size, n_outputs)
-        :return: The sum over the batch of J(s)^T cotangent
-        """
-
-
-class DenseGradient(NamedTuple):
-    """A gradient with an entry for each weight."""
-
-    tensors: Weights
-
-    def add_to(self, weights: Weights, step_size: float) -> None:
-        for weight, tensor in zip(weights, self.tensors, strict=True):
-            weight += step_size * tensor
-
-
-class RowsGradient(NamedTuple):
+class RowsGradient(Generic[ArrayT]):
     """
     A gradient of one matrix of weights that is zero except in some rows; a row that occurs twice counts twice.
 
@@ -66,17 +47,46 @@ class RowsGradient(NamedTuple):
     :param rows: What is added to all rows of one state, (batch_size, n_outputs)
     """
 
-    indices: th.Tensor
-    rows: th.Tensor
+    def __init__(self, indices: ArrayT, rows: ArrayT) -> None:
+        self.indices: ArrayT = indices
+        self.rows: ArrayT = rows
 
-    def add_to(self, weights: Weights, step_size: float) -> None:
+    def add_to(self, weights: Weights[ArrayT], step_size: float) -> None:
+        """As :meth:`DenseGradient.add_to`."""
         (weight,) = weights
-        rows: Any = (step_size * self.rows)[:, None]
+        rows = (step_size * self.rows)[:, None]
         if isinstance(weight, np.ndarray):
             np.add.at(weight, self.indices, rows)
         else:
             rows = rows.expand(*self.indices.shape, rows.shape[-1])
             weight.index_add_(0, self.indices.flatten(), rows.flatten(0, 1))
+
+
+Gradient: TypeAlias = DenseGradient[ArrayT] | RowsGradient[ArrayT]
+
+
+class Linearisation(Protocol[ArrayT]):
+    """A function of the state, linearised in its weights at a batch of states."""
+
+    @property
+    def value(self) -> ArrayT:
+        """f(s), (batch_size, n_outputs)."""
+
+    def jvp(self, direction: Weights[ArrayT]) -> ArrayT:
+        """
+        :param direction: A direction in the space of the weights
+        :return: J(s) direction, (batch_size, n_outputs)
+        """
+
+    def vjp(self, cotangent: ArrayT) -> Gradient[ArrayT]:
+        """
+        :param cotangent: One vector for each state, (batch_size, n_outputs)
+        :return: The sum over the batch of J(s)^T cotangent
+        """
+
+
+#: mu at s, V at s and V at s'
+Linearised: TypeAlias = tuple[Linearisation[ArrayT], Linearisation[ArrayT], Linearisation[ArrayT]]
 
 
 class DenseLinear:
@@ -87,37 +97,37 @@ class DenseLinear:
     :param weights: W, one tensor (features_dim, n_outputs)
     """
 
-    def __init__(self, features: th.Tensor, weights: Weights) -> None:
+    def __init__(self, features: th.Tensor, weights: Weights[th.Tensor]) -> None:
         self.features = features
         self.value = self.jvp(weights)
 
-    def jvp(self, direction: Weights) -> th.Tensor:
+    def jvp(self, direction: Weights[th.Tensor]) -> th.Tensor:
         return self.features @ direction[0]
 
-    def vjp(self, cotangent: th.Tensor) -> DenseGradient:
+    def vjp(self, cotangent: th.Tensor) -> Gradient[th.Tensor]:
         return DenseGradient([self.features.T @ cotangent])
 
 
-class SparseLinear:
+class SparseLinear(Generic[ArrayT]):
     """
     f(s) = W^T phi(s) for binary features: only the weights of active features are touched.
 
     :param active: Indices of the features that are 1, (batch_size, n_active)
-    :param weights: W, one tensor (features_dim, n_outputs)
+    :param weights: W, one array (features_dim, n_outputs)
     """
 
-    def __init__(self, active: th.Tensor, weights: Weights) -> None:
-        self.active = active
-        self.value = self.jvp(weights)
+    def __init__(self, active: ArrayT, weights: Weights[ArrayT]) -> None:
+        self.active: ArrayT = active
+        self.value: ArrayT = self.jvp(weights)
 
-    def jvp(self, direction: Weights) -> th.Tensor:
+    def jvp(self, direction: Weights[ArrayT]) -> ArrayT:
         return direction[0][self.active].sum(1)
 
-    def vjp(self, cotangent: th.Tensor) -> RowsGradient:
+    def vjp(self, cotangent: ArrayT) -> Gradient[ArrayT]:
         return RowsGradient(self.active, cotangent)
 
 
-class Clipped:
+class Clipped(Generic[ArrayT]):
     """
     A linearised function with its value clipped to [-1, 1], its Jacobian that of the function before clipping: where it is
     saturated, the compatible features must not vanish, or it could never learn to come back.
@@ -125,10 +135,10 @@ class Clipped:
     :param function: The function before clipping
     """
 
-    def __init__(self, function: Linearisation) -> None:
-        self.value = function.value.clip(-1.0, 1.0)
-        self.jvp = function.jvp
-        self.vjp = function.vjp
+    def __init__(self, function: Linearisation[ArrayT]) -> None:
+        self.value: ArrayT = function.value.clip(-1.0, 1.0)
+        self.jvp: Callable[[Weights[ArrayT]], ArrayT] = function.jvp
+        self.vjp: Callable[[ArrayT], Gradient[ArrayT]] = function.vjp
 
 
 class Differentiable:
@@ -147,10 +157,10 @@ class Differentiable:
         self._parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
         self.value, self._pullback = th.func.vjp(call, self._parameters)[:2]
 
-    def jvp(self, direction: Weights) -> th.Tensor:
+    def jvp(self, direction: Weights[th.Tensor]) -> th.Tensor:
         tangents = dict(zip(self._parameters, direction, strict=True))
         return th.func.jvp(self._call, (self._parameters,), (tangents,))[1]
 
-    def vjp(self, cotangent: th.Tensor) -> DenseGradient:
+    def vjp(self, cotangent: th.Tensor) -> Gradient[th.Tensor]:
         (gradient,) = self._pullback(cotangent)
         return DenseGradient(list(gradient.values()))

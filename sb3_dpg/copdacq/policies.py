@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
@@ -16,7 +16,7 @@ from sb3_dpg.common.checks import check_real
 from sb3_dpg.common.features import BoundedFeatures, FourierBasis, PolynomialBasis, RadialBasis, TileCoding
 from sb3_dpg.common.policies import DeterministicPolicy
 from sb3_dpg.common.torch_layers import hidden_layers, last_width, output_layer
-from sb3_dpg.copdacq.linearisation import Clipped, DenseLinear, Differentiable, Linearisation, SparseLinear
+from sb3_dpg.copdacq.linearisation import Clipped, DenseLinear, Differentiable, Linearised, SparseLinear
 from sb3_dpg.copdacq.updates import ActorCriticWeights, compatible
 
 # Beyond this many dimensions the tiles of a default TileCoding are hashed to HASH_SIZE features
@@ -24,25 +24,7 @@ UNHASHED_DIMENSIONS = 4
 HASH_SIZE = 2**16
 
 
-class Linearised(NamedTuple):
-    """
-    A policy, linearised at a batch of transitions.
-
-    :param mu: The actor at s
-    :param value: V at s
-    :param next_value: V at s'
-    """
-
-    mu: Linearisation
-    value: Linearisation
-    next_value: Linearisation
-
-
 def refuse_dictionaries(observation_space: spaces.Space) -> None:
-    """
-    :param observation_space: Observation space
-    :raises ValueError: if it is a dictionary
-    """
     if isinstance(observation_space, spaces.Dict):
         raise ValueError(
             f"observation_space={observation_space} is not supported by COPDACQ: "
@@ -51,18 +33,11 @@ def refuse_dictionaries(observation_space: spaces.Space) -> None:
 
 
 def zeros_like(weights: Iterable[th.Tensor]) -> nn.ParameterList:
-    """
-    :param weights: Tensors
-    :return: Zeros of their shapes
-    """
     return nn.ParameterList(frozen(th.zeros_like(weight)) for weight in weights)
 
 
 def frozen(tensor: th.Tensor) -> nn.Parameter:
-    """
-    :param tensor: Initial values
-    :return: A parameter that is learned by increments, not by autograd
-    """
+    """A parameter that is learned by increments, not by autograd."""
     return nn.Parameter(tensor, requires_grad=False)
 
 
@@ -91,15 +66,15 @@ class CompatiblePolicy(DeterministicPolicy):
 
     @property
     @abstractmethod
-    def weights(self) -> ActorCriticWeights:
+    def weights(self) -> ActorCriticWeights[th.Tensor]:
         """Everything that is learned; the tensors of the policy's parameters themselves."""
 
     @abstractmethod
-    def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised:
+    def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised[th.Tensor]:
         """
         :param observations: s, (batch_size, ...)
         :param next_observations: s', (batch_size, ...)
-        :return: mu and V at s, V at s'
+        :return: mu at s, V at s, V at s'
         """
 
     def preprocess(self, observations: PyTorchObs) -> th.Tensor:
@@ -134,13 +109,7 @@ FEATURES: dict[str, type[BaseFeaturesExtractor]] = {
 
 
 def features_class(name: str, extractor: str | type[BaseFeaturesExtractor]) -> type[BaseFeaturesExtractor]:
-    """
-    :param name: Name of the parameter, for the error
-    :param extractor: A class, or the name of one of ``FEATURES``
-    :return: The class
-    :raises TypeError: if it is neither
-    :raises ValueError: if there is none of that name
-    """
+    """The class, where it is given by one of the names in ``FEATURES``."""
     if isinstance(extractor, type):
         return extractor
     if not isinstance(extractor, str):
@@ -151,10 +120,7 @@ def features_class(name: str, extractor: str | type[BaseFeaturesExtractor]) -> t
 
 
 def default_features(observation_space: spaces.Space) -> tuple[type[BaseFeaturesExtractor], dict[str, Any]]:
-    """
-    :param observation_space: Observation space
-    :return: Features that suit it: tile coding for a ``Box``, hashed where it has many dimensions; otherwise one-hot
-    """
+    """Features that suit the space: tile coding for a ``Box``, hashed where it has many dimensions; otherwise one-hot."""
     if not isinstance(observation_space, spaces.Box):
         return FlattenExtractor, {}
     hashed = int(np.prod(observation_space.shape)) > UNHASHED_DIMENSIONS
@@ -162,11 +128,7 @@ def default_features(observation_space: spaces.Space) -> tuple[type[BaseFeatures
 
 
 def n_active(extractor: BaseFeaturesExtractor, observation_space: spaces.Space) -> int:
-    """
-    :param extractor: Features of the state
-    :param observation_space: Observation space
-    :return: How many of them are nonzero at once, at most; 1 where it is not known
-    """
+    """How many features are nonzero at once, at most; 1 where it is not known."""
     if isinstance(extractor, FlattenExtractor) and not isinstance(observation_space, spaces.Box):
         # One-hot (MultiDiscrete) or binary (MultiBinary): one feature for each component; for Discrete, whose shape is (), 1
         return int(np.prod(observation_space.shape))
@@ -176,12 +138,7 @@ def n_active(extractor: BaseFeaturesExtractor, observation_space: spaces.Space) 
 def raw_image_bounds(
     extractor: type[BaseFeaturesExtractor], observation_space: spaces.Space, normalize_images: bool
 ) -> dict[str, float]:
-    """
-    :param extractor: Features
-    :param observation_space: Observation space
-    :param normalize_images: Whether images are divided by 255
-    :return: The bounds of images that are not divided, which features take to be; otherwise none
-    """
+    """The bounds of images that are not divided by 255, which features take to be; otherwise none."""
     raw = not normalize_images and is_image_space(observation_space) and issubclass(extractor, BoundedFeatures)
     return {"low": 0.0, "high": 255.0} if raw else {}
 
@@ -246,7 +203,8 @@ class LinearPolicy(CompatiblePolicy):
             self.value_features_extractor = value_features_extractor_class(
                 observation_space, **self.value_features_extractor_kwargs
             )
-        self.requires_grad_(False)
+        # Always in evaluation mode: looking at a policy changes nothing, whoever does it
+        self.requires_grad_(False).eval()
         self.actor_n_active = n_active(self.features_extractor, observation_space)
         self.value_n_active = n_active(self.value_features_extractor, observation_space)
 
@@ -256,7 +214,7 @@ class LinearPolicy(CompatiblePolicy):
         self.v, self.u_v = (frozen(th.zeros(value_shape)) for _ in range(2))
 
     @property
-    def weights(self) -> ActorCriticWeights:
+    def weights(self) -> ActorCriticWeights[th.Tensor]:
         return ActorCriticWeights([self.theta], [self.w], [self.v], [self.u], [self.u_v])
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
@@ -272,7 +230,7 @@ class LinearPolicy(CompatiblePolicy):
         function, features = state_features(self.features_extractor, self.preprocess(observation))
         return Clipped(function(features, [self.theta])).value
 
-    def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised:
+    def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised[th.Tensor]:
         size = len(observations)
         # One pass over s and s' costs half of two where batches are small
         inputs = self.preprocess(th.cat([observations, next_observations]))
@@ -280,7 +238,7 @@ class LinearPolicy(CompatiblePolicy):
         actor_function, actor_features = function, features
         if self.value_features_extractor is not self.features_extractor:
             actor_function, actor_features = state_features(self.features_extractor, inputs[:size])
-        return Linearised(
+        return (
             Clipped(actor_function(actor_features[:size], [self.theta])),
             function(features[:size], [self.v]),
             function(features[size:], [self.v]),
@@ -289,13 +247,8 @@ class LinearPolicy(CompatiblePolicy):
 
 def state_features(
     extractor: BaseFeaturesExtractor, inputs: th.Tensor
-) -> tuple[type[DenseLinear] | type[SparseLinear], th.Tensor]:
-    """
-    :param extractor: The features
-    :param inputs: Preprocessed observations, (batch_size, ...)
-    :return: The linear function of such features, and the features in the form that it takes: the indices of the few that
-        are active where these are known
-    """
+) -> tuple[type[DenseLinear] | type[SparseLinear[th.Tensor]], th.Tensor]:
+    """The linear function of such features, and the features in the form that it takes: those of tiles as indices."""
     if isinstance(extractor, TileCoding):
         return SparseLinear, extractor.active(inputs)
     return DenseLinear, extractor(inputs)
@@ -349,22 +302,18 @@ class MlpPolicy(CompatiblePolicy):
         actor_arch, value_arch = get_actor_critic_arch(self.net_arch)
         self.actor = nn.Sequential(*self._network(actor_arch, get_action_dim(action_space)), nn.Tanh())
         self.value = nn.Sequential(*self._network(value_arch, 1))
-        self.requires_grad_(False)
+        self.requires_grad_(False).eval()
         self.w, self.u = zeros_like(self.actor.parameters()), zeros_like(self.actor.parameters())
         self.u_v = zeros_like(self.value.parameters())
 
     def _network(self, net_arch: list[int], output_dim: int) -> list[nn.Module]:
-        """
-        :param net_arch: Sizes of the hidden layers
-        :param output_dim: Size of the output
-        :return: Features extractor and layers, in order
-        """
+        """Features extractor and layers, in order."""
         extractor = self.make_features_extractor()
         layers = hidden_layers(extractor.features_dim, net_arch, self.activation_fn, norm=None)
         return [extractor, *layers, output_layer(last_width(extractor.features_dim, net_arch), output_dim, self.final_init)]
 
     @property
-    def weights(self) -> ActorCriticWeights:
+    def weights(self) -> ActorCriticWeights[th.Tensor]:
         return ActorCriticWeights(
             list(self.actor.parameters()), list(self.w), list(self.value.parameters()), list(self.u), list(self.u_v)
         )
@@ -382,8 +331,10 @@ class MlpPolicy(CompatiblePolicy):
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
         return self.actor(self.preprocess(observation))
 
-    def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised:
+    def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised[th.Tensor]:
         inputs, next_inputs = self.preprocess(observations), self.preprocess(next_observations)
-        return Linearised(
-            Differentiable(self.actor, inputs), Differentiable(self.value, inputs), Differentiable(self.value, next_inputs)
+        return (
+            Differentiable(self.actor, inputs),
+            Differentiable(self.value, inputs),
+            Differentiable(self.value, next_inputs),
         )

@@ -6,16 +6,16 @@ compatible features phi(s, a) = J(s)^T (a - mu(s)), J(s) = d mu(s) / d theta, v 
 gradient Q-learning's correction.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol
 
-import torch as th
-
-from sb3_dpg.copdacq.linearisation import DenseGradient, Gradient, Linearisation, Weights
+from sb3_dpg.copdacq.linearisation import ArrayT, ArrayT_co, DenseGradient, Gradient, Linearisation, Linearised, Weights
 
 
-class Factors(NamedTuple):
+class StepSizes(NamedTuple):
     """
-    What the gradients of one update are multiplied by: the step sizes, divided by the number of active features.
+    What the gradients of one update are multiplied by: the learning rates, divided by the number of active features.
 
     :param theta: alpha_theta / n_active of mu's features
     :param w: alpha_w / n_active of mu's features
@@ -31,37 +31,8 @@ class Factors(NamedTuple):
     u_v: float
 
 
-class StepSizes(NamedTuple):
-    """
-    The step sizes of one update, per active feature: as the user gives them.
-
-    :param actor: alpha_theta
-    :param advantage: alpha_w
-    :param value: alpha_v
-    :param correction: alpha_u
-    """
-
-    actor: float
-    advantage: float
-    value: float
-    correction: float
-
-    def factors(self, actor_n_active: int, value_n_active: int) -> Factors:
-        """
-        :param actor_n_active: How many features of mu are nonzero at once
-        :param value_n_active: How many features of V are nonzero at once
-        :return: What multiplies the gradients
-        """
-        return Factors(
-            theta=self.actor / actor_n_active,
-            w=self.advantage / actor_n_active,
-            v=self.value / value_n_active,
-            u=self.correction / actor_n_active,
-            u_v=self.correction / value_n_active,
-        )
-
-
-class ActorCriticWeights(NamedTuple):
+@dataclass
+class ActorCriticWeights(Generic[ArrayT]):
     """
     Everything that is learned.
 
@@ -72,14 +43,50 @@ class ActorCriticWeights(NamedTuple):
     :param u_v: The part of the correction that the paper leaves out, in the space of v
     """
 
-    theta: Weights
-    w: Weights
-    v: Weights
-    u: Weights
-    u_v: Weights
+    theta: Weights[ArrayT]
+    w: Weights[ArrayT]
+    v: Weights[ArrayT]
+    u: Weights[ArrayT]
+    u_v: Weights[ArrayT]
+
+    def __iter__(self) -> Iterator[Weights[ArrayT]]:
+        return iter(vars(self).values())
 
 
-class Transitions(NamedTuple):
+class Samples(Protocol[ArrayT_co]):
+    """Transitions as a replay buffer gives them, such as SB3's ``ReplayBufferSamples``."""
+
+    @property
+    def observations(self) -> ArrayT_co: ...
+    @property
+    def actions(self) -> ArrayT_co: ...
+    @property
+    def next_observations(self) -> ArrayT_co: ...
+    @property
+    def dones(self) -> ArrayT_co: ...
+    @property
+    def rewards(self) -> ArrayT_co: ...
+    @property
+    def discounts(self) -> ArrayT_co | None: ...
+
+
+class CompatibleFunctions(Protocol[ArrayT]):
+    """What the update needs of a policy."""
+
+    @property
+    def weights(self) -> ActorCriticWeights[ArrayT]:
+        """Everything that is learned; the arrays of the policy itself."""
+
+    def linearise(self, observations: ArrayT, next_observations: ArrayT) -> Linearised[ArrayT]:
+        """
+        :param observations: s, (batch_size, ...)
+        :param next_observations: s', (batch_size, ...)
+        :return: mu at s, V at s, V at s'
+        """
+
+
+@dataclass
+class Transitions(Generic[ArrayT]):
     """
     A batch of transitions (s, a, r, s') as the update sees it.
 
@@ -91,15 +98,36 @@ class Transitions(NamedTuple):
     :param discounts: gamma, and 0 where s' is terminal, (batch_size, 1)
     """
 
-    mu: Linearisation
-    value: Linearisation
-    next_value: Linearisation
-    offset: th.Tensor
-    rewards: th.Tensor
-    discounts: th.Tensor
+    mu: Linearisation[ArrayT]
+    value: Linearisation[ArrayT]
+    next_value: Linearisation[ArrayT]
+    offset: ArrayT
+    rewards: ArrayT
+    discounts: ArrayT
 
 
-class Increment(NamedTuple):
+def linearised(policy: CompatibleFunctions[ArrayT], replay_data: Samples[ArrayT], gamma: float) -> Transitions[ArrayT]:
+    """
+    :param policy: The policy
+    :param replay_data: A batch from the replay buffer
+    :param gamma: The discount factor of one step
+    :return: The same with mu and V linearised at its states
+    """
+    mu, value, next_value = policy.linearise(replay_data.observations, replay_data.next_observations)
+    # n-step buffers come with the discount of each return's length
+    discounts = gamma if replay_data.discounts is None else replay_data.discounts
+    return Transitions(
+        mu,
+        value,
+        next_value,
+        replay_data.actions - mu.value,
+        replay_data.rewards,
+        discounts * (1.0 - replay_data.dones),
+    )
+
+
+@dataclass
+class Increment(Generic[ArrayT]):
     """
     weights += step_size * gradient, computed but not yet applied.
 
@@ -108,8 +136,8 @@ class Increment(NamedTuple):
     :param step_size: The factor
     """
 
-    weights: Weights
-    gradient: Gradient
+    weights: Weights[ArrayT]
+    gradient: Gradient[ArrayT]
     step_size: float
 
     def apply(self) -> None:
@@ -117,7 +145,7 @@ class Increment(NamedTuple):
         self.gradient.add_to(self.weights, self.step_size)
 
 
-def compatible(mu: Linearisation, offset: th.Tensor, direction: Weights) -> th.Tensor:
+def compatible(mu: Linearisation[ArrayT], offset: ArrayT, direction: Weights[ArrayT]) -> ArrayT:
     """
     phi(s, a)^T direction = (a - mu(s))^T (J(s) direction): with w for the direction, the advantage A(s, a) of theorem 3.
 
@@ -129,7 +157,7 @@ def compatible(mu: Linearisation, offset: th.Tensor, direction: Weights) -> th.T
     return (offset * mu.jvp(direction)).sum(1)[:, None]
 
 
-def td_error(batch: Transitions, weights: ActorCriticWeights) -> th.Tensor:
+def td_error(batch: Transitions[ArrayT], weights: ActorCriticWeights[ArrayT]) -> ArrayT:
     """
     delta = r + gamma Q(s', mu(s')) - Q(s, a), where Q(s', mu(s')) = V(s') because A(s', mu(s')) = 0.
 
@@ -141,7 +169,7 @@ def td_error(batch: Transitions, weights: ActorCriticWeights) -> th.Tensor:
     return batch.rewards + batch.discounts * batch.next_value.value - q_value
 
 
-def actor_gradient(mu: Linearisation, weights: ActorCriticWeights, natural: bool) -> Gradient:
+def actor_gradient(mu: Linearisation[ArrayT], weights: ActorCriticWeights[ArrayT], natural: bool) -> Gradient[ArrayT]:
     """
     The direction of theta: J(s)^T (J(s) w), or, as the natural gradient in the metric E[J^T J], w itself.
 
@@ -160,29 +188,29 @@ def actor_gradient(mu: Linearisation, weights: ActorCriticWeights, natural: bool
 
 
 def copdac_q(
-    batch: Transitions, delta: th.Tensor, weights: ActorCriticWeights, factors: Factors, natural: bool
-) -> list[Increment]:
+    batch: Transitions[ArrayT], delta: ArrayT, weights: ActorCriticWeights[ArrayT], step_sizes: StepSizes, natural: bool
+) -> list[Increment[ArrayT]]:
     """
     COPDAC-Q: increments of theta, w and v, none of them applied.
 
     :param batch: Transitions
     :param delta: Their TD errors, (batch_size, 1)
     :param weights: The weights
-    :param factors: What multiplies the gradients
+    :param step_sizes: What multiplies the gradients
     :param natural: Whether the actor follows the natural gradient
     :return: The increments
     """
     size = len(delta)
     return [
-        Increment(weights.theta, actor_gradient(batch.mu, weights, natural), factors.theta / size),
-        Increment(weights.w, batch.mu.vjp(delta * batch.offset), factors.w / size),
-        Increment(weights.v, batch.value.vjp(delta), factors.v / size),
+        Increment(weights.theta, actor_gradient(batch.mu, weights, natural), step_sizes.theta / size),
+        Increment(weights.w, batch.mu.vjp(delta * batch.offset), step_sizes.w / size),
+        Increment(weights.v, batch.value.vjp(delta), step_sizes.v / size),
     ]
 
 
 def gradient_q_correction(
-    batch: Transitions, delta: th.Tensor, weights: ActorCriticWeights, factors: Factors, full: bool
-) -> list[Increment]:
+    batch: Transitions[ArrayT], delta: ArrayT, weights: ActorCriticWeights[ArrayT], step_sizes: StepSizes, full: bool
+) -> list[Increment[ArrayT]]:
     """
     What COPDAC-GQ adds to COPDAC-Q: the correction of v and the increments of u, none of them applied.
 
@@ -193,7 +221,7 @@ def gradient_q_correction(
     :param batch: Transitions
     :param delta: Their TD errors, (batch_size, 1)
     :param weights: The weights
-    :param factors: What multiplies the gradients
+    :param step_sizes: What multiplies the gradients
     :param full: Whether u has a part for the features of V
     :return: The increments
     """
@@ -203,9 +231,9 @@ def gradient_q_correction(
         estimate = estimate + batch.value.jvp(weights.u_v)
     residual = delta - estimate
     increments = [
-        Increment(weights.v, batch.next_value.vjp(batch.discounts * estimate), -factors.v / size),
-        Increment(weights.u, batch.mu.vjp(residual * batch.offset), factors.u / size),
+        Increment(weights.v, batch.next_value.vjp(batch.discounts * estimate), -step_sizes.v / size),
+        Increment(weights.u, batch.mu.vjp(residual * batch.offset), step_sizes.u / size),
     ]
     if full:
-        increments.append(Increment(weights.u_v, batch.value.vjp(residual), factors.u_v / size))
+        increments.append(Increment(weights.u_v, batch.value.vjp(residual), step_sizes.u_v / size))
     return increments

@@ -26,7 +26,7 @@ from sb3_dpg.common.divergence import DivergenceError
 from sb3_dpg.common.features import FourierBasis, TileCoding
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.policies import LinearPolicy, MlpPolicy
-from sb3_dpg.copdacq.updates import StepSizes, td_error
+from sb3_dpg.copdacq.updates import linearised, td_error
 
 NOISE = {"type": "autoregressive", "lambda": 0.9, "std": "lin_0.7_0.3", "seed": 3}
 POLICIES: dict[str, dict[str, Any]] = {
@@ -182,7 +182,7 @@ def test_correction_is_per_active_feature_of_the_value(n_tilings: int) -> None:
     model.learn(1)
     assert model.replay_buffer is not None
     data = model.replay_buffer.sample(1)
-    value = model.transitions(data).value
+    value = linearised(model.policy, data, model.gamma).value
     # V is still 0, so that the TD error is the reward
     th.testing.assert_close(value.jvp(model.policy.weights.u_v), data.rewards)
 
@@ -191,20 +191,20 @@ def test_each_step_size_is_the_one_given() -> None:
     model = make(
         actor_learning_rate=0.1, advantage_learning_rate=0.2, value_learning_rate=0.3, correction_learning_rate="lin_0.4_0.1"
     )
-    assert model.step_sizes() == StepSizes(actor=0.1, advantage=0.2, value=0.3, correction=0.4)
-    assert make(learning_rate=0.5).step_sizes() == StepSizes(actor=0.01, advantage=0.5, value=0.5, correction=0.5)
+    assert list(model.learning_rates().values()) == [0.1, 0.2, 0.3, 0.4]
+    assert list(make(learning_rate=0.5).learning_rates().values()) == [0.01, 0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(
-    ("policy", "rates"), [("LinearPolicy", StepSizes(0.01, 0.2, 0.2, 0.2)), ("MlpPolicy", StepSizes(1e-4, 1e-3, 1e-3, 1e-3))]
+    ("policy", "rates"), [("LinearPolicy", [0.01, 0.2, 0.2, 0.2]), ("MlpPolicy", [1e-4, 1e-3, 1e-3, 1e-3])]
 )
-def test_each_policy_trains_with_step_sizes_of_its_own(policy: str, rates: StepSizes, tmp_path: Path) -> None:
+def test_each_policy_trains_with_step_sizes_of_its_own(policy: str, rates: list[float], tmp_path: Path) -> None:
     model = COPDACQ(policy, "Pendulum-v1", action_noise=NOISE, seed=0)
-    assert model.step_sizes() == rates
+    assert list(model.learning_rates().values()) == rates
     # The tiles' step sizes let the networks diverge within 500 steps
     assert model.learn(1000)._n_updates == 1000
     model.save(tmp_path / "model.zip")
-    assert COPDACQ.load(tmp_path / "model.zip").step_sizes() == rates
+    assert COPDACQ.load(tmp_path / "model.zip").learning_rates() == model.learning_rates()
 
 
 def test_the_device_is_the_cpu_unless_said_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,9 +250,9 @@ def test_weights_that_got_other_memory_are_those_that_learn(move: Callable[[COPD
     model.learn(100, callback=Move(), reset_num_timesteps=False)
     for name in ("theta", "v", "w"):
         assert not th.equal(parameters(model)[name], before[name])
-    assert model._arrays is not None
+    assert model._tiles is not None
     observations = np.stack([model.observation_space.sample() for _ in range(20)])
-    ours = model.policy.unscale_action(model._arrays.actions(observations))
+    ours = model.policy.unscale_action(model._tiles.actions(observations))
     np.testing.assert_allclose(ours, model.predict(observations, deterministic=True)[0], atol=1e-5)
 
 
@@ -260,7 +260,7 @@ def test_a_learning_rate_that_is_changed_holds_for_all_that_have_none_of_their_o
     model = make().learn(20)
     model.learning_rate = 0.05
     model._setup_lr_schedule()
-    assert model.step_sizes() == StepSizes(actor=0.01, advantage=0.05, value=0.05, correction=0.05)
+    assert list(model.learning_rates().values()) == [0.01, 0.05, 0.05, 0.05]
 
 
 def test_an_online_model_that_is_given_a_replay_buffer_learns_from_it(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_schedules_of_ones_own_end_at_zero(name: str) -> None:
     noise = {"type": "normal", "sigma": rates.pop("sigma", 0.1)}
     model = COPDACQ("LinearPolicy", make_vec_env("Pendulum-v1", n_envs=3, seed=0), action_noise=noise, **rates).learn(100)
     assert model.num_timesteps == 102
-    assert min(model.step_sizes()) >= 0.0
+    assert min(model.learning_rates().values()) >= 0.0
 
 
 def test_several_environments_and_replay_options_learn() -> None:
@@ -314,7 +314,7 @@ def test_n_step_returns_come_with_their_own_discounts() -> None:
     assert model.replay_buffer is not None
     data = model.replay_buffer.sample(20)
     assert data.discounts is not None
-    th.testing.assert_close(model.transitions(data).discounts, data.discounts * (1.0 - data.dones))
+    th.testing.assert_close(linearised(model.policy, data, model.gamma).discounts, data.discounts * (1.0 - data.dones))
     assert data.discounts.min().item() == pytest.approx(0.9**3)
 
 
@@ -324,8 +324,15 @@ def test_transitions_count_actions_from_the_policys_own(buffer_size: int) -> Non
     model = make(env=make_vec_env("Pendulum-v1", n_envs=20, seed=0), buffer_size=buffer_size).learn(40)
     with th.no_grad():
         model.policy.weights.theta[0].normal_(0.0, 0.3)
-        data = model._next_batch(20)
-        batch = model.transitions(data)
+        assert model.replay_buffer is not None
+        if buffer_size == 1:
+            assert isinstance(model.replay_buffer, LatestTransitions)
+            assert model._tiles is not None
+            data: Any = model.replay_buffer.latest()
+            batch: Any = linearised(model._tiles, data, model.gamma)
+        else:
+            data = model.replay_buffer.sample(20)
+            batch = linearised(model.policy, data, model.gamma)
     observations, actions, offset = (np.asarray(array) for array in (data.observations, data.actions, batch.offset))
     mu = model.policy.scale_action(model.predict(observations, deterministic=True)[0])
     assert (abs(mu) == 1.0).any(), "some are on the bound"
@@ -338,7 +345,7 @@ def test_terminal_states_have_no_value() -> None:
     assert model.replay_buffer is not None
     data = model.replay_buffer.sample(2)._replace(dones=th.tensor([[0.0], [1.0]]))
     with th.no_grad():
-        batch = model.transitions(data)
+        batch = linearised(model.policy, data, model.gamma)
         delta = td_error(batch, model.policy.weights)
         target = delta + model.policy.q_values(data.observations, data.actions)
     assert batch.next_value.value.abs().min() > 1e-3, "the test could not fail"
@@ -547,7 +554,7 @@ def test_a_loaded_model_takes_other_arguments(tmp_path: Path) -> None:
     env = gym.make("Pendulum-v1")
     rates = dict(learning_rate="lin_0.2_0.02", value_learning_rate="lin_0.3_0.03")
     loaded = COPDACQ.load(tmp_path / "model.zip", env=env, **rates)
-    assert loaded.step_sizes() == StepSizes(actor=0.01, advantage=0.2, value=0.3, correction=0.2)
+    assert list(loaded.learning_rates().values()) == [0.01, 0.2, 0.3, 0.2]
     replaying = COPDACQ.load(tmp_path / "model.zip", env=env, buffer_size=100, train_freq=4)
     assert type(replaying.replay_buffer) is ReplayBuffer
     assert replaying.learn(20, reset_num_timesteps=False)._n_updates == 5

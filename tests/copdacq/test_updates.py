@@ -13,8 +13,8 @@ from sb3_dpg.common.features import FourierBasis, PolynomialBasis, TileCoding
 from sb3_dpg.copdacq.policies import CompatiblePolicy, LinearPolicy, MlpPolicy
 from sb3_dpg.copdacq.updates import (
     ActorCriticWeights,
-    Factors,
     Increment,
+    StepSizes,
     Transitions,
     actor_gradient,
     compatible,
@@ -24,7 +24,7 @@ from sb3_dpg.copdacq.updates import (
 )
 
 OBSERVATIONS = spaces.Box(-1.0, 1.0, (3,), np.float32)
-FACTORS = Factors(theta=0.3, w=0.5, v=0.7, u=0.11, u_v=0.13)
+STEP_SIZES = StepSizes(theta=0.3, w=0.5, v=0.7, u=0.11, u_v=0.13)
 GAMMA = 0.9
 BATCH = 6
 
@@ -160,18 +160,18 @@ def test_update_is_the_papers_with_explicit_jacobians(kind: str, action_dim: int
     expected_delta, d_theta, d_w, d_v, correction, d_u, d_u_v = expected_step(policy, data, full)
     with th.no_grad():
         delta = td_error(batch, policy.weights)
-        increments = copdac_q(batch, delta, policy.weights, FACTORS, natural=False)
+        increments = copdac_q(batch, delta, policy.weights, STEP_SIZES, natural=False)
         if gradient_q:
-            increments += gradient_q_correction(batch, delta, policy.weights, FACTORS, full)
+            increments += gradient_q_correction(batch, delta, policy.weights, STEP_SIZES, full)
     th.testing.assert_close(delta.flatten(), expected_delta.detach())
     change = changes(increments, policy.weights)
-    assert_close(change.theta, [FACTORS.theta * x for x in d_theta])
-    assert_close(change.w, [FACTORS.w * x for x in d_w])
+    assert_close(change.theta, [STEP_SIZES.theta * x for x in d_theta])
+    assert_close(change.w, [STEP_SIZES.w * x for x in d_w])
     if not gradient_q:
         correction = [th.zeros_like(x) for x in correction]
-    assert_close(change.v, [FACTORS.v * (x + y) for x, y in zip(d_v, correction, strict=True)])
-    assert_close(change.u, [FACTORS.u * x * bool(gradient_q) for x in d_u])
-    assert_close(change.u_v, [FACTORS.u_v * x * full for x in d_u_v])
+    assert_close(change.v, [STEP_SIZES.v * (x + y) for x, y in zip(d_v, correction, strict=True)])
+    assert_close(change.u, [STEP_SIZES.u * x * bool(gradient_q) for x in d_u])
+    assert_close(change.u_v, [STEP_SIZES.u_v * x * full for x in d_u_v])
 
 
 @pytest.mark.parametrize(("kind", "action_dim"), ALL)
@@ -186,9 +186,9 @@ def test_critic_descends_the_squared_td_error_with_a_fixed_target(kind: str, act
     loss = 0.5 * (targets - q_values).square().mean()
     gradients = th.autograd.grad(loss, [*w, *v])
     with th.no_grad():
-        change = changes(copdac_q(batch, td_error(batch, policy.weights), policy.weights, FACTORS, False), policy.weights)
-    assert_close([*change.w], [-FACTORS.w * x for x in gradients[: len(w)]])
-    assert_close([*change.v], [-FACTORS.v * x for x in gradients[len(w) :]])
+        change = changes(copdac_q(batch, td_error(batch, policy.weights), policy.weights, STEP_SIZES, False), policy.weights)
+    assert_close([*change.w], [-STEP_SIZES.w * x for x in gradients[: len(w)]])
+    assert_close([*change.v], [-STEP_SIZES.v * x for x in gradients[len(w) :]])
 
 
 def _differentiable_jacobians(output: th.Tensor, weights: list[th.Tensor]) -> list[list[list[th.Tensor]]]:
@@ -224,7 +224,7 @@ def test_compatible_features_are_finite_differences_of_the_policy(kind: str, act
         for sign in (1.0, -1.0):
             for tensor, direction in zip(weights.theta, weights.w, strict=True):
                 tensor.add_(direction, alpha=sign * epsilon)
-            outputs.append(policy.linearise(data["s"], data["next_s"]).mu.value)
+            outputs.append(policy.linearise(data["s"], data["next_s"])[0].value)
             for tensor, direction in zip(weights.theta, weights.w, strict=True):
                 tensor.add_(direction, alpha=-sign * epsilon)
         difference = (offset * (outputs[0] - outputs[1])).sum(1, keepdim=True) / (2.0 * epsilon)
@@ -237,9 +237,9 @@ def test_natural_gradient_is_w_itself_whatever_the_batch(kind: str) -> None:
     batch, _ = make_batch(policy, 3)
     w = [tensor.clone() for tensor in policy.weights.w]
     with th.no_grad():
-        increments = copdac_q(batch, td_error(batch, policy.weights), policy.weights, FACTORS, natural=True)
+        increments = copdac_q(batch, td_error(batch, policy.weights), policy.weights, STEP_SIZES, natural=True)
         change = changes(increments, policy.weights)
-    assert_close(change.theta, [FACTORS.theta * x for x in w])
+    assert_close(change.theta, [STEP_SIZES.theta * x for x in w])
 
 
 def test_saturated_actions_are_pushed_inwards_only() -> None:
@@ -263,7 +263,7 @@ def test_rows_touched_twice_in_a_batch_count_twice() -> None:
     observation = th.zeros(2, 3).double()
     policy.preprocess = lambda observations: observations  # type: ignore[method-assign]
     with th.no_grad():
-        value = policy.linearise(observation, observation).value
+        value = policy.linearise(observation, observation)[1]
         change = changes([Increment(policy.weights.v, value.vjp(th.ones(2, 1).double()), 1.0)], policy.weights)
     (v,) = change.v
     assert sorted(v.flatten().round(decimals=6).unique().tolist()) == [0.0, 2.0]
@@ -278,8 +278,8 @@ def test_no_increment_is_applied_before_all_are_computed() -> None:
         batch, _ = make_batch(policy, 2)
         with th.no_grad():
             delta = td_error(batch, policy.weights)
-            increments = copdac_q(batch, delta, policy.weights, FACTORS, False)
-            increments += gradient_q_correction(batch, delta, policy.weights, FACTORS, full=True)
+            increments = copdac_q(batch, delta, policy.weights, STEP_SIZES, False)
+            increments += gradient_q_correction(batch, delta, policy.weights, STEP_SIZES, full=True)
             for increment in increments[::order]:
                 increment.apply()
         results.append([tensor.clone() for part in policy.weights for tensor in part])

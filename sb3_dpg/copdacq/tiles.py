@@ -1,18 +1,16 @@
 """The linear policy over tiles on NumPy arrays: for a few states at a time PyTorch's overhead is several times the work."""
 
-from typing import Any
-
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 
 from sb3_dpg.common.features import TileCoding
-from sb3_dpg.copdacq.linearisation import Clipped, SparseLinear
-from sb3_dpg.copdacq.policies import CompatiblePolicy, Linearised, LinearPolicy
+from sb3_dpg.copdacq.linearisation import Clipped, Linearised, SparseLinear
+from sb3_dpg.copdacq.policies import CompatiblePolicy, LinearPolicy
 from sb3_dpg.copdacq.updates import ActorCriticWeights
 
 
-class ArrayPolicy:
+class TilePolicy:
     """
     What :class:`LinearPolicy` does, on NumPy arrays that share the memory of its parameters.
 
@@ -25,8 +23,7 @@ class ArrayPolicy:
         features = policy.features_extractor
         assert isinstance(features, TileCoding)
         self.policy = policy
-        weights: Any = ([tensor.detach().numpy() for tensor in part] for part in policy.weights)
-        self.weights: Any = ActorCriticWeights(*weights)
+        self.weights = ActorCriticWeights(*([tensor.detach().numpy() for tensor in part] for part in policy.weights))
         self._parameters = [tensor for part in policy.weights for tensor in part]
         self._addresses = [tensor.data_ptr() for tensor in self._parameters]
         self._low, self._bins = features.low.numpy(), features.bins.numpy()
@@ -34,22 +31,17 @@ class ArrayPolicy:
         self._strides, self._first = features.strides.numpy(), features.first.numpy()
         self._tiles = features.tiles_per_tiling if features.hashed else None
 
-    def __reduce__(self) -> tuple[type["ArrayPolicy"], tuple[CompatiblePolicy]]:
+    def __reduce__(self) -> tuple[type["TilePolicy"], tuple[CompatiblePolicy]]:
         # Copied or pickled arrays would share no memory with the parameters that are copied beside them
-        return ArrayPolicy, (self.policy,)
+        return TilePolicy, (self.policy,)
 
     def shares_memory(self) -> bool:
-        """
-        :return: Whether the arrays still are the memory of the policy's parameters
-        """
+        """Whether the arrays still are the memory of the policy's parameters."""
         return [tensor.data_ptr() for tensor in self._parameters] == self._addresses
 
     @staticmethod
     def supports(policy: CompatiblePolicy) -> bool:
-        """
-        :param policy: The policy
-        :return: Whether it is linear over tiles of plain observations, with flat actions, on the CPU
-        """
+        """Whether a policy is linear over tiles of plain observations, with flat actions, on the CPU."""
         return (
             # A subclass may act or learn by methods of its own
             type(policy) is LinearPolicy
@@ -62,12 +54,7 @@ class ArrayPolicy:
         )
 
     def active(self, observations: np.ndarray) -> np.ndarray:
-        """
-        As :meth:`TileCoding.active`.
-
-        :param observations: Observations, (batch_size, ...)
-        :return: Indices of the features that are 1, (batch_size, n_tilings)
-        """
+        """As :meth:`TileCoding.active`."""
         scaled = (observations.reshape(len(observations), -1).astype(np.float32, copy=False) - self._low) * self._inverse_width
         scaled = np.minimum(np.maximum(scaled, 0.0), self._bins)
         tiles = (scaled[:, None] + self._shifts).astype(np.int64).dot(self._strides)
@@ -76,24 +63,15 @@ class ArrayPolicy:
         return tiles + self._first
 
     def actions(self, observations: np.ndarray) -> np.ndarray:
-        """
-        :param observations: Observations, (batch_size, ...)
-        :return: mu(s), scaled to [-1, 1], (batch_size, action_dim)
-        """
+        """mu(s), scaled to [-1, 1], (batch_size, action_dim)."""
         (theta,) = self.weights.theta
         return np.minimum(np.maximum(theta[self.active(observations)].sum(1), -1.0), 1.0)
 
-    def linearise(self, observations: np.ndarray, next_observations: np.ndarray) -> Linearised:
-        """
-        As :meth:`LinearPolicy.linearise`.
-
-        :param observations: s, (batch_size, ...)
-        :param next_observations: s', (batch_size, ...)
-        :return: mu and V at s, V at s'
-        """
+    def linearise(self, observations: np.ndarray, next_observations: np.ndarray) -> Linearised[np.ndarray]:
+        """As :meth:`LinearPolicy.linearise`."""
         size = len(observations)
-        active: Any = self.active(np.concatenate([observations, next_observations]))
-        return Linearised(
+        active = self.active(np.concatenate([observations, next_observations]))
+        return (
             Clipped(SparseLinear(active[:size], self.weights.theta)),
             SparseLinear(active[:size], self.weights.v),
             SparseLinear(active[size:], self.weights.v),
