@@ -23,14 +23,13 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_dpg import BNDDPG, COPDACQ
-from sb3_dpg.common.callbacks import ValueEstimateCallback
-from sb3_dpg.common.plotting import save_figure
-from sb3_dpg.diagnostics import DiagnosticsCallback, greedy_gap
+from sb3_dpg.common.plotting import make_figure, save_figure
+from sb3_dpg.diagnostics import DiagnosticsCallback, ValueEstimateCallback, greedy_gap
 from sb3_dpg.diagnostics.plots import (
+    PANEL_SIZE,
     draw_greedy_actions,
     draw_quantity,
     draw_value_estimates,
-    grid,
     name_runs,
     read_progress,
 )
@@ -243,7 +242,7 @@ def run(name: str, folder: Path, seed: int, steps: int | None = None) -> None:
     case = CASES[name]
     steps = case.steps if steps is None else steps
     trainings = {label(arguments): train(case, arguments, seed, steps) for arguments in (case.fails, case.works)}
-    figure, panels = grid(len(case.panels) + (case.last_panel is not None))
+    figure, panels = make_figure(len(case.panels) + (case.last_panel is not None), 2, PANEL_SIZE)
     progress = {label: training.progress for label, training in trainings.items()}
     for axes, quantity in zip(panels, case.panels, strict=False):
         draw_quantity(axes, progress, quantity)

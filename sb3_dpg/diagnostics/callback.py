@@ -9,15 +9,22 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
-from sb3_dpg.common.action_values import action_values, evaluation_mode, greedy_actions
 from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.common.noise import ScheduledNoise
 from sb3_dpg.common.noise.base import without_wrapper
 from sb3_dpg.common.noise.scaled import standard_deviation
-from sb3_dpg.common.observations import Observation, row, stack
+from sb3_dpg.diagnostics.action_values import (
+    Observation,
+    action_gradient,
+    action_values,
+    evaluation_mode,
+    gradient_norm,
+    greedy_actions,
+    row,
+    stack,
+)
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
-from sb3_dpg.diagnostics.gradients import action_gradient, gradient_norm
 from sb3_dpg.diagnostics.greedy import greedy_gap
 
 
@@ -106,9 +113,7 @@ class DiagnosticsCallback(BaseCallback):
         return measurements | self._noise_std()
 
     def _noise_std(self) -> dict[str, float]:
-        """
-        :return: The standard deviation of the action noise, if there is one and its class tells
-        """
+        """The standard deviation of the action noise, if there is one and its class tells."""
         noise = getattr(self.model, "action_noise", None)
         if noise is None:
             return {}
@@ -117,9 +122,7 @@ class DiagnosticsCallback(BaseCallback):
         return {} if std is None else {"noise_std": float(np.mean(std))}
 
     def _batch_norm_drift(self) -> dict[str, float]:
-        """
-        :return: How far running statistics are from those of replayed transitions, of networks with batch normalisation
-        """
+        """How far running statistics are from those of replayed transitions, of networks with batch normalisation."""
         model = self.model
         assert isinstance(model, OffPolicyAlgorithm)
         # Not before training has sampled the buffer: SB3's for HER refuses until its first episode has ended

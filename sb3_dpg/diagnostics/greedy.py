@@ -1,14 +1,33 @@
 """How far the actor lies below the action that the critic holds for best."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.common.type_aliases import PyTorchObs
+from torch import nn
 
-from sb3_dpg.common.action_values import evaluation_mode, greedy_actions
 from sb3_dpg.common.checks import check_integer, check_real
-from sb3_dpg.diagnostics.candidates import CandidateValues, candidate_values
+from sb3_dpg.diagnostics.action_values import (
+    ActionValues,
+    CompatibleValues,
+    action_gradient,
+    action_values,
+    each,
+    evaluation_mode,
+    greedy_actions,
+)
+
+#: From actions scaled to [-1, 1], (n_observations, n_samples, action_dim), to their values, (n_observations, n_samples)
+CandidateValues: TypeAlias = Callable[[th.Tensor], th.Tensor]
+
+#: The critic sees at most so many numbers at once, unless those of one observation are more: 64 MiB in single precision
+MAX_NUMBERS = 2**24
 
 
 class GreedyGap(NamedTuple):
@@ -81,16 +100,7 @@ def _cross_entropy_search(
     n_elite: int,
     seed: int,
 ) -> tuple[th.Tensor, th.Tensor]:
-    """
-    :param values_of: What to maximise
-    :param start: First mean, and first candidate, (n_observations, action_dim)
-    :param start_value: Its values, (n_observations, 1)
-    :param n_samples: Actions per observation and iteration
-    :param n_iterations: Iterations
-    :param n_elite: Actions that the distribution is fitted to
-    :param seed: Seed
-    :return: The best actions (n_observations, action_dim), their values (n_observations, 1)
-    """
+    """The best actions (n_observations, action_dim) and their values (n_observations, 1), no worse than those of the start."""
     generator = th.Generator().manual_seed(seed)
     n_observations, action_dim = start.shape
     mean, std = start[:, None], th.ones_like(start)[:, None]
@@ -107,3 +117,81 @@ def _cross_entropy_search(
         # The floor keeps an elite of one action from ending the search
         mean, std = elite.mean(1, keepdim=True), elite.std(1, keepdim=True, correction=0).clamp_min(1e-3)
     return best_action, best_value
+
+
+def candidate_values(model: BaseAlgorithm, observations: PyTorchObs) -> CandidateValues:
+    """
+    Q(s, a) of some states, for any number of actions in each.
+
+    A compatible critic is linear in the action, and needs a few values of each state to know all others. A critic whose
+    features are learned (a CNN) computes them once a state. Other critics see each observation once for each action.
+
+    :param model: Any SB3 off-policy actor-critic, in evaluation mode
+    :param observations: The states, as the model gets them, as tensors
+    :return: The values as a function of the actions; it needs the model as it is now
+    :raises TypeError: if the model has no critic of states and actions
+    """
+    q = action_values(model)
+    length = len(next(iter(observations.values())) if isinstance(observations, dict) else observations)
+    some_actions = th.zeros(length, get_action_dim(model.action_space), device=model.device)
+    if isinstance(model.policy, CompatibleValues):
+        value, gradient = q(observations, some_actions), action_gradient(q, observations, some_actions)
+        return lambda actions: value + (actions * gradient[:, None]).sum(2)
+    extractor = getattr(getattr(model, "critic", None), "features_extractor", None)
+    if isinstance(extractor, nn.Module) and len(list(extractor.parameters())) > 0:
+        with _outputs(extractor) as outputs:
+            q(observations, some_actions)
+        if len(outputs) == 1:
+            return _by_features(q, observations, extractor, outputs[0])
+    return _by_copies(q, observations)
+
+
+def _by_features(q: ActionValues, observations: PyTorchObs, extractor: nn.Module, features: th.Tensor) -> CandidateValues:
+    """For a critic whose features extractor gives ``features``, (n_observations, features_dim), for the observations."""
+
+    def values(some: slice, actions: th.Tensor) -> th.Tensor:
+        with _instead_of(extractor, features[some].repeat_interleave(actions.shape[1], 0)):
+            return q(each(lambda tensor: tensor[some], observations), actions.flatten(0, 1))
+
+    return lambda actions: _in_chunks(values, actions, features[0].numel())
+
+
+def _by_copies(q: ActionValues, observations: PyTorchObs) -> CandidateValues:
+
+    def values(some: slice, actions: th.Tensor) -> th.Tensor:
+        copies = each(lambda tensor: tensor[some].repeat_interleave(actions.shape[1], 0), observations)
+        return q(copies, actions.flatten(0, 1))
+
+    tensors = observations.values() if isinstance(observations, dict) else [observations]
+    return lambda actions: _in_chunks(values, actions, sum(tensor[0].numel() for tensor in tensors))
+
+
+def _in_chunks(values: Callable[[slice, th.Tensor], th.Tensor], actions: th.Tensor, numbers: int) -> th.Tensor:
+    """Q of all actions, (n_observations, n_samples), where the critic sees so many numbers for each action."""
+    n_observations, n_samples = actions.shape[:2]
+    size = max(1, MAX_NUMBERS // (numbers * n_samples))
+    chunks = [slice(start, start + size) for start in range(0, n_observations, size)]
+    return th.cat([values(some, actions[some]) for some in chunks]).view(n_observations, n_samples)
+
+
+@contextmanager
+def _outputs(module: nn.Module) -> Iterator[list[th.Tensor]]:
+    """Collects what a module gives."""
+    outputs: list[th.Tensor] = []
+    # Detached: SB3's critics keep the graph of their features, even without gradients
+    handle = module.register_forward_hook(lambda module, inputs, output: outputs.append(output.detach()))
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _instead_of(module: nn.Module, output: th.Tensor) -> Iterator[None]:
+    """Has a module give this, whatever it is given."""
+    module.forward = lambda *inputs: output
+    try:
+        yield
+    finally:
+        # Its class's method is visible again
+        del module.forward

@@ -3,23 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from sb3_dpg.common.plotting import COLORS, LINE_STYLES, make_figure, series_style
 from sb3_dpg.diagnostics.greedy import GreedyGap
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-#: Okabe and Ito's colours, which the colour-blind tell apart; one a training
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-#: Trainings of the same colour differ in these
-MARKERS = (".", "x", "^", "s", "+", "d")
-STYLES = ("-", "--", ":")
 STEPS = "time/total_timesteps"
+#: Width and height of a panel, in inches
+PANEL_SIZE = (4.5, 2.9)
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ def read_progress(path: str | Path) -> pd.DataFrame:
     return progress
 
 
-def plot_diagnostics(runs: Mapping[str, pd.DataFrame], quantities: Sequence[str] | None = None) -> "Figure":
+def plot_diagnostics(runs: Mapping[str, pd.DataFrame], quantities: Sequence[str] | None = None) -> Figure:
     """
     Draw the diagnostics over the steps of one or several trainings, a panel for each.
 
@@ -93,50 +89,27 @@ def plot_diagnostics(runs: Mapping[str, pd.DataFrame], quantities: Sequence[str]
         quantities = [name for name, quantity in QUANTITIES.items() if logged & quantity.columns.keys()]
         if not quantities:
             raise ValueError("none of the trainings has logged diagnostics: train with callback=DiagnosticsCallback()")
-    figure, panels = grid(len(quantities))
+    figure, panels = make_figure(len(quantities), 2, PANEL_SIZE)
     for panel, name in zip(panels, quantities, strict=True):
         draw_quantity(panel, runs, name)
     name_runs(figure, list(runs))
     return figure
 
 
-def grid(n_panels: int) -> tuple["Figure", list["Axes"]]:
-    """
-    :param n_panels: Number of panels
-    :return: A figure with so many, two in a row
-    """
-    # Not by pyplot: it would open a window, and keep the figure
-    from matplotlib.figure import Figure
-
-    n_rows = (n_panels + 1) // 2
-    figure = Figure(figsize=(9.0, 2.9 * n_rows), layout="constrained")
-    return figure, [figure.add_subplot(n_rows, 2, index + 1) for index in range(n_panels)]
-
-
-def name_runs(figure: "Figure", runs: Sequence[str]) -> None:
+def name_runs(figure: Figure, runs: Sequence[str]) -> None:
     """
     Say above all panels which training looks how, where the legend hides nothing.
 
     :param figure: The figure
     :param runs: The names of the trainings
     """
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], label=run, **look(index)) for index, run in enumerate(runs)]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), len(COLOURS)))
+    handles = [Line2D([], [], label=run, **series_style(index)) for index, run in enumerate(runs)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), len(COLORS)))
 
 
-def look(index: int) -> dict[str, Any]:
+def draw_quantity(axes: Axes, runs: Mapping[str, pd.DataFrame], name: str) -> None:
     """
-    :param index: The number of a training
-    :return: Its colour and marker: those of the first 42 trainings all differ
-    """
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index // len(COLOURS) % len(MARKERS)]}
-
-
-def draw_quantity(axes: "Axes", runs: Mapping[str, pd.DataFrame], name: str) -> None:
-    """
-    Draw one diagnostic over the steps, the trainings as :func:`look` says, in the order of :func:`name_runs`.
+    Draw one diagnostic over the steps, the trainings in the order of :func:`name_runs`.
 
     :param axes: Where to
     :param runs: The trainings by name, as :func:`read_progress` reads them
@@ -148,22 +121,22 @@ def draw_quantity(axes: "Axes", runs: Mapping[str, pd.DataFrame], name: str) -> 
     quantity = QUANTITIES[name]
     lowest, highest = np.inf, -np.inf
     for index, progress in enumerate(runs.values()):
-        for column, style in zip(quantity.columns, STYLES, strict=False):
+        for column, style in zip(quantity.columns, LINE_STYLES, strict=False):
             if column in progress:
                 points = progress[[STEPS, column]].dropna()
                 lowest, highest = min([lowest, *points[column]]), max([highest, *points[column]])
-                axes.plot(points[STEPS], points[column], linestyle=style, **look(index))
+                axes.plot(points[STEPS], points[column], linestyle=style, **series_style(index))
     axes.set(title=quantity.title, xlabel="steps")
     axes.locator_params(axis="x", nbins=6)
     if quantity.log and not 0 < highest < 10 * lowest:
         axes.set_yscale("log" if lowest > 0 else "symlog")
     axes.grid(alpha=0.3)
     if len(quantity.columns) > 1:
-        labels = zip(quantity.columns.values(), STYLES, strict=False)
+        labels = zip(quantity.columns.values(), LINE_STYLES, strict=False)
         axes.legend(handles=[axes.plot([], [], style, color="0.4", label=label)[0] for label, style in labels])
 
 
-def draw_value_estimates(axes: "Axes", estimates: np.ndarray, returns: np.ndarray) -> None:
+def draw_value_estimates(axes: Axes, estimates: np.ndarray, returns: np.ndarray) -> None:
     """
     Draw Q(s_t, a_t) over the discounted return obtained from there on (the DDPG paper's Figure 3).
 
@@ -174,7 +147,7 @@ def draw_value_estimates(axes: "Axes", estimates: np.ndarray, returns: np.ndarra
     """
     if not 0 < len(estimates) == len(returns):
         raise ValueError(f"{len(estimates)} estimates and {len(returns)} returns: there must be as many of both, at least 1")
-    axes.plot(returns, estimates, ".", color=COLOURS[0], alpha=0.3)
+    axes.plot(returns, estimates, ".", color=COLORS[0], alpha=0.3)
     ends = [min(returns.min(), estimates.min()), max(returns.max(), estimates.max())]
     axes.plot(ends, ends, "--", color="black", label="equal")
     axes.set(title="Each state of the last evaluation", xlabel="discounted return", ylabel="Q(s, mu(s))")
@@ -182,7 +155,7 @@ def draw_value_estimates(axes: "Axes", estimates: np.ndarray, returns: np.ndarra
     axes.legend(fontsize="small")
 
 
-def draw_greedy_actions(axes: "Axes", result: GreedyGap, action_dim: int = 0) -> None:
+def draw_greedy_actions(axes: Axes, result: GreedyGap, action_dim: int = 0) -> None:
     """
     Draw the actor's actions over those that the critic holds for best: on the diagonal where the actor follows it.
 

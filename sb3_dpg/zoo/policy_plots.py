@@ -9,8 +9,8 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from sb3_dpg.common.action_values import action_values, evaluation_mode, greedy_actions
 from sb3_dpg.common.errors import ConfigurationError
+from sb3_dpg.diagnostics.action_values import action_values, evaluation_mode, greedy_actions
 from sb3_dpg.zoo.options import check_algorithm
 from sb3_dpg.zoo.playback import register_for_playback
 

@@ -15,9 +15,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_dpg.common.callbacks import ActionNoiseCallback, ValueEstimateCallback
+from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScaledNoise, make_noise
 from sb3_dpg.common.schedules import parse_schedule
+from sb3_dpg.diagnostics import ValueEstimateCallback
 from tests.common.recorded import remember_logs, settings
 from tests.contract.scripts import Observed
 
@@ -362,7 +363,7 @@ def test_noise_that_the_algorithm_was_given_is_scheduled_without_copies():
 def test_zoo_yaml_entry():
     spec = {"type": "ornstein-uhlenbeck", "sigma": "lin_0.5_0.05"}
     entry = {"sb3_dpg.common.callbacks.ActionNoiseCallback": {"noise": spec}}
-    estimate = {"sb3_dpg.common.callbacks.ValueEstimateCallback": {"max_bootstrap_weight": 1.0}}
+    estimate = {"sb3_dpg.diagnostics.ValueEstimateCallback": {"max_bootstrap_weight": 1.0}}
     callbacks = get_callback_list({"callback": [entry, estimate]})
     model = TD3("MlpPolicy", short_pendulum(2), **settings())
     model.learn(40, callback=callbacks)

@@ -14,9 +14,9 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
 from sb3_dpg import BNDDPG, COPDACQ
-from sb3_dpg.common.action_values import action_values, evaluation_mode
-from sb3_dpg.diagnostics import candidates, greedy_gap
-from sb3_dpg.diagnostics.candidates import candidate_values
+from sb3_dpg.diagnostics import greedy, greedy_gap
+from sb3_dpg.diagnostics.action_values import action_values, evaluation_mode
+from sb3_dpg.diagnostics.greedy import candidate_values
 
 N_OBSERVATIONS, N_SAMPLES = 3, 5
 VECTOR = spaces.Box(-1.0, 1.0, (3,), np.float32)
@@ -86,7 +86,7 @@ def test_values_of_vectors(algorithm: type[OffPolicyAlgorithm], monkeypatch: pyt
     observations = states(model)
     assert_values(model, observations)
     # One state at a time
-    monkeypatch.setattr(candidates, "MAX_NUMBERS", 1)
+    monkeypatch.setattr(greedy, "MAX_NUMBERS", 1)
     assert_values(model, observations)
 
 
@@ -103,7 +103,7 @@ def test_images_pass_once(algorithm: type[OffPolicyAlgorithm], shares: bool, mon
     model = make(algorithm, "CnnPolicy", IMAGE, policy_kwargs=kwargs)
     observations = states(model)
     assert_values(model, observations)
-    monkeypatch.setattr(candidates, "MAX_NUMBERS", 2 * N_SAMPLES * 16)
+    monkeypatch.setattr(greedy, "MAX_NUMBERS", 2 * N_SAMPLES * 16)
     assert_values(model, observations)
 
     before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}

@@ -16,11 +16,10 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
 from sb3_dpg import BNDDPG
-from sb3_dpg.common.action_values import CompatibleValues
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
+from sb3_dpg.diagnostics.action_values import CompatibleValues, action_gradient
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
-from sb3_dpg.diagnostics.gradients import action_gradient
 from tests.algorithms import make, same, weights
 
 OBSERVATIONS = np.random.default_rng(0).uniform(-1, 1, (32, 3)).astype(np.float32)

@@ -8,10 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 from stable_baselines3.common.logger import configure
 
-from sb3_dpg.common.callbacks import ValueEstimateCallback
-from sb3_dpg.diagnostics import DiagnosticsCallback, GreedyGap
+from sb3_dpg.common.plotting import COLORS
+from sb3_dpg.diagnostics import DiagnosticsCallback, GreedyGap, ValueEstimateCallback
 from sb3_dpg.diagnostics.plots import (
-    COLOURS,
     QUANTITIES,
     STEPS,
     draw_greedy_actions,
@@ -52,10 +51,10 @@ def test_numbers_that_are_drawn() -> None:
     np.testing.assert_array_equal(first.get_xydata(), [[100, 0.1], [300, 0.9]])
     np.testing.assert_array_equal(second.get_xydata(), [[200, 0.2], [600, 1.8]])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "two"]
-    assert [line.get_color() for line in figure.legends[0].get_lines()] == [*COLOURS[:2]]
+    assert [line.get_color() for line in figure.legends[0].get_lines()] == [*COLORS[:2]]
     assert [text.get_text() for text in values.get_legend().get_texts()] == ["estimate", "return obtained"]
     assert [line.get_linestyle() for line in values.lines[:4]] == ["-", "--"] * 2
-    assert [line.get_color() for line in values.lines[:4]] == [COLOURS[0]] * 2 + [COLOURS[1]] * 2
+    assert [line.get_color() for line in values.lines[:4]] == [COLORS[0]] * 2 + [COLORS[1]] * 2
     assert values.get_yscale() == "symlog", "0 and negative numbers do not go onto a logarithmic axis"
 
 

@@ -373,7 +373,7 @@ def test_a_trial_of_a_builtin_algorithm_without_noise_has_none(
     assert calls[0].get("action_noise") is None
 
 
-@pytest.mark.parametrize("callback", [None, "sb3_dpg.common.callbacks.ValueEstimateCallback"])
+@pytest.mark.parametrize("callback", [None, "sb3_dpg.diagnostics.ValueEstimateCallback"])
 def test_trials_that_sample_no_noise_have_the_entrys(
     write_config: WriteConfig, make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch, callback: str | None
 ) -> None:

@@ -1,13 +1,18 @@
-"""One form of Q(s, a) for the critics of all algorithms."""
+"""One form of Q(s, a) for the critics of all algorithms, its gradients, and batches of observations of any form."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
+import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import PyTorchObs
+from torch import nn
+
+Observation: TypeAlias = np.ndarray | dict[str, np.ndarray]
+ArrayT = TypeVar("ArrayT", th.Tensor, np.ndarray)
 
 #: From observations and scaled actions (batch_size, action_dim) to values (batch_size, 1)
 ActionValues: TypeAlias = Callable[[PyTorchObs, th.Tensor], th.Tensor]
@@ -68,11 +73,7 @@ def greedy_actions(model: BaseAlgorithm, observations: PyTorchObs) -> th.Tensor:
 
 @contextmanager
 def evaluation_mode(model: BaseAlgorithm) -> Iterator[None]:
-    """
-    Look at a model without leaving a trace: batch norm by running statistics, no dropout, and each module's mode put back.
-
-    :param model: The model
-    """
+    """Look at a model without leaving a trace: batch norm by running statistics, no dropout, then each module's mode again."""
     modes = [(module, module.training) for module in model.policy.modules()]
     for module, _ in modes:
         module.training = False
@@ -81,3 +82,48 @@ def evaluation_mode(model: BaseAlgorithm) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def action_gradient(q: ActionValues, observations: PyTorchObs, actions: th.Tensor) -> th.Tensor:
+    """
+    :param q: Q(s, a)
+    :param observations: Observations
+    :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
+    :return: dQ(s, a)/da, (batch_size, action_dim)
+    """
+    actions = actions.clone().requires_grad_()
+    values = q(observations, actions)
+    if values.requires_grad:
+        (gradient,) = th.autograd.grad(values.sum(), actions)
+        return gradient
+    # COPDACQ's compatible critic is no autograd function, but linear in the action: differences are exact
+    actions = actions.detach()
+    units = th.eye(actions.shape[1], device=actions.device)
+    return th.cat([q(observations, actions + unit) - values for unit in units], dim=1)
+
+
+def gradient_norm(objective: th.Tensor, network: nn.Module) -> float:
+    """Euclidean norm of the gradient in the weights of a network of a number that depends on it; no ``grad`` is touched."""
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    gradients = th.autograd.grad(objective, weights, retain_graph=True, allow_unused=True)
+    return float(sum(gradient.square().sum() for gradient in gradients if gradient is not None)) ** 0.5
+
+
+def each(function: Callable[[ArrayT], ArrayT], observations: ArrayT | dict[str, ArrayT]) -> ArrayT | dict[str, ArrayT]:
+    """A function of arrays for observations that may be dictionaries of them."""
+    if isinstance(observations, dict):
+        return {key: function(value) for key, value in observations.items()}
+    return function(observations)
+
+
+def row(observations: Observation, index: int) -> Observation:
+    """A copy of the observation of one of several environments."""
+    return each(lambda array: np.asarray(array)[index].copy(), observations)
+
+
+def stack(observations: Sequence[Observation]) -> Observation:
+    """Observations of one environment as one batch."""
+    first = observations[0]
+    if isinstance(first, dict):
+        return {key: np.stack([observation[key] for observation in observations]) for key in first}
+    return np.stack([np.asarray(observation) for observation in observations])

@@ -17,8 +17,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_dpg import BNDDPG
-from sb3_dpg.common.callbacks import ValueEstimateCallback
-from sb3_dpg.common.callbacks.value_estimate import discounted_returns
+from sb3_dpg.diagnostics import ValueEstimateCallback
+from sb3_dpg.diagnostics.value_estimate import discounted_returns
 from tests.algorithms import make
 from tests.common.recorded import remember_logs, settings
 

@@ -13,9 +13,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization, unwrap_vec_normalize
 
-from sb3_dpg.common.action_values import action_values, evaluation_mode
 from sb3_dpg.common.checks import check_integer, check_real
-from sb3_dpg.common.observations import Observation, row, stack
+from sb3_dpg.diagnostics.action_values import Observation, action_values, evaluation_mode, row, stack
 
 
 @dataclass
@@ -27,27 +26,17 @@ class _Episode:
     rewards: list[float] = field(default_factory=list)
 
     def add(self, observation: Observation, action: np.ndarray, reward: float) -> None:
-        """
-        :param observation: Observation s_t
-        :param action: Scaled action a_t
-        :param reward: Reward r_t, not normalised
-        """
         self.observations.append(observation)
         self.actions.append(action)
         self.rewards.append(float(reward))
 
 
 class _Comparison(NamedTuple):
-    """
-    Estimates and returns at the states of one episode, each of shape (n_states,).
-
-    :param estimates: Q(s_t, a_t) of the critic
-    :param returns: Discounted returns from t on
-    :param bootstrap_weights: gamma^(T - t) if the episode was truncated, where the rest of the return is an estimate too
-    """
+    """Estimates and returns at the states of one episode, each of shape (n_states,)."""
 
     estimates: np.ndarray
     returns: np.ndarray
+    # gamma^(T - t) if the episode was truncated, where the rest of the return is an estimate too
     bootstrap_weights: np.ndarray
 
 
@@ -181,12 +170,7 @@ class ValueEstimateCallback(BaseCallback):
         evaluate_policy(self.model, env, self.n_episodes, deterministic=True, callback=add_step, warn=False)
 
     def _finish(self, episode: _Episode, info: dict[str, Any]) -> None:
-        """
-        Compare the estimates of an episode with its returns, and log the mean over the last episodes.
-
-        :param episode: The episode
-        :param info: Information on its last step
-        """
+        """Compare the estimates of an episode with its returns, and log the mean over the last episodes."""
         gamma = cast(OffPolicyAlgorithm, self.model).gamma
         rewards = np.array(episode.rewards)
         normalization = self.model.get_vec_normalize_env()
@@ -230,19 +214,11 @@ class ValueEstimateCallback(BaseCallback):
         self.logger.record("value/bootstrap_weight", float(weights.mean()))
 
     def _value(self, observation: Observation) -> float:
-        """
-        :param observation: One observation s
-        :return: The estimate of its value, Q(s, mu(s))
-        """
+        """The estimate of the value of one observation, Q(s, mu(s))."""
         action, _ = self.model.predict(observation, deterministic=True)
         return float(self._estimates(stack([observation]), self.model.policy.scale_action(action)[None])[0])
 
     def _estimates(self, observations: Observation, actions: np.ndarray) -> np.ndarray:
-        """
-        :param observations: Observations, as the policy sees them
-        :param actions: Scaled actions, of shape (n_states, ...)
-        :return: The critic's estimates, of shape (n_states,)
-        """
         model = self.model
         with evaluation_mode(model), th.no_grad():
             observation_tensor, _ = model.policy.obs_to_tensor(observations)
@@ -267,10 +243,6 @@ def discounted_returns(rewards: np.ndarray, gamma: float, last_value: float = 0.
 
 
 def _original_rewards(env: VecEnv, rewards: np.ndarray) -> np.ndarray:
-    """
-    :param env: An environment
-    :param rewards: The rewards of its last step
-    :return: These rewards before any ``VecNormalize``
-    """
+    """The rewards of an environment's last step before any ``VecNormalize``."""
     normalization = unwrap_vec_normalize(env)
     return rewards if normalization is None else normalization.get_original_reward()
