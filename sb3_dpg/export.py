@@ -1,11 +1,12 @@
 """Trained policies as files that run without sb3_dpg and SB3."""
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch as th
@@ -16,11 +17,14 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
+from sb3_dpg.common.checks import check_normalization
 from sb3_dpg.common.save_util import completed, durable_replacement
 
 ExportFormat = Literal["onnx", "torchscript"]
 
-SUFFIXES = {"onnx": "onnx", "torchscript": "pt"}
+SUFFIXES: dict[ExportFormat, str] = {"onnx": "onnx", "torchscript": "pt"}
+#: The largest loss by observations in single precision that goes without a warning, as a share of the actions' spread
+LOSS_LIMIT = 0.01
 #: Names of the input and the output in an ONNX file
 INPUT_NAME, OUTPUT_NAME = "observation", "action"
 
@@ -43,8 +47,8 @@ class ActionFunction(nn.Module):
         assert isinstance(policy.action_space, spaces.Box)  # for mypy: checked by export_policy
         self.policy = policy
         self.squashed = policy.squash_output
-        self.register_buffer("low", th.tensor(policy.action_space.low))
-        self.register_buffer("high", th.tensor(policy.action_space.high))
+        self.register_buffer("low", th.tensor(single_precision_within(policy.action_space.low, np.inf)))
+        self.register_buffer("high", th.tensor(single_precision_within(policy.action_space.high, -np.inf)))
         self.clip = None if normalization is None else float(normalization.clip_obs)
         if normalization is not None:
             statistics = normalization.obs_rms
@@ -62,11 +66,19 @@ class ActionFunction(nn.Module):
             observation = ((observation.double() - self.mean) / self.std).clamp(-self.clip, self.clip).float()
         action = self.policy._predict(observation, deterministic=True).reshape(-1, *self.low.shape)
         if self.squashed:
-            return (self.low + 0.5 * (action + 1.0) * (self.high - self.low)).float()
+            action = self.low + 0.5 * (action + 1.0) * (self.high - self.low)
+        # Also what was squashed: in single precision low + (high - low) may be above high
         return th.minimum(th.maximum(action, self.low), self.high).float()
 
 
-def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFormat = "onnx") -> Path:
+def single_precision_within(bound: np.ndarray, inwards: float) -> np.ndarray:
+    """The bounds of actions as float32, not beyond what they are in the precision of their space."""
+    single = bound.astype(np.float32)
+    beyond = single > bound if inwards < 0 else single < bound
+    return np.where(beyond, np.nextafter(single, np.float32(inwards)), single)
+
+
+def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFormat | None = None) -> Path:
     """
     Export what ``model.predict(observation, deterministic=True)`` computes to a file that needs neither sb3_dpg nor SB3.
 
@@ -79,13 +91,15 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
 
     :param model: BNDDPG, COPDACQ or another SB3 off-policy algorithm of continuous actions, such as TD3 or SAC
     :param path: Where to; ``.onnx`` or ``.pt`` is added to a name without suffix
-    :param format: ``"onnx"`` (needs the extra ``export``) or ``"torchscript"``
+    :param format: ``"onnx"`` (needs the extra ``export``) or ``"torchscript"``. None: the one of the suffix, ``"onnx"`` for a
+        name without suffix
     :return: The path of the file
-    :raises ValueError: if the format is unknown, or the observations or the actions are not a ``Box``
+    :raises ValueError: if the format is unknown or not that of the suffix, the observations or the actions are not a ``Box``,
+        or ``VecNormalize`` normalises other observations than the model gets
     :raises ImportError: if the packages of the extra ``export`` are missing
     """
-    if format not in get_args(ExportFormat):
-        raise ValueError(f"format={format!r} is unknown: it must be one of {', '.join(get_args(ExportFormat))}")
+    path = Path(path)
+    format = _format(path, format)
     for name, space in (("observation", model.observation_space), ("action", model.action_space)):
         if not isinstance(space, spaces.Box):
             raise ValueError(f"{name}_space={space} cannot be exported: it must be a gymnasium.spaces.Box")
@@ -93,27 +107,72 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
     normalization = model.get_vec_normalize_env()
     if normalization is not None and not normalization.norm_obs:
         normalization = None
+    check_normalization(normalization, model.observation_space)
     function = ActionFunction(policy, normalization).cpu().eval().requires_grad_(False)
+    if normalization is not None:
+        _warn_of_single_precision(function, normalization)
     # Two observations: a batch of one would be taken for a constant by the tracer. No samples, as environments may draw from
     # the generator of the space too
     dtype = th.uint8 if is_image_space(model.observation_space) else th.float32
     example = th.zeros((2, *model.observation_space.shape), dtype=dtype)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet(logging.getLogger("torch.onnx")), without_validation():
         # Tracers warn of Python branches on shapes, which do not depend on the observation here
         warnings.simplefilter("ignore")
-        with without_validation():
-            content = _onnx(function, example) if format == "onnx" else _torchscript(function, example)
-    path = completed(Path(path), SUFFIXES[format])
+        content = _onnx(function, example) if format == "onnx" else _torchscript(function, example)
+    path = completed(path, SUFFIXES[format])
     with durable_replacement(path) as file:
         file.write(content)
     return path
 
 
+def _format(path: Path, format: ExportFormat | None) -> ExportFormat:
+    """The format that is given or that of the suffix; refuses what contradicts each other."""
+    if format is not None and format not in SUFFIXES:
+        raise ValueError(f"format={format!r} is unknown: it must be one of {', '.join(SUFFIXES)}")
+    of_suffix = next((name for name, suffix in SUFFIXES.items() if path.suffix.lower() == f".{suffix}"), None)
+    if format is None and of_suffix is None and path.suffix:
+        raise ValueError(
+            f"path='{path}' does not tell the format: name it .onnx or .pt, or pass format={' or '.join(SUFFIXES)}"
+        )
+    if None not in (format, of_suffix) and format != of_suffix:
+        raise ValueError(f"format={format!r} contradicts path='{path}': the suffix of {format} is .{SUFFIXES[format]}")
+    return format or of_suffix or "onnx"
+
+
+def _warn_of_single_precision(function: ActionFunction, normalization: VecNormalize) -> None:
+    """Warn where actions depend on digits of the observations that single precision does not have."""
+    space = normalization.observation_space
+    if np.can_cast(space.dtype, np.float32) or is_image_space(space):
+        return
+    statistics = normalization.obs_rms
+    assert not isinstance(statistics, dict)  # for mypy: checked by export_policy
+    draws = np.random.default_rng(0).standard_normal((256, *statistics.mean.shape))
+    observations = th.tensor(statistics.mean + np.sqrt(statistics.var) * draws)
+    exact, single = function(observations), function(observations.float())
+    loss, spread = float((exact - single).abs().max()), float(exact.std())
+    if loss > LOSS_LIMIT * spread:
+        warnings.warn(
+            f"the file takes float32 observations, and the environment's are {space.dtype} with digits that float32 does not "
+            f"have: its actions differ by up to {loss:.2g} from those of the model, whose spread is {spread:.2g}. Subtract "
+            f"the offset in the environment (the observations' means are {np.array2string(statistics.mean, precision=3)})",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """The exporter logs that torchvision is not installed: it is not needed."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _copy_for_acting(policy: BasePolicy) -> BasePolicy:
-    """
-    :param policy: A policy, whose device and training mode stay as they are
-    :return: A copy on the CPU, in evaluation mode
-    """
+    """A copy on the CPU, in evaluation mode; the policy's device and mode stay as they are."""
     # The weights that it is built with are random: training, which an export in a callback interrupts, goes on as without
     with th.random.fork_rng(devices=[]):
         copy = type(policy)(**policy._get_constructor_parameters())
@@ -134,22 +193,12 @@ def without_validation() -> Iterator[None]:
 
 
 def _torchscript(function: ActionFunction, example: th.Tensor) -> bytes:
-    """
-    :param function: What to export
-    :param example: Two observations
-    :return: The content of the file
-    """
     buffer = io.BytesIO()
     th.jit.save(th.jit.freeze(th.jit.trace(function, example)), buffer)
     return buffer.getvalue()
 
 
 def _onnx(function: ActionFunction, example: th.Tensor) -> bytes:
-    """
-    :param function: What to export
-    :param example: Two observations
-    :return: The content of the file
-    """
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401

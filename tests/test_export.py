@@ -1,8 +1,10 @@
 """Exported files give the actions of ``predict``, without sb3_dpg."""
 
 import json
+import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from gymnasium import spaces
 from stable_baselines3 import SAC, TD3
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize, VecTransposeImage
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 from sb3_dpg import BNDDPG
 from sb3_dpg.common.features import TileCoding
@@ -233,6 +235,124 @@ def test_normalised_images_are_single_precision(format: Any, tmp_path: Path) -> 
     path = export_policy(model, tmp_path / "policy", format=format)
     actions = run_onnx(path, batch) if format == "onnx" else th.jit.load(str(path))(th.from_numpy(batch)).numpy()
     np.testing.assert_allclose(actions, predicted(model, batch), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"), [("p.pt", None), ("p.pt", "torchscript"), ("p.PT", None), ("p.bin", "torchscript")]
+)
+def test_the_suffix_decides_the_format(name: str, format: Any, tmp_path: Path) -> None:
+    path = export_policy(make("copdacq"), tmp_path / name, format)
+    assert path == tmp_path / name
+    assert th.jit.load(str(path))(th.zeros(2, 3)).shape == (2, 1)
+
+
+def test_a_name_without_suffix_is_onnx(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    assert export_policy(make("copdacq"), tmp_path / "policy") == tmp_path / "policy.onnx"
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "message"),
+    [
+        ("p.pt", "onnx", r"format='onnx' contradicts path='.*p\.pt': the suffix of onnx is \.onnx"),
+        ("p.onnx", "torchscript", r"contradicts .*the suffix of torchscript is \.pt"),
+        ("p.bin", None, r"p\.bin' does not tell the format: name it \.onnx or \.pt, or pass format, onnx or torchscript"),
+    ],
+)
+def test_suffixes_that_are_not_the_formats(name: str, format: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        export_policy(make("copdacq"), tmp_path / name, format)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_exporter_says_nothing(tmp_path: Path) -> None:
+    """It would say twice that torchvision is not installed."""
+    pytest.importorskip("onnxscript")
+    code = (
+        "import gymnasium, sb3_dpg, sb3_dpg.export; model = sb3_dpg.COPDACQ('LinearPolicy', 'Pendulum-v1'); "
+        "sb3_dpg.export.export_policy(model, 'policy.onnx')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "torchvision" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("format", ["torchscript", "onnx"])
+@pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
+def test_actions_are_within_the_bounds(name: str, format: Any, dtype: Any, tmp_path: Path) -> None:
+    """-0.7 + (0.1 - -0.7) is 0.10000002 in single precision, and 0.1 in single precision is above that in double."""
+    if format == "onnx":
+        pytest.importorskip("onnxscript")
+    env = Observed(action_space=spaces.Box(-0.7, 0.1, (1,), dtype))
+    model = make(name, env)
+    with th.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.fill_(1.0)
+    batch = np.concatenate([observations(model)[:50], np.full((1, *model.observation_space.shape), 0.5, np.float32)])
+    path = export_policy(model, tmp_path / "policy", format)
+    actions = run_onnx(path, batch) if format == "onnx" else th.jit.load(str(path))(th.from_numpy(batch)).numpy()
+    assert actions.max() > 0.09, "none is on the bound"
+    assert all(model.action_space.contains(action) for action in actions)
+
+
+class Clock(gym.Env[np.ndarray, np.ndarray]):
+    """Observes the time of day in seconds since 1970."""
+
+    def __init__(self, offset: float, dtype: Any) -> None:
+        self.observation_space = spaces.Box(-np.inf, np.inf, (1,), dtype)
+        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self.offset = offset
+
+    def look(self) -> np.ndarray:
+        return (self.offset + self.np_random.normal(0.0, 10.0, 1)).astype(self.observation_space.dtype)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.look(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return self.look(), -float(np.square(action).sum()), False, False, {}
+
+
+@pytest.mark.parametrize(
+    ("offset", "dtype", "warned"),
+    # In float32 the environment itself has no more digits than the file
+    [(1.7e9, np.float64, True), (0.0, np.float64, False), (1e3, np.float64, False), (1.7e9, np.float32, False)],
+)
+def test_observations_that_single_precision_does_not_hold(offset: float, dtype: Any, warned: bool, tmp_path: Path) -> None:
+    env = VecNormalize(DummyVecEnv([lambda: Clock(offset, dtype)]), training=False)
+    # Of a long training: SB3's begin at 0, and an offset of such a size stays in the variance for long
+    env.obs_rms.mean[:], env.obs_rms.var[:] = offset, 100.0
+    model = make("copdacq", env, "MlpPolicy").learn(50)
+    with th.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.mul_(20.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        export_policy(model, tmp_path / "policy.pt")
+    told = [str(warning.message) for warning in caught if "float32" in str(warning.message)]
+    assert len(told) == warned
+    if warned:
+        assert re.search(
+            r"float64 with digits that float32 does not have: its actions differ by up to \S+ .*means are", told[0]
+        )
+
+
+@pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
+def test_normalisation_below_stacked_frames(name: str, tmp_path: Path) -> None:
+    """The order of rl-zoo3's frame_stack and normalize."""
+    inside = VecFrameStack(VecNormalize(DummyVecEnv([pendulum])), 4)
+    message = r"observations of the shape \(3,\), and the model gets \(12,\): .*VecNormalize\(VecFrameStack\(env\)\)"
+    with pytest.raises(ValueError, match=message):
+        make(name, inside)
+    model = make(name, VecFrameStack(DummyVecEnv([pendulum]), 4))
+    model.set_env(inside)
+    with pytest.raises(ValueError, match=message):
+        model.learn(20)
+    with pytest.raises(ValueError, match=message):
+        export_policy(TD3("MlpPolicy", inside, device="cpu"), tmp_path / "policy.pt")
+    outside = make(name, VecNormalize(VecFrameStack(DummyVecEnv([pendulum]), 4)))
+    assert export_policy(outside.learn(20), tmp_path / "policy.pt").is_file()
 
 
 def test_unknown_format() -> None:

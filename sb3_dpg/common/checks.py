@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 
 def check_real(
@@ -132,6 +132,23 @@ def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:
         raise ValueError(
             f"action_space={space} of the environment cannot be scaled to [-1, 1] in dimension(s) {unusable}: there high "
             "- low is 0 or overflows; leave out what is constant, or use gymnasium.wrappers.RescaleAction"
+        )
+
+
+def check_normalization(normalization: VecNormalize | None, observation_space: spaces.Space) -> None:
+    """
+    Refuse a ``VecNormalize`` below a wrapper that changes the shape of observations: off-policy algorithms of SB3 normalise
+    what they replay by its statistics, and these are of another shape.
+
+    :param normalization: The environment's ``VecNormalize``, None for none
+    :param observation_space: Observation space of the model
+    :raises ValueError: if the shapes differ
+    """
+    if normalization is not None and normalization.observation_space.shape != observation_space.shape:
+        raise ValueError(
+            f"VecNormalize normalises observations of the shape {normalization.observation_space.shape}, and the model gets "
+            f"{observation_space.shape}: put it outside of what changes the shape, as in VecNormalize(VecFrameStack(env)). "
+            "rl-zoo3 does not: give its entry either frame_stack or normalize, not both (or stack by an env_wrapper)"
         )
 
 

@@ -17,7 +17,13 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 
-from sb3_dpg.common.checks import check_action_space, check_common_arguments, check_policy_class, check_rate
+from sb3_dpg.common.checks import (
+    check_action_space,
+    check_common_arguments,
+    check_normalization,
+    check_policy_class,
+    check_rate,
+)
 from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
 from sb3_dpg.common.noise.base import check_action_noise
@@ -102,6 +108,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         """
         check_common_arguments(vars(self))
         check_rate("learning_rate", self.learning_rate)
+        check_normalization(self._vec_normalize_env, self.observation_space)
         self._make_action_noise()
 
     def _make_action_noise(self) -> None:
@@ -138,6 +145,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         progress_bar: bool = False,
     ) -> tuple[int, BaseCallback]:
         assert self.env is not None, "You must set the environment before calling learn()"
+        # Also for what set_env has brought
+        check_normalization(self._vec_normalize_env, self.observation_space)
         self._fit_action_noise(self.env.num_envs)
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
