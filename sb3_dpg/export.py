@@ -132,9 +132,9 @@ def _format(path: Path, format: ExportFormat | None) -> ExportFormat:
     of_suffix = next((name for name, suffix in SUFFIXES.items() if path.suffix.lower() == f".{suffix}"), None)
     if format is None and of_suffix is None and path.suffix:
         raise ValueError(
-            f"path='{path}' does not tell the format: name it .onnx or .pt, or pass format={' or '.join(SUFFIXES)}"
+            f"path='{path}' does not tell the format: name it .onnx or .pt, or pass format, {' or '.join(SUFFIXES)}"
         )
-    if None not in (format, of_suffix) and format != of_suffix:
+    if format is not None and of_suffix not in (None, format):
         raise ValueError(f"format={format!r} contradicts path='{path}': the suffix of {format} is .{SUFFIXES[format]}")
     return format or of_suffix or "onnx"
 

@@ -8,8 +8,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
-from sb3_dpg.common.features import FourierBasis, PolynomialBasis, RadialBasis, TileCoding
-from sb3_dpg.common.features.bounded import BoundedFeatures
+from sb3_dpg.common.features import BoundedFeatures, FourierBasis, PolynomialBasis, RadialBasis, TileCoding
 from sb3_dpg.common.features.tile_coding import upper_half_of_sum
 from sb3_dpg.copdacq.policies import CompatiblePolicy, LinearPolicy, MlpPolicy
 

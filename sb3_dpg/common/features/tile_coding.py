@@ -8,7 +8,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from sb3_dpg.common.checks import check_integer
-from sb3_dpg.common.features.bounded import BoundedFeatures, check_features_dim, observation_bounds
+from sb3_dpg.common.features.bases import BoundedFeatures, check_features_dim, observation_bounds
 
 #: The lower 32 of 64 bits
 LOWER_HALF = 2**32 - 1
