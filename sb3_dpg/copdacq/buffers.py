@@ -28,18 +28,11 @@ class LatestTransitions(ReplayBuffer):
     """
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
-        """
-        :param batch_size: Ignored, there is one transition for each environment
-        :param env: Associated ``VecNormalize`` to normalise observations and rewards
-        :return: The newest transition of each environment, in the order of the environments
-        """
+        """The newest transition of each environment, in the order of the environments, whatever the batch size."""
         return ReplayBufferSamples(*(self.to_torch(np.asarray(array)) for array in self.latest(env)[:5]))
 
     def latest(self, env: VecNormalize | None = None) -> LatestSamples:
-        """
-        :param env: Associated ``VecNormalize`` to normalise observations and rewards
-        :return: The same as NumPy arrays
-        """
+        """The same as NumPy arrays."""
         newest = (self.pos - 1) % self.buffer_size
         return LatestSamples(
             cast(np.ndarray, self._normalize_obs(self.observations[newest], env)),

@@ -276,17 +276,13 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._td_error_sum = self._saturation_sum = 0.0
 
     def learning_rates(self) -> dict[str, float]:
-        """
-        :return: The learning rates at this time of training, by the names of the constructor's arguments
-        """
+        """The learning rates at this time of training, by the names of the constructor's arguments."""
         schedules = [self.lr_schedule if schedule is None else schedule for schedule in self._schedules]
         rates = [schedule(self._current_progress_remaining) for schedule in schedules]
         return dict(zip(LEARNING_RATES, rates, strict=True))
 
     def step_sizes(self) -> StepSizes:
-        """
-        :return: The same per active feature, as they multiply the gradients
-        """
+        """The same per active feature, as they multiply the gradients."""
         actor, advantage, value, correction = self.learning_rates().values()
         of_mu, of_value = self.policy.actor_n_active, self.policy.value_n_active
         return StepSizes(

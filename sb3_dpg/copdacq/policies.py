@@ -71,17 +71,10 @@ class CompatiblePolicy(DeterministicPolicy):
 
     @abstractmethod
     def linearise(self, observations: th.Tensor, next_observations: th.Tensor) -> Linearised[th.Tensor]:
-        """
-        :param observations: s, (batch_size, ...)
-        :param next_observations: s', (batch_size, ...)
-        :return: mu at s, V at s, V at s'
-        """
+        """As :meth:`~sb3_dpg.copdacq.updates.CompatibleFunctions.linearise`."""
 
     def preprocess(self, observations: PyTorchObs) -> th.Tensor:
-        """
-        :param observations: Observations as the environment gives them
-        :return: Observations as features extractors take them: images in [0, 1], discrete ones one-hot
-        """
+        """Observations as features extractors take them: images in [0, 1], discrete ones one-hot."""
         inputs = preprocess_obs(observations, self.observation_space, normalize_images=self.normalize_images)
         assert isinstance(inputs, th.Tensor)  # for mypy: there are no dictionaries here
         return inputs

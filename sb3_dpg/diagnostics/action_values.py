@@ -63,11 +63,7 @@ def action_values(model: BaseAlgorithm) -> ActionValues:
 
 
 def greedy_actions(model: BaseAlgorithm, observations: PyTorchObs) -> th.Tensor:
-    """
-    :param model: The model, with a policy that squashes its actions to [-1, 1]
-    :param observations: Observations as the model gets them, as tensors
-    :return: mu(s) scaled to [-1, 1], (batch_size, action_dim)
-    """
+    """mu(s) of a policy that squashes its actions, scaled to [-1, 1], (batch_size, action_dim)."""
     return model.policy._predict(observations, deterministic=True).flatten(1)
 
 

@@ -97,12 +97,7 @@ def plot_diagnostics(runs: Mapping[str, pd.DataFrame], quantities: Sequence[str]
 
 
 def name_runs(figure: Figure, runs: Sequence[str]) -> None:
-    """
-    Say above all panels which training looks how, where the legend hides nothing.
-
-    :param figure: The figure
-    :param runs: The names of the trainings
-    """
+    """Say above all panels which training looks how, where the legend hides nothing."""
     handles = [Line2D([], [], label=run, **series_style(index)) for index, run in enumerate(runs)]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), len(COLORS)))
 

@@ -228,12 +228,7 @@ class ValueEstimateCallback(BaseCallback):
 
 
 def discounted_returns(rewards: np.ndarray, gamma: float, last_value: float = 0.0) -> np.ndarray:
-    """
-    :param rewards: Rewards r_0, ..., r_{T-1}
-    :param gamma: Discount factor
-    :param last_value: Value of the state after the last step, 0 if it is terminal
-    :return: Discounted returns r_t + gamma r_{t+1} + ... + gamma^(T-t) last_value for each t, of shape (T,)
-    """
+    """r_t + gamma r_{t+1} + ... + gamma^(T-t) last_value for each t, where the last is 0 if its state is terminal, (T,)."""
     returns = np.empty(len(rewards))
     following = last_value
     for t in range(len(rewards) - 1, -1, -1):

@@ -100,14 +100,7 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
 
 
 def symmetric(name: str, value: ArrayLike, size: int, definite: bool) -> np.ndarray:
-    """
-    :param name: Name of the matrix, for the error
-    :param value: The matrix
-    :param size: Its number of rows and columns
-    :param definite: Whether it must be positive definite; otherwise semidefinite
-    :return: The matrix, (size, size)
-    :raises ValueError: if it has another shape, is not symmetric or not (semi)definite
-    """
+    """The matrix, (size, size), if it is symmetric and positive definite, or semidefinite where that will do."""
     matrix = np.asarray(value, np.float64)
     if matrix.shape != (size, size):
         raise ValueError(f"{name} must be of the shape {(size, size)}, its shape is {matrix.shape}")

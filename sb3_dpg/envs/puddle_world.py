@@ -44,10 +44,7 @@ class PuddleWorld(gym.Env[np.ndarray, np.ndarray]):
 
     @staticmethod
     def puddle_depth(position: np.ndarray) -> float:
-        """
-        :param position: A point, (2,)
-        :return: How far the point is inside the puddles, from their edges, summed over both
-        """
+        """How far a point, (2,), is inside the puddles, from their edges, summed over both."""
         starts, lines = PUDDLES[:, 0], PUDDLES[:, 1] - PUDDLES[:, 0]
         # The nearest point of each line: projected on it, and held between its ends
         along = ((position - starts) * lines).sum(1) / (lines * lines).sum(1)

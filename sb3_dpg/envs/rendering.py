@@ -6,11 +6,7 @@ import gymnasium as gym
 
 
 def refuse_rendering(env: gym.Env[Any, Any], render_mode: str | None) -> None:
-    """
-    :param env: An environment that draws nothing
-    :param render_mode: How it is to be drawn
-    :raises TypeError: if that is not None
-    """
+    """Refuse any way to draw an environment that draws nothing."""
     if render_mode is not None:
         # A TypeError: SB3's make_vec_env asks for "rgb_array" first, and on this error only makes the environment without
         raise TypeError(

@@ -92,10 +92,7 @@ class BoundedFeatures(BaseFeaturesExtractor):
         return self.features_dim
 
     def unit(self, observations: th.Tensor) -> th.Tensor:
-        """
-        :param observations: Observations, (batch_size, ...)
-        :return: Observations scaled to [0, 1], (batch_size, observation_dim)
-        """
+        """Observations scaled to [0, 1], (batch_size, observation_dim)."""
         return ((observations.flatten(1) - self.low) * self.inverse_range).clamp_(0.0, 1.0)
 
 
@@ -143,10 +140,7 @@ class FourierBasis(BoundedFeatures):
         self.register_buffer("coefficients", coefficients)
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
-        """
-        :param observations: Observations, (batch_size, ...)
-        :return: Features in [-1, 1], (batch_size, features_dim)
-        """
+        """Features in [-1, 1], (batch_size, features_dim)."""
         return th.cos(pi * self.unit(observations) @ self.coefficients.T)
 
 
@@ -194,10 +188,7 @@ class PolynomialBasis(BoundedFeatures):
         self.register_buffer("factors", th.tensor(factors))
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
-        """
-        :param observations: Observations, (batch_size, ...)
-        :return: Monomials in [-1, 1], (batch_size, features_dim)
-        """
+        """Monomials in [-1, 1], (batch_size, features_dim)."""
         scaled = 2.0 * self.unit(observations) - 1.0
         return th.cat([scaled, th.ones_like(scaled[:, :1])], dim=1)[:, self.factors].prod(-1)
 
@@ -241,10 +232,7 @@ class RadialBasis(BoundedFeatures):
         return 1
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
-        """
-        :param observations: Observations, (batch_size, ...)
-        :return: Features in [0, 1] that sum up to 1, (batch_size, features_dim)
-        """
+        """Features in [0, 1] that sum up to 1, (batch_size, features_dim)."""
         # (batch_size, dim, n_centers); the softmax is the normalisation, along each dimension in turn as Gaussians factorise
         activations = th.softmax(-self.precision * (self.unit(observations).unsqueeze(-1) - self.grid).square(), dim=-1)
         features = activations[:, 0]

@@ -76,11 +76,6 @@ class TileCoding(BoundedFeatures):
 
     @staticmethod
     def _bins_per_dimension(n_bins: int | Sequence[int], size: int) -> np.ndarray:
-        """
-        :param n_bins: One number or one per dimension
-        :param size: Number of dimensions
-        :return: Number of bins, (size,)
-        """
         bins = np.asarray(n_bins, dtype=object).reshape(-1)
         for count in bins:
             check_integer("n_bins", count, 1)
@@ -89,10 +84,7 @@ class TileCoding(BoundedFeatures):
         return np.broadcast_to(bins.astype(np.int64), (size,))
 
     def _strides(self, bins: np.ndarray) -> np.ndarray:
-        """
-        :param bins: Number of bins, (observation_dim,)
-        :return: What each coordinate of a tile is multiplied by to give its number, (observation_dim,)
-        """
+        """What each coordinate of a tile is multiplied by to give its number, (observation_dim,)."""
         if self.hashed:
             # Multilinear hashing: random odd multipliers, of which the upper half of the product's bits is used
             return np.random.default_rng(0).integers(2**62, size=bins.size) * 2 + 1
@@ -118,23 +110,14 @@ class TileCoding(BoundedFeatures):
         return tiles.add_(self.first)
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
-        """
-        :param observations: Observations, (batch_size, ...)
-        :return: Binary features, (batch_size, features_dim)
-        """
+        """Binary features, (batch_size, features_dim)."""
         active = self.active(observations)
         # Not len(): the number of rows must not be a constant of a traced graph
         return self.low.new_zeros(active.shape[0], self.features_dim).scatter_(1, active, 1.0)
 
 
 def upper_half_of_sum(terms: th.Tensor) -> th.Tensor:
-    """
-    ``terms.sum(-1) >> 32`` for a sum that wraps around, as PyTorch's and NumPy's do, without any sum that has to: ONNX
-    Runtime's does not.
-
-    :param terms: Integers of 64 bits, (..., n_terms)
-    :return: The upper 32 bits of their sum modulo 2^64, with their sign, (...)
-    """
+    """``terms.sum(-1) >> 32`` for int64 sums that wrap around, without any sum that has to: ONNX Runtime's does not."""
     carry = (terms & LOWER_HALF).sum(-1) >> 32
     upper = (terms >> 32).sum(-1).add_(carry)
     return (upper.add_(2**31) & LOWER_HALF).sub_(2**31)

@@ -71,11 +71,7 @@ class NoiseParameter:
         return product
 
     def __call__(self, progress_remaining: float) -> np.ndarray:
-        """
-        :param progress_remaining: 1 at the start of training, 0 at its end
-        :return: The values there, of shape (action_dim,)
-        :raises ValueError: if a value is not finite or out of range
-        """
+        """The values of shape (action_dim,); refuses what is not finite or out of range."""
         # SB3 trains up to the end of the rollout that reaches the total number of steps: a little beyond it
         progress_remaining = max(progress_remaining, 0.0)
         values = np.array([schedule(progress_remaining) for schedule in self.schedules], dtype=np.float64)

@@ -172,19 +172,15 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         seed: int | None = None,
     ) -> "OrnsteinUhlenbeckNoise":
         """
-        The process in its autoregressive form, x' = mean + lambda (x - mean) + sigma' eps.
+        The process in its autoregressive form, x' = mean + lambda (x - mean) + sigma' eps; what is not listed is as for the
+        constructor.
 
         :param lambda_: Coefficient lambda, the correlation of two successive values, in (0, 1): a number or one per action
             dimension. (0 is white noise: use :class:`GaussianNoise`)
         :param sigma: Standard deviation sigma' of the white noise that enters in each step, at least 0; the noise that comes
             out has sigma' / sqrt(1 - lambda^2). A number, a schedule, a schedule string, or a sequence of these
         :param mean: Mean; None for 0 in as many dimensions as the longer of the two sequences has (one, if both are numbers)
-        :param n_envs: As for the constructor
-        :param initial: As for the constructor
-        :param seed: As for the constructor
         :return: The noise, with dt = 1 and theta = -ln(lambda)
-        :raises TypeError: if an argument has the wrong type
-        :raises ValueError: if an argument is out of its range or a length does not fit
         """
         theta = theta_from_lambda(lambda_)
         mean = _default_mean(lambda_, sigma) if mean is None else mean
@@ -204,19 +200,14 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         seed: int | None = None,
     ) -> "OrnsteinUhlenbeckNoise":
         """
-        The process by the standard deviation that one sees, sigma = std sqrt(2 theta).
+        The process by the standard deviation that one sees, sigma = std sqrt(2 theta); what is not listed is as for the
+        constructor.
 
         :param std: Stationary standard deviation of the noise, at least 0: a number, a schedule, a schedule string, or a
             sequence of these
         :param theta: As for the constructor, but not scheduled: a number or one per action dimension
-        :param dt: As for the constructor
         :param mean: Mean; None for 0 in as many dimensions as the longer of the two sequences has (one, if both are numbers)
-        :param n_envs: As for the constructor
-        :param initial: As for the constructor
-        :param seed: As for the constructor
         :return: The noise
-        :raises TypeError: if an argument has the wrong type
-        :raises ValueError: if an argument is out of its range or a length does not fit
         """
         rate = _constant_in("theta", theta, np.inf)
         mean = _default_mean(theta, std) if mean is None else mean

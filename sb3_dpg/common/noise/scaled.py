@@ -51,12 +51,7 @@ class ScaledNoise(ScheduledNoise):
         super().__init__(action_dim, n_envs)
 
     def rescale(self, scale: ParameterLike) -> None:
-        """
-        Put another scale in the place of this one.
-
-        :param scale: As for the constructor
-        :raises ValueError: if it is out of range or has the wrong length
-        """
+        """Put another scale in the place of this one, as for the constructor."""
         self._scale = NoiseParameter.of("scale", scale, self.action_dim)
         self.update(self.progress_remaining)
 
@@ -90,9 +85,6 @@ class ScaledNoise(ScheduledNoise):
         self.noises = self.noises[:n_envs]
 
     def __call__(self) -> np.ndarray:
-        """
-        :return: The noise of all environments, float32 of shape (action_dim,) or (n_envs, action_dim)
-        """
         while len(self.noises) < self.n_envs:
             self._add_noise()
         draw = np.stack([noise() for noise in self.noises]) if self.n_envs > 1 else self.noises[0]()
