@@ -213,21 +213,17 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
 
     def _check_online(self) -> None:
         """Refuse what needs more than the newest transition."""
-        if self.train_freq not in (1, (1, "step"), TrainFreq(1, TrainFrequencyUnit.STEP)):
-            raise ValueError(
-                f"train_freq={self.train_freq!r} would throw away transitions: online learning (buffer_size=1) uses each one "
-                "as it comes, with train_freq=1; pass a larger buffer_size to replay them"
-            )
-        if self.n_steps != 1:
-            raise ValueError(
-                f"n_steps={self.n_steps!r} needs a replay buffer: online learning (buffer_size=1) knows the newest step only; "
-                "pass a larger buffer_size"
-            )
-        if self.optimize_memory_usage:
-            raise ValueError(
-                "optimize_memory_usage=True needs a replay buffer, whose neighbouring transitions share an observation: "
-                "online learning (buffer_size=1) has none; pass a larger buffer_size or leave it out"
-            )
+        every_step = self.train_freq in (1, (1, "step"), TrainFreq(1, TrainFrequencyUnit.STEP))
+        for name, allowed, reason in (
+            ("train_freq", every_step, "would throw away transitions"),
+            ("n_steps", self.n_steps == 1, "needs more than the newest step"),
+            ("optimize_memory_usage", not self.optimize_memory_usage, "needs transitions that share an observation"),
+        ):
+            if not allowed:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} {reason}: online learning (buffer_size=1) uses each transition as it "
+                    f"comes and keeps no other; pass a larger buffer_size, or leave {name} out"
+                )
 
     def _setup_model(self) -> None:
         if self._features_bound is None:

@@ -17,6 +17,8 @@ _INITIAL = ("zero", "stationary")
 class _ProcessNoise(ScheduledNoise):
     """Noise that draws from a ``numpy.random.Generator`` of its own; its parameters are those of the subclasses."""
 
+    _parameters: tuple[NoiseParameter, ...]
+
     def __init__(self, mean: ArrayLike, n_envs: int, seed: int | None) -> None:
         self.mean = np.atleast_1d(np.asarray(mean, dtype=np.float64))
         if self.mean.ndim != 1 or not len(self.mean) or not np.isfinite(self.mean).all():
@@ -51,13 +53,8 @@ class _ProcessNoise(ScheduledNoise):
     def update(self, progress_remaining: float) -> None:
         if progress_remaining != self.progress_remaining:
             super().update(progress_remaining)
-            if not self._constant:
+            if not all(parameter.constant for parameter in self._parameters):
                 self._set_coefficients()
-
-    @property
-    @abstractmethod
-    def _constant(self) -> bool:
-        """Whether no parameter is scheduled."""
 
     @abstractmethod
     def _set_coefficients(self) -> None:
@@ -84,6 +81,7 @@ class GaussianNoise(_ProcessNoise):
     def __init__(self, mean: ArrayLike, sigma: ParameterLike, n_envs: int = 1, seed: int | None = None) -> None:
         super().__init__(mean, n_envs, seed)
         self._sigma = NoiseParameter.of("sigma", sigma, self.action_dim)
+        self._parameters = (self._sigma,)
         self._set_coefficients()
 
     def __call__(self) -> np.ndarray:
@@ -92,10 +90,6 @@ class GaussianNoise(_ProcessNoise):
     @property
     def std(self) -> np.ndarray:
         return self.sigma.copy()
-
-    @property
-    def _constant(self) -> bool:
-        return self._sigma.constant
 
     def _set_coefficients(self) -> None:
         self.sigma = self._sigma(self.progress_remaining)
@@ -159,6 +153,7 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         self.initial = initial
         self._sigma = NoiseParameter.of("sigma", sigma, self.action_dim)
         self._theta = NoiseParameter.of("theta", theta, self.action_dim, positive=True)
+        self._parameters = (self._sigma, self._theta)
         self._set_coefficients()
 
     @classmethod
@@ -245,10 +240,6 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         self._deviation = deviation.reshape(self._draw_shape)
         self._starting = np.concatenate([self._starting[:kept], np.ones(n_envs - kept, dtype=bool)])
         self._any_starting = bool(self._starting.any())
-
-    @property
-    def _constant(self) -> bool:
-        return self._sigma.constant and self._theta.constant
 
     def _set_coefficients(self) -> None:
         self.sigma = self._sigma(self.progress_remaining)
