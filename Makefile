@@ -47,8 +47,9 @@ TRAIN = --algo bnddpg --env Pendulum-v1
 # Further options of sb3-dpg train
 OPTIONS ?=
 train: $(VENV)/installed-base
-	$(BIN)/sb3-dpg train $(TRAIN) --seed 1 --num-threads 1 --eval-freq 1000 --eval-episodes 10 --log-folder logs $(OPTIONS)
-	$(BIN)/python -m sb3_dpg.zoo.report $(TRAIN) --folder logs --episodes 20
+	$(BIN)/sb3-dpg train $(TRAIN) --seed 1 --num-threads 1 --eval-freq 1000 --eval-episodes 10 --log-folder logs \
+		--progress --verbose 0 $(OPTIONS)
+	$(BIN)/python -m scripts.compare_untrained $(TRAIN) --folder logs --episodes 20
 
 test: lint type pytest
 

@@ -15,7 +15,6 @@ import pytest
 from sb3_dpg import cli
 from sb3_dpg.benchmark.plan import find_plan
 from sb3_dpg.common.errors import ConfigurationError
-from sb3_dpg.zoo.registration import register_algorithms
 from tests.pages import CLONE, PAGES, SPAN, blocks, prose
 
 # What stands for something else in a command inside a sentence
@@ -38,7 +37,7 @@ def parse_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     def stop(self: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> argparse.Namespace:
         options = parse_args(self, *args, **kwargs)
-        if isinstance(self, cli.Parser):
+        if self.prog == "sb3-dpg":
             # That of the command's name; the command's own is still to come
             return options
         raise Parsed(options)
@@ -46,8 +45,9 @@ def parse_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     # Nothing was trained that could be resumed, and the agents of other tests have replay buffers
     monkeypatch.setattr("sb3_dpg.zoo.training._find_trained_agent", lambda options, rest: "")
-    monkeypatch.setattr("sb3_dpg.zoo.plots._check_evaluations", lambda arguments: None)
-    monkeypatch.setattr("sb3_dpg.zoo.playback.register_for_playback", register_algorithms)
+    monkeypatch.setattr("sb3_dpg.zoo.plots.check_evaluations", lambda names: None)
+    monkeypatch.setattr("sb3_dpg.zoo.playback.find_agent", lambda arguments: (arguments, None))
+    monkeypatch.setattr("sb3_dpg.zoo.playback.has_display", lambda: True)
     monkeypatch.chdir(tmp_path)
 
 
@@ -172,7 +172,7 @@ def test_commands_are_found() -> None:
         "sb3-dpg train --algo bnddpg --resumee",
         "sb3-dpg enjoy --algo bnddpg --envs Pendulum-v1",
         "sb3-dpg benchmark no-such-plan --dry-run",
-        "python -m sb3_dpg.zoo.report --algos bnddpg",
+        "python -m scripts.compare_untrained --algos bnddpg",
         "python -m sb3_dpg.no_such_module",
         "python examples/no_such_example.py",
         "make no-such-target",

@@ -66,7 +66,7 @@ def find_plan(path_or_name: str) -> Path:
             return path
     names = sorted(plan.stem for plan in shipped.glob("*.yml"))
     raise ConfigurationError(
-        f"no plan {path_or_name!r}{did_you_mean(path_or_name, names)}: neither a file nor one of {', '.join(names)}"
+        f"no plan {path_or_name!r}, neither a file nor one of {', '.join(names)}{did_you_mean(path_or_name, names)}"
     )
 
 

@@ -15,7 +15,7 @@ from stable_baselines3.common.utils import set_random_seed
 from sb3_dpg.benchmark.configuration import Run, import_package
 from sb3_dpg.benchmark.evaluation import EvaluationCallback
 from sb3_dpg.benchmark.provenance import provenance
-from sb3_dpg.common.errors import ConfigurationError, did_you_mean
+from sb3_dpg.common.errors import ConfigurationError, unknown_name
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.registration import register_algorithms
 
@@ -26,8 +26,7 @@ PROVENANCE = provenance()
 class StudyManager(ExperimentManager):
     """The experiment manager; in errors it leaves it to the plan to name itself, whatever file it writes for a run."""
 
-    @property
-    def _source(self) -> str:
+    def blame(self, message: str) -> str:
         return str(self.env_name.gym_id)
 
 
@@ -44,7 +43,7 @@ def resolve_hyperparameters(algo: str, environment: str, file: str | None, overr
 
     known = register_algorithms()
     if algo not in known:
-        raise ConfigurationError(f"unknown algorithm {algo!r}{did_you_mean(algo, known)}. Known: {', '.join(sorted(known))}")
+        raise ConfigurationError(f"algorithm {unknown_name(algo, sorted(known))}")
     try:
         gym.spec(environment)
     except gym.error.Error as error:

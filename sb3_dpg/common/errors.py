@@ -1,8 +1,10 @@
 """The errors that the command line answers with one line instead of a traceback."""
 
+import argparse
 import difflib
 import re
 from collections.abc import Iterable
+from typing import NoReturn
 
 #: Environment variable: show tracebacks of errors that are otherwise told in one line
 DEBUG_VARIABLE = "SB3_DPG_DEBUG"
@@ -41,6 +43,17 @@ def missing_extra(error: ImportError) -> str | None:
     return f'this needs the extra {extra!r}: pip install "sb3-dpg[{extra}]" ({error})'
 
 
+def one_line(error: Exception) -> str | None:
+    """What to tell the user of an error, None for one that is not of their making."""
+    from gymnasium.error import DependencyNotInstalled
+
+    if isinstance(error, DependencyNotInstalled):
+        error = ImportError(str(error))
+    if isinstance(error, ImportError):
+        return missing_extra(error)
+    return str(error) if isinstance(error, ConfigurationError) else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     :param name: What was written
@@ -49,3 +62,42 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     matches = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {matches[0]!r}?" if matches else ""
+
+
+def unknown_name(name: object, known: Iterable[str]) -> str:
+    """
+    :param name: What was written
+    :param known: What is allowed
+    :return: "... is unknown", with the nearest name and all that are allowed
+    """
+    known = list(known)
+    return f"{name!r} is unknown{did_you_mean(str(name), known) or '.'} Known: {', '.join(known)}"
+
+
+def usage_error(parser: argparse.ArgumentParser, message: str, prog: str = "", more_help: str = "") -> NoReturn:
+    """
+    End with one line in place of argparse's whole usage.
+
+    :param parser: A parser
+    :param message: What argparse says
+    :param prog: Name of the command where the parser does not know it
+    :param more_help: Help of options that another parser has taken already
+    """
+    # "invalid choice: 'x' (choose from 'y', 'z')", without the inner quotes since Python 3.12
+    choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+    option = re.search(r"unrecognized arguments: (--?[\w-]+)", message)
+    if choice:
+        message = unknown_name(choice[1], re.findall(r"[\w.-]+", choice[2]))
+    elif option:
+        message = f"{option[1]} is unknown" + did_you_mean(
+            option[1], re.findall(r"--?\w[\w-]*", more_help + parser.format_help())
+        )
+    prog = prog or parser.prog
+    parser.exit(2, f"{prog}: error: {message} (see {prog} --help)\n")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        usage_error(self, message)

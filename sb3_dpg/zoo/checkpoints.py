@@ -1,14 +1,16 @@
-"""Checkpoints from which a killed training continues: writing and finding them."""
+"""Checkpoints from which a killed training continues, and what a saved agent says of itself."""
 
 import json
 import os
 import re
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import yaml
-from stable_baselines3.common.callbacks import CheckpointCallback
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_dpg.common.errors import ConfigurationError
 
@@ -22,11 +24,7 @@ _CHECKPOINT_NAME = re.compile(r"checkpoint_(\d+)_steps")
 
 
 def write_run_config(folder: str | Path, env_id: str, hyperparams: dict[str, Any]) -> None:
-    """
-    :param folder: Folder of a run
-    :param env_id: Id of the environment
-    :param hyperparams: As read from hyperparameter file, trial and command line
-    """
+    """Write the hyperparameters as read from file, trial and command line, for the run that continues this one."""
     try:
         # Not safe_dump: policy_kwargs of the command line hold classes (read by UnsafeLoader, as rl-zoo3 reads its config.yml)
         text = yaml.dump({env_id: hyperparams})
@@ -39,121 +37,60 @@ def write_run_config(folder: str | Path, env_id: str, hyperparams: dict[str, Any
 
 
 def resumed_config(trained_agent: str | Path) -> str | None:
-    """
-    :param trained_agent: A saved agent
-    :return: The hyperparameters of the run that saved it, as a file; None if there is none beside it
-    """
+    """The hyperparameters of the run that saved an agent, as a file; None if there is none beside it."""
     path = Path(trained_agent).parent / RUN_CONFIG
     return str(path) if path.is_file() else None
 
 
 def resumed_save_freq(trained_agent: str | Path) -> int:
-    """
-    :param trained_agent: A saved agent
-    :return: After how many steps the run that saved it saved the next checkpoint; -1 if it is not one of a checkpoint
-    """
+    """After how many steps the run that saved an agent saved the next checkpoint; -1 if it is not one of a checkpoint."""
     path = Path(trained_agent).parent / CHECKPOINT_FILE
     return int(json.loads(path.read_text())["save_freq"]) if path.is_file() else -1
 
 
-class ResumableCheckpointCallback(CheckpointCallback):
+def save_checkpoint(model: BaseAlgorithm, run_folder: str | Path, env_name: str, save_freq: int) -> Path:
     """
-    Beside the agents ``rl_model_<n>_steps.zip`` that rl-zoo3 knows, keep the latest state from which training really
-    continues: a folder ``checkpoint_<n>_steps`` with agent, replay buffer, ``VecNormalize`` statistics and hyperparameters,
-    laid out like the log folder of a finished run. It is renamed into place when complete, so that a process killed at any
-    moment leaves a whole one; older ones are removed then.
+    Save the state from which training really continues: a folder ``checkpoint_<n>_steps`` with agent, replay buffer,
+    ``VecNormalize`` statistics and hyperparameters, laid out like the log folder of a finished run. It is renamed into place
+    when complete, so that a process killed at any moment leaves a whole one; older ones are removed then.
 
-    :param save_freq: Steps of the (vectorised) environment between two checkpoints
-    :param save_path: Log folder of the run
+    :param model: The agent, between two rollouts
+    :param run_folder: Log folder of its run
     :param env_name: Name of the environment, the name of the agent's file
-    :param verbose: Verbosity level: 2 to print where checkpoints are saved
+    :param save_freq: After how many steps the run saves the next checkpoint, -1 for never
+    :return: The folder of the checkpoint
     """
-
-    def __init__(self, save_freq: int, save_path: str, env_name: str, verbose: int = 0) -> None:
-        super().__init__(save_freq, save_path, name_prefix="rl_model", verbose=verbose)
-        self.env_name = env_name
-        self._due = False
-
-    def _on_step(self) -> bool:
-        self._due = self._due or self.n_calls % self.save_freq == 0
-        return super()._on_step()
-
-    def _on_rollout_start(self) -> None:
-        # Not in _on_step: there the transition of this step is not in the replay buffer yet, nor learned from
-        self._save_if_due()
-
-    def _on_training_end(self) -> None:
-        # rl-zoo3 calls this for a run that was broken off, too. What continues a finished one begins at its end
-        finished = self.num_timesteps >= self.model._total_timesteps
-        self._due = self._due or (finished and not self._folder.is_dir())
-        self._save_if_due()
-
-    @property
-    def _folder(self) -> Path:
-        return Path(self.save_path) / f"checkpoint_{self.num_timesteps}_steps"
-
-    def _save_if_due(self) -> None:
-        if self._due:
-            self._due = False
-            self.save_checkpoint()
-
-    def save_checkpoint(self) -> Path:
-        """
-        :return: The folder of the checkpoint
-        """
-        folder = self._folder
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        params_folder = partial / self.env_name
-        params_folder.mkdir(parents=True)
-        self.model.save(partial / f"{self.env_name}.zip")
-        if getattr(self.model, "replay_buffer", None) is not None:
-            self.model.save_replay_buffer(partial / "replay_buffer.pkl")  # type: ignore[attr-defined]
-        vec_normalize = self.model.get_vec_normalize_env()
-        if vec_normalize is not None:
-            vec_normalize.save(str(params_folder / "vecnormalize.pkl"))
-        (partial / CHECKPOINT_FILE).write_text(json.dumps({"save_freq": self.save_freq * self.training_env.num_envs}))
-        self._copy_run_files(partial)
-        previous = [path for path in checkpoints(self.save_path) if path != folder]
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
-        for path in previous:
-            shutil.rmtree(path)
-        return folder
-
-    def _copy_run_files(self, partial: Path) -> None:
-        """
-        :param partial: The folder that becomes the checkpoint
-        """
-        run = Path(self.save_path)
-        for name in (
-            RUN_CONFIG,
-            "evaluations.npz",
-            BEST_MODEL,
-            f"{self.env_name}/config.yml",
-            f"{self.env_name}/args.yml",
-        ):
-            if (run / name).is_file():
-                shutil.copy(run / name, partial / name)
+    run = Path(run_folder)
+    folder = run / f"checkpoint_{model.num_timesteps}_steps"
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / env_name).mkdir(parents=True)
+    model.save(partial / f"{env_name}.zip")
+    if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
+        model.save_replay_buffer(partial / "replay_buffer.pkl")
+    vec_normalize = model.get_vec_normalize_env()
+    if vec_normalize is not None:
+        vec_normalize.save(str(partial / env_name / "vecnormalize.pkl"))
+    (partial / CHECKPOINT_FILE).write_text(json.dumps({"save_freq": save_freq}))
+    for name in (RUN_CONFIG, "evaluations.npz", BEST_MODEL, f"{env_name}/config.yml", f"{env_name}/args.yml"):
+        if (run / name).is_file():
+            shutil.copy(run / name, partial / name)
+    previous = [path for path in checkpoints(run) if path != folder]
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    for path in previous:
+        shutil.rmtree(path)
+    return folder
 
 
 def checkpoints(run_folder: str | Path) -> list[Path]:
-    """
-    :param run_folder: Log folder of a run
-    :return: Its complete checkpoints, the latest last
-    """
+    """The complete checkpoints of a run, the latest last."""
     found = [(int(match[1]), path) for path in Path(run_folder).iterdir() if (match := _CHECKPOINT_NAME.fullmatch(path.name))]
     return [path for _, path in sorted(found)]
 
 
 def latest_checkpoint(log_folder: str | Path, algo: str, env_name: str) -> Path:
-    """
-    :param log_folder: Where runs are logged
-    :param algo: Name of the algorithm
-    :param env_name: Name of the environment, as in the folders' names
-    :return: The agent in the latest checkpoint of the latest run that has one
-    :raises ConfigurationError: if there is none
-    """
+    """The agent in the latest checkpoint of the latest run that has one."""
     runs = []
     for run in Path(log_folder, algo).glob(f"{env_name}_*"):
         # With --uuid the number is followed by one
@@ -170,10 +107,7 @@ def latest_checkpoint(log_folder: str | Path, algo: str, env_name: str) -> Path:
 
 
 def resolve_trained_agent(path: str) -> str:
-    """
-    :param path: What was given as ``-i``
-    :return: The same agent inside its complete checkpoint, if there is one
-    """
+    """The same agent inside its complete checkpoint, if there is one."""
     agent = Path(path)
     match = re.fullmatch(r"rl_model_(\d+)_steps\.zip", agent.name)
     if match:
@@ -182,3 +116,32 @@ def resolve_trained_agent(path: str) -> str:
             if complete.name != BEST_MODEL:
                 return str(complete)
     return path
+
+
+def saved_attribute(path: str | Path, name: str) -> Any:
+    """A plain attribute (a number, a text or None) of a saved agent, without loading it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("data"))[name]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ConfigurationError(f"{path}: not a saved agent ({error})") from error
+
+
+def saved_timesteps(path: str | Path) -> int:
+    """How many steps a saved agent was trained for."""
+    return int(saved_attribute(path, "num_timesteps"))
+
+
+def check_saved_algorithm(path: str | Path, algo: str) -> None:
+    """Refuse an agent whose policy comes with other algorithms only: SB3 would load it where the constructors allow it."""
+    from rl_zoo3.utils import ALGOS
+
+    policy = saved_attribute(path, "policy_class")
+    module = policy.get("__module__") if isinstance(policy, dict) else None
+    owners = [
+        name
+        for name, algorithm in ALGOS.items()
+        if module in {alias.__module__ for alias in algorithm.policy_aliases.values()}
+    ]
+    if owners and algo not in owners:
+        raise ConfigurationError(f"{path}: an agent of {' or '.join(owners)}, with which {algo} cannot go on")

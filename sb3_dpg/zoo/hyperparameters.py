@@ -1,8 +1,10 @@
 """Hyperparameter files: where they are, and whether what they say can be used."""
 
+import importlib
 import inspect
 import math
-from collections.abc import Mapping, MutableMapping
+import runpy
+from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,29 +13,11 @@ import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_dpg.common.errors import ConfigurationError, did_you_mean
+from sb3_dpg.common.errors import READING_ERRORS, ConfigurationError, did_you_mean, unknown_name
+from sb3_dpg.zoo.action_noise import NOISE_KEYS
 
-#: Keys that rl-zoo3 takes out of an entry before it builds the algorithm
-ZOO_KEYS = frozenset(
-    {
-        "callback",
-        "env_kwargs",
-        "env_wrapper",
-        "frame_stack",
-        "monitor_kwargs",
-        "n_envs",
-        "n_timesteps",
-        "normalize",
-        "vec_env_wrapper",
-    }
-)
 #: Arguments of the constructors that options of ``train`` give
-GIVEN_BY_OPTIONS = {
-    "seed": "--seed",
-    "device": "--device",
-    "verbose": "--verbose",
-    "tensorboard_log": "--tensorboard-log",
-}
+GIVEN_BY_OPTIONS = ("seed", "device", "verbose", "tensorboard_log")
 #: What rl-zoo3 can read of a key's value; text is an expression that it evaluates, or the name of a class.
 #: Files of Python may hold the classes and callbacks themselves
 ZOO_TYPES: dict[str, tuple[type, ...]] = {
@@ -49,32 +33,20 @@ ZOO_TYPES: dict[str, tuple[type, ...]] = {
     "replay_buffer_kwargs": (dict, str),
     "vec_env_wrapper": (str, dict, list, type),
 }
+#: Those that rl-zoo3 takes out of an entry before it builds the algorithm
+ZOO_KEYS = frozenset(ZOO_TYPES) - {"policy_kwargs", "replay_buffer_kwargs"}
 #: Those whose text is an expression
-EVALUATED = ("monitor_kwargs", "normalize", "policy_kwargs", "replay_buffer_kwargs")
+EVALUATED = {"monitor_kwargs", "normalize", "policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs"}
 #: Where nothing at all means that there is none
-MAY_BE_EMPTY = frozenset(
-    {
-        "callback",
-        "env_wrapper",
-        "frame_stack",
-        "policy_kwargs",
-        "replay_buffer_class",
-        "replay_buffer_kwargs",
-        "vec_env_wrapper",
-    }
-)
+MAY_BE_EMPTY = {"callback", "env_wrapper", "frame_stack", "replay_buffer_class", "vec_env_wrapper"} | {
+    "policy_kwargs", "replay_buffer_kwargs"
+}  # fmt: skip
 #: Those that count something
 COUNTS = frozenset({"frame_stack", "n_envs", "n_timesteps"})
-#: The zoo's own two, and ours
-NOISE_KEYS = ("noise_type", "noise_std", "noise_theta", "noise_dt")
 
 
 def shipped_hyperparameters(algo: str) -> Path | None:
-    """
-    :param algo: Name of an algorithm, for instance "bnddpg"
-    :return: Our hyperparameter file for it: inside the package when installed from a wheel, ``hyperparams/`` of the clone
-        for an editable installation; None where we have none
-    """
+    """Our hyperparameter file for an algorithm, None where we have none."""
     package = Path(str(resources.files("sb3_dpg")))
     for folder in (package / "hyperparams", package.parent / "hyperparams"):
         if (folder / f"{algo}.yml").is_file():
@@ -83,14 +55,7 @@ def shipped_hyperparameters(algo: str) -> Path | None:
 
 
 def default_config(algo: str, env_id: str) -> str | None:
-    """
-    Choose the file for an experiment that names none. For a built-in algorithm rl-zoo3's file comes first, and ours serves
-    the environments that it has no entry for.
-
-    :param algo: Name of the algorithm
-    :param env_id: Id of the environment
-    :return: Path of our file, or None for rl-zoo3's
-    """
+    """Our file, or None for rl-zoo3's: of a built-in algorithm that comes first, and ours serves what it has no entry for."""
     import rl_zoo3
 
     ours = shipped_hyperparameters(algo)
@@ -103,12 +68,7 @@ def default_config(algo: str, env_id: str) -> str | None:
 
 
 def load_yaml(path: str | Path, loader: type[yaml.SafeLoader | yaml.UnsafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
-    """
-    :param path: A hyperparameter file
-    :param loader: How to read it: ``UnsafeLoader`` for one that a run of our own wrote, with Python objects
-    :return: Its entries by environment id
-    :raises ConfigurationError: if it cannot be read or is not a table of environments
-    """
+    """The entries of a hyperparameter file by environment id."""
     try:
         entries = yaml.load(Path(path).read_text(), Loader=loader)
     except OSError as error:
@@ -120,63 +80,61 @@ def load_yaml(path: str | Path, loader: type[yaml.SafeLoader | yaml.UnsafeLoader
     return entries
 
 
+def read_entry(config: str, env_id: str, is_atari: bool, loader: type[yaml.SafeLoader | yaml.UnsafeLoader]) -> dict[str, Any]:
+    """Read the entry of an environment, or the default one, as rl-zoo3 does: of a YAML file, a Python file or a module."""
+    try:
+        if config.endswith((".yml", ".yaml")):
+            entries = load_yaml(config, loader)
+        elif config.endswith(".py"):
+            entries = runpy.run_path(config)["hyperparams"]
+        else:
+            entries = importlib.import_module(config).hyperparams
+    except OSError as error:
+        raise ConfigurationError(f"{config}: cannot be read ({error.strerror})") from error
+    except (AttributeError, KeyError, ModuleNotFoundError) as error:
+        raise ConfigurationError(f"{config}: it has no 'hyperparams' ({error})") from error
+    for name in (env_id, *(["atari"] if is_atari else []), "default"):
+        if name in entries:
+            return dict(entries[name])
+    raise ConfigurationError(f"{config}: no entry for {env_id} and no 'default'. It has: {', '.join(entries)}")
+
+
 def constructor_keys(algorithm: type[BaseAlgorithm]) -> set[str]:
-    """
-    :param algorithm: Class of an algorithm
-    :return: What its constructor takes from a hyperparameter file
-    """
+    """What an algorithm's constructor takes from a hyperparameter file."""
     given_by_the_zoo = {"self", "env", "_init_setup_model"}
     return set(inspect.signature(algorithm.__init__).parameters) - given_by_the_zoo
 
 
-def check_hyperparameters(hyperparams: Mapping[str, Any], algorithm: type[BaseAlgorithm], source: str) -> None:
-    """
-    Find what is wrong before an environment is made and an obscure error is raised far from the file.
-
-    :param hyperparams: An entry of a hyperparameter file
-    :param algorithm: The algorithm it is for
-    :param source: File and entry, for the message
-    :raises ConfigurationError: naming the file and the key
-    """
+def check_hyperparameters(hyperparams: Mapping[str, Any], algorithm: type[BaseAlgorithm]) -> None:
+    """Find what is wrong before an environment is made and an obscure error is raised far from the file."""
     known = constructor_keys(algorithm) | ZOO_KEYS
     if "action_noise" in known:
         known |= set(NOISE_KEYS)
     for key in hyperparams:
         if key in GIVEN_BY_OPTIONS:
-            raise ConfigurationError(f"{source}: {key!r} is no hyperparameter: give the option {GIVEN_BY_OPTIONS[key]}")
+            raise ValueError(f"{key!r} is no hyperparameter: give the option --{key.replace('_', '-')}")
         if key not in known:
-            raise ConfigurationError(f"{source}: unknown key {key!r} for {algorithm.__name__}{did_you_mean(str(key), known)}")
+            raise ValueError(f"unknown key {key!r} for {algorithm.__name__}{did_you_mean(str(key), known)}")
     for key in ("policy", "n_timesteps"):
         if key not in hyperparams:
-            raise ConfigurationError(f"{source}: the key {key!r} is missing")
-    check_zoo_values(hyperparams, source)
+            raise ValueError(f"the key {key!r} is missing")
+    _check_zoo_values(hyperparams)
     policy = hyperparams["policy"]
-    aliases = algorithm.policy_aliases
-    if not isinstance(policy, str) or ("." not in policy and policy not in aliases):
-        hint = did_you_mean(str(policy), aliases)
-        raise ConfigurationError(
-            f"{source}: policy {policy!r} is unknown for {algorithm.__name__}{hint or '.'} "
-            f"Known: {', '.join(aliases)}, or module.Class"
+    if not isinstance(policy, str) or ("." not in policy and policy not in algorithm.policy_aliases):
+        raise ValueError(
+            f"policy {unknown_name(policy, algorithm.policy_aliases)}, and module.Class, for {algorithm.__name__}"
         )
 
 
 def drop_empty(hyperparams: MutableMapping[str, Any]) -> None:
-    """
-    :param hyperparams: An entry. Keys that say that there is none are removed: rl-zoo3's enjoy takes them for something
-    """
+    """Remove keys that say that there is none: rl-zoo3's enjoy takes them for something."""
     for key in MAY_BE_EMPTY:
         if key in hyperparams and hyperparams[key] is None:
             del hyperparams[key]
 
 
-def check_zoo_values(hyperparams: Mapping[str, Any], source: str) -> None:
-    """
-    Check the values of the keys that rl-zoo3 reads itself.
-
-    :param hyperparams: An entry of a hyperparameter file
-    :param source: File and entry, for the message
-    :raises ConfigurationError: naming the file and the key
-    """
+def _check_zoo_values(hyperparams: Mapping[str, Any]) -> None:
+    """Check the values of the keys that rl-zoo3 reads itself."""
     for key, types in ZOO_TYPES.items():
         if key not in hyperparams:
             continue
@@ -184,9 +142,56 @@ def check_zoo_values(hyperparams: Mapping[str, Any], source: str) -> None:
         # bool is a subclass of int
         readable = isinstance(value, types) and (bool in types or not isinstance(value, bool))
         if not readable:
-            allowed = " or ".join(kind.__name__ for kind in types)
-            raise ConfigurationError(f"{source}: {key} must be {allowed}, not {value!r}")
+            raise ValueError(f"{key} must be {' or '.join(kind.__name__ for kind in types)}, not {value!r}")
         if key in COUNTS and not 1 <= value < math.inf:
-            raise ConfigurationError(f"{source}: {key} must be at least 1 and finite, not {value!r}")
+            raise ValueError(f"{key} must be at least 1 and finite, not {value!r}")
         if isinstance(value, str) and not value.strip():
-            raise ConfigurationError(f"{source}: {key} must not be empty text")
+            raise ValueError(f"{key} must not be empty text")
+
+
+def evaluated(key: str, value: Any) -> Any:
+    """What a value of one of ``EVALUATED`` means, with the names that rl-zoo3 evaluates expressions with."""
+    from rl_zoo3 import exp_manager
+
+    if not isinstance(value, str):
+        return value
+    try:
+        return eval(value, dict(vars(exp_manager)))
+    except READING_ERRORS as error:
+        raise ValueError(f"{key}={value!r} cannot be evaluated: {error}") from error
+
+
+def resolve_texts(hyperparams: MutableMapping[str, Any]) -> None:
+    """Replace text that is an expression or names a class by what it means, as rl-zoo3 would further on."""
+    for key in hyperparams.keys() & EVALUATED:
+        hyperparams[key] = evaluated(key, hyperparams[key])
+        if key.endswith("_kwargs") and not isinstance(hyperparams[key], dict):
+            raise ValueError(f"{key}={hyperparams[key]!r} is no table")
+    if not isinstance(hyperparams.get("normalize", {}), bool | dict):
+        raise ValueError(f"normalize={hyperparams['normalize']!r} is no table")
+    if "." in hyperparams["policy"]:
+        # rl-zoo3 imports it itself, and does not say which key was wrong
+        _find_class("policy", hyperparams["policy"])
+    if "policy_kwargs" in hyperparams:
+        hyperparams["policy_kwargs"] = {
+            key: _find_class(f"policy_kwargs: {key}", value) if isinstance(value, str) and "." in value else value
+            for key, value in hyperparams["policy_kwargs"].items()
+        }
+
+
+def _find_class(key: str, name: str) -> type:
+    """The class of a full name; ``key`` is for the error."""
+    from rl_zoo3.utils import get_class_by_name
+
+    try:
+        return get_class_by_name(name)
+    except (AttributeError, ImportError, ValueError) as error:
+        raise ValueError(f"{key}={name!r} names no class ({error})") from error
+
+
+def nested_keys(hyperparams: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of hyperparameters, and those of the tables in them."""
+    for key, value in hyperparams.items():
+        yield str(key)
+        if isinstance(value, Mapping):
+            yield from nested_keys(value)

@@ -1,124 +1,119 @@
 """``sb3-dpg plot-train``, ``all-plots`` and ``plot-from-file``: rl-zoo3's plots, which can be saved without a display."""
 
 import argparse
-import glob
 import importlib
-import pickle
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
 
 from sb3_dpg.common.errors import ConfigurationError
-from sb3_dpg.zoo.figures import BACKEND, save_figures
-from sb3_dpg.zoo.options import check_algorithm, own_parser, split_options
+from sb3_dpg.zoo.options import asks_for_help, check_algorithm, own_parser, split_options
+from sb3_dpg.zoo.playback import replaying
 from sb3_dpg.zoo.registration import register_algorithms
 
 
-def _run(script: str, arguments: Sequence[str]) -> None:
-    """
-    :param script: Name of the script and of its function
-    :param arguments: Its command line
-    """
-    parser = own_parser(script.replace("_", "-"))
+def plot_train(arguments: Sequence[str]) -> None:
+    """``sb3-dpg plot-train``, given the command line after it."""
+    options, rest, own_help = _split("plot-train", arguments)
+    if not asks_for_help(rest):
+        _check_algorithms(_look_ahead(rest))
+    _run("plot_train", options.figures, rest, own_help)
+
+
+def all_plots(arguments: Sequence[str]) -> None:
+    """``sb3-dpg all-plots``, given the command line after it."""
+    options, rest, own_help = _split("all-plots", arguments)
+    if not asks_for_help(rest):
+        names = _look_ahead(rest)
+        _check_algorithms(names)
+        check_evaluations(names)
+    _run("all_plots", options.figures, rest, own_help)
+
+
+def plot_from_file(arguments: Sequence[str]) -> None:
+    """``sb3-dpg plot-from-file``, given the command line after it."""
+    options, rest, own_help = _split("plot-from-file", arguments)
+    # rl-zoo3 does not require it, and fails without it
+    if _look_ahead(rest).input is None and not asks_for_help(rest):
+        raise ConfigurationError("plot-from-file needs -i, a file that all-plots has written by its -o")
+    _run("plot_from_file", options.figures, rest, own_help)
+
+
+def _split(command: str, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str], str]:
+    """Our option, rl-zoo3's, and the help of ours."""
+    parser = own_parser(command)
     parser.add_argument("--figures", metavar="FOLDER", help="save the figures as PNG files there instead of showing them")
     options, rest = split_options(parser, arguments)
-    if script == "plot_from_file":
-        _check_file(rest)
-    else:
-        names = _look_ahead(rest)
-        # The folders of runs have the names of environments so
-        rest = [item.replace("/", "-") if item in names.env else item for item in rest]
-        names.env = [env.replace("/", "-") for env in names.env]
-        _check_algorithms(names)
-        if script == "all_plots" and not {"-h", "--help"}.intersection(rest):
-            _check_all_plots(names)
-            _check_evaluations(names)
-    sys.argv[1:] = rest
-    if options.figures is not None:
-        import matplotlib
-
-        matplotlib.use(BACKEND)
-    # rl_zoo3.plots imports all three, and its __init__ hides the modules behind functions of the same names
-    importlib.import_module("rl_zoo3.plots")
-    module = sys.modules[f"rl_zoo3.plots.{script}"]
-    with warnings.catch_warnings(), _errors_in_one_line(script):
-        warnings.filterwarnings("ignore", message=".*non-interactive")
-        warnings.filterwarnings("ignore", message="No artists with labels")
-        getattr(module, script)()
-    if script == "plot_train":
-        _check_curves()
-    if options.figures is not None:
-        save_figures(Path(options.figures))
-    elif _no_display() and "--no-display" not in rest:
-        print("There is no display to show figures on: --figures FOLDER saves them", file=sys.stderr)
-
-
-@contextmanager
-def _errors_in_one_line(script: str) -> Iterator[None]:
-    """
-    :param script: Name of the script that runs inside
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ConfigurationError(str(error)) from error
-    except pickle.UnpicklingError as error:
-        raise ConfigurationError(f"-i: not a file that all-plots has written ({error})") from error
-    except KeyError as error:
-        if script != "all_plots":
-            raise
-        raise ConfigurationError(f"-k: some evaluations have no such key: {error.args[0]}") from error
-    except ValueError as error:
-        if script == "plot_from_file" and "empty" in str(error):
-            message = "plot-from-file needs two or more runs (seeds) of each algorithm, of two or more episodes an evaluation"
-            raise ConfigurationError(message) from error
-        if script == "plot_from_file" and "zip()" in str(error):
-            raise ConfigurationError("-l: give one label for each algorithm in the file of -i") from error
-        # NumPy's AxisError is both, and is found in another module since NumPy 1.25
-        if script == "all_plots" and isinstance(error, IndexError):
-            raise ConfigurationError("all-plots needs two or more runs, or two or more episodes an evaluation") from error
-        raise
-    except IndexError as error:
-        if script != "all_plots":
-            raise
-        raise ConfigurationError("-max: there are no evaluations up to that step") from error
+    # The folders of runs have the names of environments so
+    environments = _look_ahead(rest).env
+    return options, [item.replace("/", "-") if item in environments else item for item in rest], parser.format_help()
 
 
 def _look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
-    """
-    :param arguments: The command line of ``all-plots`` or ``plot-train``
-    :return: Algorithms, parts of the names of environments, log folders and their labels
-    """
-    parser = own_parser("")
+    """What is to be plotted."""
+    parser = own_parser()
+    parser.add_argument("-i", "--input")
     parser.add_argument("-a", "--algo", "--algos", nargs="+", default=[], dest="algos")
     parser.add_argument("-e", "--env", nargs="+", default=[])
     parser.add_argument("-f", "--exp-folder", "--exp-folders", nargs="+", default=[], dest="folders")
     parser.add_argument("-l", "--labels", nargs="+")
+    parser.add_argument("-k", "--key", default="results")
+    parser.add_argument("-max", "--max-timesteps", type=int, default=int(2e6))
+    parser.add_argument("-min", "--min-timesteps", type=int, default=-1)
     return parser.parse_known_args(arguments)[0]
 
 
-def _check_file(arguments: Sequence[str]) -> None:
-    """
-    rl-zoo3 does not require the option either, and fails without it.
+def _run(script: str, figures: str | None, arguments: list[str], own_help: str) -> None:
+    """Run rl-zoo3's script of that name, and save its figures."""
+    sys.argv[1:] = arguments
+    from matplotlib import pyplot as plt
 
-    :param arguments: The command line of ``plot-from-file``
-    :raises ConfigurationError: if it names no file
-    """
-    parser = own_parser("")
-    parser.add_argument("-i", "--input")
-    if parser.parse_known_args(arguments)[0].input is None and not {"-h", "--help"}.intersection(arguments):
-        raise ConfigurationError("plot-from-file needs -i, a file that all-plots has written by its -o")
+    if figures is not None:
+        plt.switch_backend("agg")
+    # rl_zoo3.plots imports all three, and its __init__ hides the modules behind functions of the same names
+    importlib.import_module("rl_zoo3.plots")
+    module = sys.modules[f"rl_zoo3.plots.{script}"]
+    with warnings.catch_warnings(), replaying(None, own_help):
+        warnings.filterwarnings("ignore", message=".*non-interactive")
+        warnings.filterwarnings("ignore", message="No artists with labels")
+        getattr(module, script)()
+    if script == "plot_train" and plt.get_fignums() and not any(axes.lines for axes in plt.gcf().axes):
+        # rl-zoo3 leaves out runs of fewer episodes than the window is long, and says nothing of it
+        raise ConfigurationError(
+            "nothing to plot: no run of that environment, or none of as many episodes as --episode-window (100 unless given)"
+        )
+    if figures is not None:
+        save_figures(Path(figures))
+    elif plt.get_fignums() and plt.get_backend().lower() == "agg" and "--no-display" not in arguments:
+        # matplotlib has fallen back on a backend without windows, of which it says nothing
+        print("There is no display to show figures on: --figures FOLDER saves them", file=sys.stderr)
+
+
+def save_figures(folder: Path) -> None:
+    """Save all open figures as PNG files named by their labels or the titles of their windows, and close them."""
+    from matplotlib import pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names: list[str] = []
+    for number in plt.get_fignums():
+        figure = plt.figure(number)
+        manager = figure.canvas.manager
+        # Before matplotlib 3.11 the manager of a figure without a window forgets its title: it is "image" then
+        title = str(figure.get_label()) or (manager.get_window_title() if manager else "")
+        name = title.replace(" ", "_").replace("/", "_")
+        names.append(name if name not in names else f"{name}_{number}")
+        path = folder / f"{names[-1]}.png"
+        figure.savefig(path, dpi=150, bbox_inches="tight")
+        plt.close(figure)
+        print(f"Saved {path}")
 
 
 def _check_algorithms(names: argparse.Namespace) -> None:
-    """
-    Answer a misspelt algorithm with the nearest name. One that has a folder is known, whoever made it.
-
-    :param names: What is to be plotted
-    :raises ConfigurationError: if a name is unknown
-    """
+    """Answer a misspelt algorithm with the nearest name. One that has a folder is known, whoever made it."""
     register_algorithms()
     for algo in names.algos:
         # all-plots writes them small, plot-train does not
@@ -127,79 +122,58 @@ def _check_algorithms(names: argparse.Namespace) -> None:
             check_algorithm("-a", algo.lower())
 
 
-def _check_all_plots(names: argparse.Namespace) -> None:
-    """
-    rl-zoo3 requires none of its options, and fails without them.
+#: Log folder of a run, number of steps at each of its evaluations, and of episodes in each
+Evaluations: TypeAlias = tuple[Path, np.ndarray, int]
 
-    :param names: What ``all-plots`` is to plot
-    :raises ConfigurationError: if an option is missing, or the labels are not as many as the folders
-    """
+
+def check_evaluations(names: argparse.Namespace) -> None:
+    """Find out beforehand what rl-zoo3 fails on, plots as 0 or leaves out without a word."""
     missing = [option for option, values in (("-a", names.algos), ("-e", names.env), ("-f", names.folders)) if not values]
     if missing:
         raise ConfigurationError(f"all-plots needs {', '.join(missing)} (see sb3-dpg all-plots --help)")
     if names.labels is not None and len(names.labels) != len(names.folders):
         raise ConfigurationError(f"-l has {len(names.labels)} label(s) for {len(names.folders)} folder(s): give one for each")
+    cells = {
+        f"{algo.lower()} on {env} in {folder}": _read_evaluations(Path(folder, algo.lower()), env, names)
+        for folder in names.folders
+        for algo in names.algos
+        for env in names.env
+    }
+    empty = [cell for cell, runs in cells.items() if not runs]
+    if len(empty) == len(cells):
+        raise ConfigurationError(f"no evaluations (train with --eval-freq) of {', '.join(empty)}")
+    if empty:
+        print(f"No evaluations, shown as 0: {', '.join(empty)}", file=sys.stderr)
+    for cell, runs in cells.items():
+        if runs:
+            _check_runs(cell, runs, names)
 
 
-def _no_display() -> bool:
-    """
-    :return: Whether there are figures and matplotlib has fallen back on a backend without windows, of which it says nothing
-    """
-    import matplotlib
-    from matplotlib import pyplot as plt
-
-    return bool(plt.get_fignums()) and matplotlib.get_backend().lower() == "agg"
-
-
-def _check_curves() -> None:
-    """
-    rl-zoo3 leaves out runs of fewer episodes than the window is long, and says nothing of it.
-
-    :raises ConfigurationError: if it left out all of them. (After a window was shown and closed there is no figure)
-    """
-    from matplotlib import pyplot as plt
-
-    if plt.get_fignums() and not any(axes.lines for axes in plt.gcf().axes):
-        raise ConfigurationError(
-            "nothing to plot: no run of that environment, or none of as many episodes as --episode-window (100 unless given)"
-        )
+def _read_evaluations(folder: Path, env: str, names: argparse.Namespace) -> list[Evaluations]:
+    """Those that rl-zoo3 would read of one algorithm and environment."""
+    runs = []
+    for path in sorted(folder.glob("*/evaluations.npz")):
+        if env not in path.parent.name:
+            continue
+        with np.load(path) as log:
+            if names.key not in log:
+                raise ConfigurationError(f"-k: {path} has no {names.key!r}, but {', '.join(log)}")
+            runs.append((path.parent, log["timesteps"], log["results"].shape[1]))
+    return runs
 
 
-def _check_evaluations(names: argparse.Namespace) -> None:
-    """
-    rl-zoo3 plots a return of 0 where there are no evaluations.
-
-    :param names: What ``all-plots`` is to plot
-    :raises ConfigurationError: if there is nothing to plot at all
-    """
-    cells = [(folder, algo.lower(), env) for folder in names.folders for algo in names.algos for env in names.env]
-    missing = [
-        f"{algo} on {env} in {folder}"
-        for folder, algo, env in cells
-        if not list(Path(folder, algo).glob(f"*{glob.escape(env)}*/evaluations.npz"))
+def _check_runs(cell: str, runs: list[Evaluations], names: argparse.Namespace) -> None:
+    """Tell which runs of one algorithm and environment are not plotted."""
+    if sum(episodes for _, _, episodes in runs) < 2:
+        raise ConfigurationError(f"all-plots needs two or more runs, or two or more episodes an evaluation, of {cell}")
+    longest = max(int(np.sum(steps <= names.max_timesteps)) for _, steps, _ in runs)
+    if longest == 0:
+        raise ConfigurationError(f"-max: there are no evaluations of {cell} up to step {names.max_timesteps}")
+    left_out = [
+        f"{run.name} (to step {steps[-1]})"
+        for run, steps, _ in runs
+        if (steps[-1] < names.min_timesteps if names.min_timesteps > 0 else np.sum(steps <= names.max_timesteps) < longest)
     ]
-    if missing and len(missing) == len(cells):
-        raise ConfigurationError(f"no evaluations (train with --eval-freq) of {', '.join(missing)}")
-    if missing:
-        print(f"No evaluations, shown as 0: {', '.join(missing)}", file=sys.stderr)
-
-
-def plot_train(arguments: Sequence[str]) -> None:
-    """
-    :param arguments: The command line after ``sb3-dpg plot-train``
-    """
-    _run("plot_train", arguments)
-
-
-def all_plots(arguments: Sequence[str]) -> None:
-    """
-    :param arguments: The command line after ``sb3-dpg all-plots``
-    """
-    _run("all_plots", arguments)
-
-
-def plot_from_file(arguments: Sequence[str]) -> None:
-    """
-    :param arguments: The command line after ``sb3-dpg plot-from-file``
-    """
-    _run("plot_from_file", arguments)
+    if left_out:
+        hint = "-max STEPS plots all of them up to that step"
+        print(f"Not plotted, as they are shorter than the others of {cell}: {', '.join(left_out)}. {hint}", file=sys.stderr)

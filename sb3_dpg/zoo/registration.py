@@ -4,41 +4,30 @@ from typing import TYPE_CHECKING, Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS, algorithm_classes
-
 if TYPE_CHECKING:
     from rl_zoo3.exp_manager import ExperimentManager
 
+#: Names of our algorithms in rl-zoo3
+OUR_ALGORITHMS = ("bnddpg", "copdacq")
+
 
 def register_algorithms() -> dict[str, type[BaseAlgorithm]]:
-    """
-    Put our algorithms, their samplers and converters into rl-zoo3's tables, which all its scripts share by reference, and
-    our environments into Gymnasium's.
-
-    :return: rl-zoo3's table of algorithms, by name
-    """
+    """Put our algorithms, samplers and converters into rl-zoo3's tables, and return that of the algorithms."""
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
     from rl_zoo3.utils import ALGOS
 
     import sb3_dpg.envs  # noqa: F401  # registers our environments with Gymnasium
+    from sb3_dpg import BNDDPG, COPDACQ
     from sb3_dpg.zoo.search import CONVERTERS, SAMPLERS
 
-    ALGOS.update(algorithm_classes())
+    ALGOS.update(zip(OUR_ALGORITHMS, (BNDDPG, COPDACQ), strict=True))
     HYPERPARAMS_SAMPLER.update(SAMPLERS)
     HYPERPARAMS_CONVERTER.update(CONVERTERS)
     return ALGOS
 
 
 def create_experiment_manager(args: Any, algo: str, *rest: Any, **kwargs: Any) -> "ExperimentManager":
-    """
-    Ours for our algorithms, rl-zoo3's own for all others.
-
-    :param args: First argument of rl-zoo3's ``ExperimentManager``
-    :param algo: Name of the algorithm
-    :param rest: Its other arguments
-    :param kwargs: Its keyword arguments
-    :return: The experiment manager
-    """
+    """Ours for our algorithms, rl-zoo3's own for all others."""
     from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
 
     from sb3_dpg.zoo.manager import ExperimentManager
@@ -62,7 +51,7 @@ def register() -> None:
         sb3_dpg.zoo.register()
         train()  # reads sys.argv, as python -m rl_zoo3.train does
     """
-    import rl_zoo3.train
+    from sb3_dpg.zoo.patches import replace_permanently
 
     register_algorithms()
-    rl_zoo3.train.ExperimentManager = create_experiment_manager
+    replace_permanently("ExperimentManager", create_experiment_manager)

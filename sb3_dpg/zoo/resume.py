@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -12,34 +11,19 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import EvalCallback
 
 from sb3_dpg.common.errors import ConfigurationError
-from sb3_dpg.zoo.checkpoints import BEST_MODEL
-from sb3_dpg.zoo.saved_agents import saved_timesteps
+from sb3_dpg.zoo.checkpoints import BEST_MODEL, saved_timesteps
 
 #: Options of ``train`` that say in which environment an agent learns and how it is evaluated; no hyperparameter file has them
 CARRIED_OPTIONS = ("env_kwargs", "eval_env_kwargs", "eval_freq", "eval_episodes", "n_eval_envs")
 
 
 def resumed_seed(seed: int, num_timesteps: int) -> int:
-    """
-    A training that continues must not live through the random numbers of its beginning again.
-
-    :param seed: The seed asked for
-    :param num_timesteps: How many steps the agent was trained for
-    :return: A seed made from both
-    """
+    """A seed made from the one asked for and the steps done: the random numbers of the beginning must not come again."""
     return int(np.random.SeedSequence([seed, num_timesteps]).generate_state(1)[0])
 
 
 def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequence[str]) -> list[str]:
-    """
-    What the command line of a run said about the environment and the evaluations, for the run that continues it.
-
-    :param trained_agent: A saved agent
-    :param env_name: Name of the environment
-    :param arguments: The new command line; what it gives is left out
-    :return: Options to put in front of the new ones
-    :raises ConfigurationError: if the arguments of the run cannot be read
-    """
+    """What the run that is continued was told of its environment and evaluations, and the new command line does not say."""
     path = Path(trained_agent).parent / env_name / "args.yml"
     if not path.is_file():
         return []
@@ -61,11 +45,7 @@ def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequenc
 
 
 def check_environments(model: BaseAlgorithm, trained_agent: str) -> None:
-    """
-    :param model: The loaded agent
-    :param trained_agent: Where it was loaded from
-    :raises ConfigurationError: if the replay buffer is of another number of environments: a row has a place for each
-    """
+    """Refuse a replay buffer of another number of environments: a row has a place for each."""
     buffer = getattr(model, "replay_buffer", None)
     if isinstance(buffer, ReplayBuffer) and buffer.n_envs != model.n_envs:
         raise ConfigurationError(
@@ -75,12 +55,7 @@ def check_environments(model: BaseAlgorithm, trained_agent: str) -> None:
 
 
 def mark_interruption(model: BaseAlgorithm, trained_agent: str) -> None:
-    """
-    Training continues in a new episode: the last transition of the replay buffer has no successor there.
-
-    :param model: The loaded agent
-    :param trained_agent: Where it was loaded from
-    """
+    """Training continues in a new episode: the last transition of the replay buffer has no successor there."""
     buffer = getattr(model, "replay_buffer", None)
     if not isinstance(buffer, ReplayBuffer):
         return
@@ -98,13 +73,7 @@ def mark_interruption(model: BaseAlgorithm, trained_agent: str) -> None:
 
 
 def check_statistics(model: BaseAlgorithm, trained_agent: str, env_name: str) -> None:
-    """
-    Warn where the agent goes on with other ``VecNormalize`` statistics than it was saved with.
-
-    :param model: The loaded agent
-    :param trained_agent: Where it was loaded from
-    :param env_name: Name of the environment
-    """
+    """Warn where the agent goes on with other ``VecNormalize`` statistics than it was saved with."""
     normalize = model.get_vec_normalize_env()
     if normalize is None:
         return
@@ -125,14 +94,7 @@ def check_statistics(model: BaseAlgorithm, trained_agent: str, env_name: str) ->
 
 
 def continue_evaluations(callback: EvalCallback, trained_agent: str, n_envs: int) -> None:
-    """
-    Let the evaluations of the new run begin with those of the run that it continues, and go on at the steps at which that
-    would have had them.
-
-    :param callback: The callback that evaluates the new run
-    :param trained_agent: The saved agent
-    :param n_envs: Number of environments in training
-    """
+    """Let evaluations begin with those of the run that is continued, and go on at the steps at which that would have them."""
     source, done = Path(trained_agent).parent, saved_timesteps(trained_agent)
     callback.n_calls = done // n_envs
     if callback.log_path is None or not (source / "evaluations.npz").is_file():
@@ -156,35 +118,8 @@ def continue_evaluations(callback: EvalCallback, trained_agent: str, n_envs: int
         shutil.copy(best_model, callback.best_model_save_path)
 
 
-class ContinuedModel:
-    """
-    An agent whose ``learn`` counts on from where it was saved, so that schedules of the progress do not jump.
-
-    :param model: The loaded agent
-    """
-
-    def __init__(self, model: BaseAlgorithm) -> None:
-        self._model = model
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def learn(self, total_timesteps: int, **kwargs: Any) -> BaseAlgorithm:
-        """
-        :param total_timesteps: Number of steps from the beginning of the first training
-        :param kwargs: Passed on
-        :return: The agent
-        """
-        remaining = total_timesteps - self._model.num_timesteps
-        return self._model.learn(remaining, reset_num_timesteps=False, **kwargs)
-
-
 def check_remaining(trained_agent: str, n_timesteps: int) -> None:
-    """
-    :param trained_agent: The saved agent
-    :param n_timesteps: Number of steps from the beginning
-    :raises ConfigurationError: if there is nothing left to do
-    """
+    """Refuse to continue a training that has done all of its steps."""
     done = saved_timesteps(trained_agent)
     if done >= n_timesteps:
         raise ConfigurationError(

@@ -1,15 +1,19 @@
 """Search spaces for Optuna, and their way back into hyperparameters."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import optuna
 from gymnasium import spaces
+from rl_zoo3.utils import get_class_by_name
 
 from sb3_dpg.common.features import TileCoding
 from sb3_dpg.copdacq.policies import LinearPolicy, default_features, features_class
+from sb3_dpg.zoo.action_noise import NOISE_TYPES, noise_specification
 
-NOISE_TYPES = ("ornstein-uhlenbeck", "normal", None)
+Params: TypeAlias = dict[str, Any]
+Sampler: TypeAlias = Callable[[optuna.Trial, int, int, Params], Params]
+
 NOISE_SCHEDULES = ("const", "lin", "exp")
 #: Where a schedule of the noise ends, as a share of its start
 FINAL_NOISE = 0.1
@@ -20,45 +24,29 @@ RENORM_WARMUP_STEPS = 1_000
 NET_ARCHS = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
 
 
-def _sample_noise(trial: optuna.Trial) -> dict[str, Any]:
-    """
-    All are sampled always: TPE models them jointly only if no trial lacks one.
-
-    :param trial: The trial
-    :return: Its parameters of the exploration noise
-    """
+def _sample_noise(trial: optuna.Trial) -> Params:
+    """The exploration noise: all are sampled always, as TPE models them jointly only if no trial lacks one."""
     return {
-        "noise_type": trial.suggest_categorical("noise_type", NOISE_TYPES),
+        "noise_type": trial.suggest_categorical("noise_type", (*NOISE_TYPES, None)),
         "noise_std": trial.suggest_float("noise_std", 0.05, 0.8),
         "noise_theta": trial.suggest_float("noise_theta", 0.05, 1.0, log=True),
         "noise_schedule": trial.suggest_categorical("noise_schedule", NOISE_SCHEDULES),
     }
 
 
-def _convert_noise(params: dict[str, Any]) -> dict[str, Any] | None:
-    """
-    :param params: Sampled parameters; those of the noise are removed
-    :return: A noise specification, or None for no noise (which is said explicitly: the file's noise must not stay)
-    """
-    noise_type, std, theta, schedule = (
-        params.pop(key) for key in ("noise_type", "noise_std", "noise_theta", "noise_schedule")
-    )
-    if noise_type is None:
-        return None
-    specification = {"type": noise_type, "sigma": std if schedule == "const" else f"{schedule}_{std}_{FINAL_NOISE * std}"}
-    return {**specification, "theta": theta} if noise_type == "ornstein-uhlenbeck" else specification
+def _convert_noise(params: Params) -> Params | None:
+    """The specification of what was sampled, which is taken out; None is no noise: the file's must not stay."""
+    keys = {key: params.pop(key) for key in ("noise_type", "noise_std", "noise_theta")}
+    schedule = params.pop("noise_schedule")
+    if schedule != "const":
+        keys["noise_std"] = f"{schedule}_{keys['noise_std']}_{FINAL_NOISE * keys['noise_std']}"
+    if keys["noise_type"] != "ornstein-uhlenbeck":
+        del keys["noise_theta"]
+    return noise_specification(keys)
 
 
-def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
-    """
-    Sampler for BNDDPG, from DDPG to TD3 with batch normalisation.
-
-    :param trial: The trial
-    :param n_actions: Number of action dimensions
-    :param n_envs: Number of environments
-    :param additional_args: rl-zoo3's, about hindsight experience replay
-    :return: Arguments of the constructor
-    """
+def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: Params) -> Params:
+    """Sampler for BNDDPG, from DDPG to TD3 with batch normalisation."""
     params = {
         "one_minus_gamma": trial.suggest_float("one_minus_gamma", 1e-4, 0.03, log=True),
         "batch_size_pow": trial.suggest_int("batch_size_pow", 5, 9),
@@ -83,11 +71,8 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
     return convert_bnddpg_params(params)
 
 
-def convert_bnddpg_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
-    """
-    :param sampled_params: What :func:`sample_bnddpg_params` sampled, as Optuna stores it
-    :return: Arguments of the constructor, as a hyperparameter file could hold them
-    """
+def convert_bnddpg_params(sampled_params: Params) -> Params:
+    """Arguments of the constructor of what :func:`sample_bnddpg_params` sampled, as Optuna stores it."""
     params = dict(sampled_params)
     policy_kwargs = {name: params.pop(name) for name in ("batch_norm_momentum", "renorm", "n_critics")}
     policy_kwargs["net_arch"] = list(NET_ARCHS[params.pop("net_arch")])
@@ -105,17 +90,11 @@ def convert_bnddpg_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def sample_copdacq_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
-    """
-    Sampler for COPDACQ, learning online; tiles are sampled for a linear policy on tile coding.
-
-    :param trial: The trial
-    :param n_actions: Number of action dimensions
-    :param n_envs: Number of environments
-    :param additional_args: rl-zoo3's, about hindsight experience replay, and ``tiles``: whether to sample tiles (True)
-    :return: Arguments of the constructor
-    """
-    tiles = additional_args.get("tiles", True)
+def sample_copdacq_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: Params) -> Params:
+    """Sampler for COPDACQ, learning online; tiles are sampled unless ``additional_args["tiles"]`` is False."""
+    tiles = {}
+    if additional_args.get("tiles", True):
+        tiles = {"n_tilings_pow": trial.suggest_int("n_tilings_pow", 2, 5), "n_bins": trial.suggest_int("n_bins", 4, 10)}
     return convert_copdacq_params(
         {
             "one_minus_gamma": trial.suggest_float("one_minus_gamma", 1e-3, 0.03, log=True),
@@ -125,25 +104,14 @@ def sample_copdacq_params(trial: optuna.Trial, n_actions: int, n_envs: int, addi
             "correction_learning_rate": trial.suggest_float("correction_learning_rate", 1e-4, 0.1, log=True),
             "gradient_q": trial.suggest_categorical("gradient_q", [False, True, "full"]),
             "natural_gradient": trial.suggest_categorical("natural_gradient", [False, True]),
-            **(_sample_tiles(trial) if tiles else {}),
+            **tiles,
             **_sample_noise(trial),
         }
     )
 
 
-def _sample_tiles(trial: optuna.Trial) -> dict[str, Any]:
-    """
-    :param trial: The trial
-    :return: Its parameters of the tile coding
-    """
-    return {"n_tilings_pow": trial.suggest_int("n_tilings_pow", 2, 5), "n_bins": trial.suggest_int("n_bins", 4, 10)}
-
-
-def convert_copdacq_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
-    """
-    :param sampled_params: What :func:`sample_copdacq_params` sampled, as Optuna stores it
-    :return: Arguments of the constructor, as a hyperparameter file could hold them
-    """
+def convert_copdacq_params(sampled_params: Params) -> Params:
+    """Arguments of the constructor of what :func:`sample_copdacq_params` sampled, as Optuna stores it."""
     params = dict(sampled_params)
     if "n_tilings_pow" in params:
         features = {"n_tilings": 2 ** params.pop("n_tilings_pow"), "n_bins": params.pop("n_bins")}
@@ -155,12 +123,8 @@ def convert_copdacq_params(sampled_params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def merge_kwargs(entry: Mapping[str, Any] | None, sampled: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    :param entry: ``policy_kwargs`` or ``replay_buffer_kwargs`` of a hyperparameter file
-    :param sampled: Those that a trial sampled
-    :return: The entry's, with what was sampled in its place; tables within them likewise
-    """
+def merge_kwargs(entry: Mapping[str, Any] | None, sampled: Mapping[str, Any]) -> Params:
+    """The entry's table with what was sampled in its place; tables within it likewise."""
     merged = dict(entry or {})
     for key, value in sampled.items():
         old = merged.get(key)
@@ -169,53 +133,26 @@ def merge_kwargs(entry: Mapping[str, Any] | None, sampled: Mapping[str, Any]) ->
 
 
 def uses_tiles(policy: Any, policy_kwargs: Mapping[str, Any] | None, observation_space: spaces.Space) -> bool:
-    """
-    :param policy: Policy of COPDACQ, a class or the name of one
-    :param policy_kwargs: Its arguments
-    :param observation_space: Observation space
-    :return: Whether its features are tile coding
-    """
+    """Whether the features of a policy of COPDACQ are tile coding."""
+    if isinstance(policy, str) and "." in policy:
+        policy = get_class_by_name(policy)
     linear = policy == "LinearPolicy" or (isinstance(policy, type) and issubclass(policy, LinearPolicy))
     extractor = (policy_kwargs or {}).get("features_extractor_class") or default_features(observation_space)[0]
     return linear and issubclass(features_class("features_extractor_class", extractor), TileCoding)
 
 
-class EntrySampler:
-    """
-    A sampler of ours that keeps what the entry of the hyperparameter file says about the policy.
+def sampler_of_entry(sample: Sampler, entry: Mapping[str, Any], observation_space: spaces.Space) -> Sampler:
+    """A sampler of ours that keeps what the entry of the hyperparameter file says about the policy."""
+    tiles = uses_tiles(entry["policy"], entry.get("policy_kwargs"), observation_space)
 
-    :param sample: A sampler of rl-zoo3's form
-    :param hyperparams: The entry, as arguments of the constructor
-    :param observation_space: Observation space
-    """
+    def sample_beside_entry(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: Params) -> Params:
+        sampled = sample(trial, n_actions, n_envs, {**additional_args, "tiles": tiles})
+        merged = {key: merge_kwargs(entry.get(key), sampled[key]) for key in MERGED_KWARGS & sampled.keys()}
+        return {**sampled, **merged}
 
-    def __init__(
-        self, sample: Callable[..., dict[str, Any]], hyperparams: Mapping[str, Any], observation_space: spaces.Space
-    ) -> None:
-        self.sample = sample
-        self.hyperparams = hyperparams
-        self.tiles = uses_tiles(hyperparams["policy"], hyperparams.get("policy_kwargs"), observation_space)
-
-    def __call__(self, trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
-        """
-        :param trial: The trial
-        :param n_actions: Number of action dimensions
-        :param n_envs: Number of environments
-        :param additional_args: rl-zoo3's, about hindsight experience replay
-        :return: Arguments of the constructor
-        """
-        sampled = self.sample(trial, n_actions, n_envs, {**additional_args, "tiles": self.tiles})
-        for key in MERGED_KWARGS & sampled.keys():
-            sampled[key] = merge_kwargs(self.hyperparams.get(key), sampled[key])
-        return sampled
+    return sample_beside_entry
 
 
 #: By the names of rl-zoo3's tables
-SAMPLERS: dict[str, Callable[..., dict[str, Any]]] = {
-    "bnddpg": sample_bnddpg_params,
-    "copdacq": sample_copdacq_params,
-}
-CONVERTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "bnddpg": convert_bnddpg_params,
-    "copdacq": convert_copdacq_params,
-}
+SAMPLERS: dict[str, Sampler] = {"bnddpg": sample_bnddpg_params, "copdacq": sample_copdacq_params}
+CONVERTERS: dict[str, Callable[[Params], Params]] = {"bnddpg": convert_bnddpg_params, "copdacq": convert_copdacq_params}

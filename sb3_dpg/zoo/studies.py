@@ -1,203 +1,92 @@
-"""Optuna studies that several processes share, any of which may die."""
+"""Optuna studies: in a database that several processes share, any of which may die, and their trials (``--trial-id``)."""
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
-from optuna.storages._heartbeat import BaseHeartbeat
-from optuna.storages.journal import JournalFileBackend
-from optuna.study import _optimize
-from optuna.study._tell import _tell_with_warning
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import TrialState
+from rl_zoo3.exp_manager import HYPERPARAMS_CONVERTER
+from rl_zoo3.utils import ALGOS
 from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from sb3_dpg.common.errors import ConfigurationError
-from sb3_dpg.zoo.options import DEFAULT_HEARTBEAT, GRACE_INTERVALS
-from sb3_dpg.zoo.substitution import replaced
+from sb3_dpg.zoo.action_noise import NOISE_KEYS
+from sb3_dpg.zoo.hyperparameters import constructor_keys
 
 Objective = Callable[[optuna.Trial], float]
 
+#: Seconds between two signs of life of a trial
+DEFAULT_HEARTBEAT = 60
+#: A trial without a sign of life for that many intervals belongs to a dead process
+GRACE_INTERVALS = 3
 #: How often a trial is run again. One that kills its processes (out of memory) would otherwise kill them all
 MAX_RETRIES = 3
-_HEARTBEAT_KEY = "heartbeat"
 
 
-class HeartbeatJournalStorage(JournalStorage, BaseHeartbeat):
-    """
-    Optuna's journal with the heartbeat that Optuna gives to databases only: a running trial leaves a sign of life at
-    intervals; those that fell silent are failed, and queued again up to ``MAX_RETRIES`` times.
-
-    The clocks of the machines that share a journal must agree to within the grace period.
-
-    :param path: The journal file
-    :param heartbeat_interval: Seconds between two signs of life
-    """
-
-    def __init__(self, path: str, heartbeat_interval: int) -> None:
-        super().__init__(JournalFileBackend(path))
-        self._heartbeat_interval = heartbeat_interval
-        self._stale_callback = retry_callback()
-
-    def record_heartbeat(self, trial_id: int) -> None:
-        # Taken for dead by another process the trial is failed, and takes no sign of life any more
-        with suppress(UpdateFinishedTrialError):
-            self.set_trial_system_attr(trial_id, _HEARTBEAT_KEY, time.time())
-
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        oldest = time.time() - GRACE_INTERVALS * self._heartbeat_interval
-        running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial._trial_id for trial in running if last_sign_of_life(trial) < oldest]
-
-    def get_heartbeat_interval(self) -> int:
-        return self._heartbeat_interval
-
-    def get_heartbeat_stale_trial_callback(self) -> RetryHeartbeatStaleTrialCallback:
-        return self._stale_callback
+def storage_url(storage: str | None) -> str | None:
+    """What was given as ``--storage``, as a URL if it is the path of an SQLite file, ending in ``.db``."""
+    if storage is None or "://" in storage or not storage.endswith(".db"):
+        return storage
+    return f"sqlite:///{storage}"
 
 
-def retry_callback() -> RetryHeartbeatStaleTrialCallback:
-    """
-    :return: Optuna's own way to queue a stale trial again; after the last time it stays failed
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES)
-
-
-def last_sign_of_life(trial: optuna.trial.FrozenTrial) -> float:
-    """
-    :param trial: A running trial of a journal
-    :return: Seconds since the epoch
-    """
-    assert trial.datetime_start is not None
-    # A retried trial inherits the heartbeat of the one that died
-    return max(trial.system_attrs.get(_HEARTBEAT_KEY, 0.0), trial.datetime_start.timestamp())
-
-
-def shared_storage(storage: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) -> BaseStorage:
-    """
-    :param storage: Path of a journal file (ending in .log) or URL of a database, as rl-zoo3's ``--storage``
-    :param heartbeat_interval: Seconds between two signs of life of a trial
-    :return: The storage
-    """
-    if storage.endswith(".log"):
-        return HeartbeatJournalStorage(storage, heartbeat_interval)
+def heartbeat_storage(url: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) -> RDBStorage:
+    """A database where a running trial that fell silent is failed, and queued again up to ``MAX_RETRIES`` times."""
+    database = make_url(url).database
+    if url.startswith("sqlite:") and database and not Path(database).exists():
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return RDBStorage(
-            storage,
+            url,
             heartbeat_interval=heartbeat_interval,
             grace_period=GRACE_INTERVALS * heartbeat_interval,
-            heartbeat_stale_trial_callback=retry_callback(),
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
         )
 
 
-def check_storage(storage: str) -> None:
-    """
-    :param storage: rl-zoo3's ``--storage``, of which something is to be read
-    :raises ConfigurationError: if it is a file that is not there: Optuna would begin one
-    """
-    if storage.endswith(".log"):
-        path: str | None = storage
-    else:
-        url = make_url(storage)
-        path = url.database if url.get_backend_name() == "sqlite" else None
-    if path is not None and not Path(path).is_file():
-        raise ConfigurationError(f"--storage {storage}: there is no such file")
-
-
 class SharedStudy(optuna.Study):
-    """
-    A study whose optimisation ends when the trials that were running then have ended too, by themselves or, where their
-    process died, by being run again here or given up after ``MAX_RETRIES``. A process that was taken for dead, because it was
-    suspended for too long, leaves its trial to the others and goes on with the next.
-    """
-
-    #: A trial that was taken from the queue for the next run
-    _taken: int | None = None
+    """A study whose optimisation ends when the trials that were running then have ended too, or been run again here."""
 
     def optimize(self, func: Objective, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        self._run(func, *args, **kwargs)
+        super().optimize(func, *args, **kwargs)
         self.finish_lost_trials(func)
 
-    def _run(self, func: Objective, *args: Any, **kwargs: Any) -> None:
-        def objective(trial: optuna.Trial) -> float:
-            try:
-                return func(trial)
-            except UpdateFinishedTrialError as error:
-                raise optuna.TrialPruned from error
-
-        with replaced(_optimize, "_tell_with_warning", tell_if_running):
-            super().optimize(objective, *args, **kwargs)
-
     def finish_lost_trials(self, func: Objective) -> None:
-        """
-        :param func: The objective
-        """
-        pending = {trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+        """Wait for the trials of other processes, and run those whose process dies meanwhile."""
+        pending = self._numbers(TrialState.RUNNING)
         if pending:
             print(f"Waiting for trials {sorted(pending)} of other processes (Ctrl-C to leave them)")
-        while True:
+        while pending & self._numbers(TrialState.RUNNING) or (pending and self._numbers(TrialState.WAITING)):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 fail_stale_trials(self)
-            # Where another process is faster there is none left, and none to be made either
-            self._taken = self._pop_waiting_trial_id()
-            if self._taken is not None:
-                self._run(func, n_trials=1, gc_after_trial=True)
-                continue
-            running = {trial.number for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
-            if not pending & running:
-                return
-            time.sleep(1)
+            if self._numbers(TrialState.WAITING):
+                super().optimize(func, n_trials=1, gc_after_trial=True)
+            else:
+                time.sleep(1)
 
-    def _pop_waiting_trial_id(self) -> int | None:
-        taken, self._taken = self._taken, None
-        return super()._pop_waiting_trial_id() if taken is None else taken
+    def _numbers(self, state: TrialState) -> set[int]:
+        return {trial.number for trial in self.get_trials(deepcopy=False, states=(state,))}
 
 
-def tell_if_running(study: optuna.Study, trial: optuna.Trial, state: TrialState | None, **kwargs: Any) -> Any:
-    """
-    What takes the place of Optuna's ``_tell_with_warning``, which refuses a trial that has ended already.
-
-    :param study: The study
-    :param trial: A trial that this process has run
-    :param state: How it ended, None if it has a value
-    :param kwargs: Passed on
-    :return: State, values and warning, for Optuna's log
-    """
-    if not study._storage.get_trial(trial._trial_id).state.is_finished():
-        return _tell_with_warning(study=study, trial=trial, state=state, **kwargs)
-    print(f"Trial {trial.number} is not counted: without a sign of life for too long, it was left to other processes")
-    # Ctrl-C in the objective is a failure to Optuna, and goes on its way
-    return TrialState.FAIL if state == TrialState.FAIL else TrialState.PRUNED, None, None
-
-
-@contextmanager
-def shared_studies(
-    storage: str | None, objective: Objective, heartbeat_interval: int, max_total_trials: int | None
-) -> Iterator[None]:
-    """
-    Inside, ``optuna.create_study`` makes studies that survive the death of one of the processes that share them.
-
-    :param storage: rl-zoo3's ``--storage``, None for a study in memory
-    :param objective: The objective
-    :param heartbeat_interval: Seconds between two signs of life of a trial
-    :param max_total_trials: rl-zoo3's ``--max-total-trials``
-    """
+def make_shared_study(
+    objective: Objective, heartbeat_interval: int, max_total_trials: int | None
+) -> Callable[..., SharedStudy]:
+    """What takes the arguments of ``optuna.create_study``, with the URL of a database as the storage."""
     create_study = optuna.create_study
 
-    def create_shared_study(**kwargs: Any) -> optuna.Study:
-        assert storage is not None
-        kwargs["storage"] = shared_storage(storage, heartbeat_interval)
-        plain = create_study(**kwargs)
-        study = SharedStudy(plain.study_name, plain._storage, sampler=plain.sampler, pruner=plain.pruner)
+    def make(storage: str, **kwargs: Any) -> SharedStudy:
+        database = heartbeat_storage(storage, heartbeat_interval)
+        plain = create_study(storage=database, **kwargs)
+        study = SharedStudy(plain.study_name, database, sampler=plain.sampler, pruner=plain.pruner)
         # rl-zoo3 counts a running trial as done and may not optimise at all, even if its process is dead
         counted = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED))
         if max_total_trials is not None and len(counted) >= max_total_trials:
@@ -205,8 +94,33 @@ def shared_studies(
                 study.finish_lost_trials(objective)
         return study
 
-    if storage is None:
-        yield
-        return
-    with replaced(optuna, "create_study", create_shared_study):
-        yield
+    return make
+
+
+def read_trial(
+    load_trial: Callable[..., dict[str, Any]], algo: str, storage: str | None, study_name: str | None, trial_id: int
+) -> dict[str, Any]:
+    """The hyperparameters of a trial; ``load_trial`` is rl-zoo3's way to what it sampled."""
+    if not storage or not study_name:
+        raise ConfigurationError(f"--trial-id {trial_id}: needs the study that it is of: --storage and --study-name")
+    try:
+        # Optuna would begin a file that is not there
+        path = storage if storage.endswith(".log") else make_url(storage).database
+        if (storage.endswith(".log") or storage.startswith("sqlite:")) and not Path(path or "").is_file():
+            raise ConfigurationError(f"--storage {storage}: there is no such file")
+        sampled = load_trial(storage, study_name, trial_id, convert=False)
+    except (KeyError, IndexError) as error:
+        raise ConfigurationError(
+            f"{storage}: no trial {trial_id} in a study {study_name!r} ({type(error).__name__}: {error})"
+        ) from error
+    except SQLAlchemyError as error:
+        raise ConfigurationError(f"--storage {storage}: {error}") from error
+    source = f"{storage}: trial {trial_id} of the study {study_name!r}"
+    try:
+        trial = dict(HYPERPARAMS_CONVERTER[algo](sampled))
+    except KeyError as error:
+        raise ConfigurationError(f"{source} has no {error}: it failed early, or is not of {algo}") from error
+    unknown = trial.keys() - constructor_keys(ALGOS[algo]) - set(NOISE_KEYS)
+    if unknown:
+        raise ConfigurationError(f"{source} is not of {algo}, which has no {', '.join(sorted(unknown))}")
+    return trial

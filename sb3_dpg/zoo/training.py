@@ -1,57 +1,46 @@
 """``sb3-dpg train``: rl-zoo3's train with our experiment manager."""
 
 import argparse
+import functools
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_dpg.common.errors import ConfigurationError
-from sb3_dpg.zoo.options import DEFAULT_HEARTBEAT, GRACE_INTERVALS, check_names, look_ahead, own_parser, split_options
+from sb3_dpg.zoo.checkpoints import check_saved_algorithm, latest_checkpoint, resolve_trained_agent
+from sb3_dpg.zoo.manager import ExperimentManager
+from sb3_dpg.zoo.options import check_names, look_ahead, own_parser, split_options
+from sb3_dpg.zoo.patches import patched, readable_errors
 from sb3_dpg.zoo.registration import register_algorithms
-from sb3_dpg.zoo.substitution import replaced
+from sb3_dpg.zoo.resume import earlier_options
+from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, GRACE_INTERVALS
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """
-    :return: Parser of the options beyond rl-zoo3's
-    """
+    """Parser of the options beyond rl-zoo3's."""
     parser = own_parser("train")
     parser.add_argument("-i", "--trained-agent", default="", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--resume", action="store_true", help="continue from the latest checkpoint (--save-freq) of this algorithm on this env"
-    )
+    latest = "continue from the latest checkpoint (--save-freq, Ctrl-C) of this algorithm on this environment"
+    parser.add_argument("--resume", action="store_true", help=latest)
     parser.add_argument(
         "--restart",
         action="store_true",
         help="with -i or --resume: begin anew with the agent's weights, as rl-zoo3 does: steps, schedules and noise restart. "
         "Without it they carry on, and -n counts from the agent's own beginning",
     )
-    parser.add_argument(
-        "--heartbeat",
-        type=int,
-        default=DEFAULT_HEARTBEAT,
-        metavar="SECONDS",
-        help=f"in a shared study: a trial without a sign of life for {GRACE_INTERVALS} times that long is run again "
-        "(default: %(default)s)",
-    )
+    signs = f"in a database: a trial silent for {GRACE_INTERVALS} times that long is run again (default: %(default)s)"
+    parser.add_argument("--heartbeat", type=int, default=DEFAULT_HEARTBEAT, metavar="SECONDS", help=signs)
     return parser
 
 
 def train(arguments: Sequence[str]) -> None:
-    """
-    :param arguments: The command line after ``sb3-dpg train``
-    :raises ConfigurationError: if it cannot be used
-    """
-    options, rest = split_options(make_parser(), arguments)
+    """``sb3-dpg train``, given the command line after it."""
+    parser = make_parser()
+    options, rest = split_options(parser, arguments)
     register_algorithms()
     check_names(rest)
     import rl_zoo3.train
-
-    from sb3_dpg.zoo.checkpoints import resolve_trained_agent
-    from sb3_dpg.zoo.manager import ExperimentManager
-    from sb3_dpg.zoo.saved_agents import check_saved_algorithm
-    from sb3_dpg.zoo.values import StoreDict
 
     if options.heartbeat < 1:
         raise ConfigurationError(f"--heartbeat {options.heartbeat}: must be at least 1 second")
@@ -64,49 +53,29 @@ def train(arguments: Sequence[str]) -> None:
         if not options.restart:
             rest = _with_earlier_options(trained_agent, rest)
         rest += ["-i", trained_agent]
-
-    class LaunchedManager(ExperimentManager):
-        restart = options.restart
-        heartbeat = options.heartbeat
-
     sys.argv[1:] = rest
-    with replaced(rl_zoo3.train, "ExperimentManager", LaunchedManager), replaced(rl_zoo3.train, "StoreDict", StoreDict):
+    create = functools.partial(ExperimentManager, restart=options.restart, heartbeat=options.heartbeat)
+    with readable_errors(parser.format_help()), patched(ExperimentManager=create):
         rl_zoo3.train.train()
 
 
 def _env_name(rest: Sequence[str]) -> str:
-    """
-    :param rest: rl-zoo3's options
-    :return: The name of the environment, as in the names of folders
-    """
+    """The name of the environment, as in the names of folders."""
     from huggingface_sb3 import EnvironmentName
 
     return str(EnvironmentName(look_ahead(rest).env or "CartPole-v1"))
 
 
-def _with_earlier_options(trained_agent: str, rest: Sequence[str]) -> list[str]:
-    """
-    :param trained_agent: The agent to continue from
-    :param rest: rl-zoo3's options
-    :return: The same, after those of the run that is continued
-    """
-    from sb3_dpg.zoo.resume import earlier_options
-
+def _with_earlier_options(trained_agent: str, rest: list[str]) -> list[str]:
+    """rl-zoo3's options, after those of the run that is continued: of an option given twice the last counts."""
     earlier = earlier_options(trained_agent, _env_name(rest), rest)
     if earlier:
         print(f"As in the run that is continued: {shlex.join(earlier)}")
-    # Of an option given twice the last counts
     return [*earlier, *rest]
 
 
 def _find_trained_agent(options: argparse.Namespace, rest: Sequence[str]) -> str:
-    """
-    :param options: Ours
-    :param rest: rl-zoo3's
-    :return: The agent to continue from, "" for none
-    """
-    from sb3_dpg.zoo.checkpoints import latest_checkpoint
-
+    """The agent to continue from, "" for none."""
     if options.resume:
         if options.trained_agent:
             raise ConfigurationError("--resume and -i: give one of them")

@@ -97,7 +97,7 @@ def test_shipped_plans_can_be_read(name):
         (["environments", "Pendulum-v1", "steps"], True, "Pendulum-v1: steps=True must be an integer"),
         (["environments", "Pendulum-v1", "threshold"], float("nan"), "Pendulum-v1: threshold=nan must be finite"),
         (["environments", "Pendulum-v7"], {"steps": 100}, "Pendulum-v7"),
-        (["algorithms", "ddgp"], None, "unknown algorithm 'ddgp', did you mean 'ddpg'"),
+        (["algorithms", "ddgp"], None, "algorithm 'ddgp' is unknown, did you mean 'ddpg'"),
         (["algorithms", "ddpg"], {"file": "absent.yml"}, r"absent\.yml: cannot be read"),
         (["algorithms", "ddpg"], {"hyperparameters": {"gama": 1}}, "unknown key 'gama' for DDPG, did you mean 'gamma'"),
         (["algorithms", "ddpg"], {"environments": ["Hopper-v5"]}, "'Hopper-v5' is none of the plan's environments"),
@@ -149,7 +149,7 @@ def test_an_environment_of_ones_own_brings_its_package(tmp_path, monkeypatch):
 
 
 def test_errors_of_files(tmp_path):
-    with pytest.raises(ConfigurationError, match="no plan 'tinny', did you mean 'tiny'"):
+    with pytest.raises(ConfigurationError, match=r"no plan 'tinny', .*, did you mean 'tiny'"):
         find_plan("tinny")
     (tmp_path / "plan.yml").write_text("a: [")
     with pytest.raises(ConfigurationError, match=r"plan\.yml: cannot be read"):

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from sb3_dpg.benchmark.results import Results
-from sb3_dpg.zoo.checkpoints import ResumableCheckpointCallback, checkpoints
-from sb3_dpg.zoo.saved_agents import saved_timesteps
+from sb3_dpg.zoo.callbacks import ResumableCheckpointCallback
+from sb3_dpg.zoo.checkpoints import checkpoints, saved_timesteps
 from tests.algorithms import CLASSES, make, same, weights
 from tests.benchmark.studies import make_plan, make_records, write_study
 

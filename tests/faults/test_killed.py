@@ -12,8 +12,7 @@ import pytest
 import yaml
 
 from sb3_dpg.cli import main
-from sb3_dpg.zoo.checkpoints import checkpoints, latest_checkpoint
-from sb3_dpg.zoo.saved_agents import saved_timesteps
+from sb3_dpg.zoo.checkpoints import checkpoints, latest_checkpoint, saved_timesteps
 from tests.algorithms import CLASSES, finite
 from tests.zoo.entries import tiny_entry
 
@@ -100,3 +99,23 @@ def test_killed_while_training(algo: str, number: int, tmp_path: Path) -> None:
     assert train(tmp_path, algo, reached + 20, *start).end() == 0
     assert saved_timesteps(latest_checkpoint(tmp_path / "logs", algo, ENV_ID)) == reached + 20
     assert sum(1 for _ in (tmp_path / "logs" / algo).glob(f"{ENV_ID}_*")) == 4, "each resumed run has a folder of its own"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["bnddpg", "copdacq"])
+def test_interrupted_while_training(algo: str, tmp_path: Path) -> None:
+    """Ctrl-C while it trains and saves: it ends by itself, and goes on from where it was."""
+    config = tmp_path / "config.yml"
+    config.write_text(yaml.safe_dump({ENV_ID: tiny_entry(algo)}))
+    command = train(tmp_path, algo, 1_000_000, "-conf", str(config))
+    while last_steps(tmp_path, algo) == 0:
+        assert command.process.is_alive(), "it ended before it could be interrupted"
+        time.sleep(0.01)
+    assert command.process.pid is not None
+    os.kill(command.process.pid, signal.SIGINT)
+    assert command.end() == 0
+    agent = latest_checkpoint(tmp_path / "logs", algo, ENV_ID)
+    reached = saved_timesteps(agent)
+    assert reached == saved_timesteps(tmp_path / "logs" / algo / f"{ENV_ID}_1" / f"{ENV_ID}.zip")
+    assert train(tmp_path, algo, reached + 20, "--resume").end() == 0
+    assert saved_timesteps(latest_checkpoint(tmp_path / "logs", algo, ENV_ID)) == reached + 20

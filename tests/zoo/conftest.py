@@ -33,16 +33,10 @@ def write_config(tmp_path: Path) -> Callable[..., Path]:
 def make_manager(tmp_path: Path) -> Callable[..., ExperimentManager]:
     """Make an experiment manager as rl-zoo3's train does."""
 
-    class Restarting(ExperimentManager):
-        restart = True
-
-    def make(
-        algo: str, config: Path | None, env_id: str = "Pendulum-v1", restart: bool = False, **kwargs: Any
-    ) -> ExperimentManager:
+    def make(algo: str, config: Path | None, env_id: str = "Pendulum-v1", **kwargs: Any) -> ExperimentManager:
         args = argparse.Namespace(env=env_id, seed=1, env_kwargs=None)
         settings: dict[str, Any] = {"eval_freq": -1, "seed": 1, "log_interval": -1, "verbose": 0, "device": "cpu", **kwargs}
-        manager_class = Restarting if restart else ExperimentManager
-        return manager_class(
+        return ExperimentManager(
             args, algo, env_id, str(tmp_path / "logs"), config=None if config is None else str(config), **settings
         )
 

@@ -1,19 +1,22 @@
 """The command line: names, helps and errors of one line."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 import rl_zoo3.utils
 import yaml
+from rl_zoo3.utils import StoreDict
 
 import sb3_dpg
 from sb3_dpg.cli import COMMANDS, DEBUG_VARIABLE, main
 from sb3_dpg.common.errors import missing_extra
-from sb3_dpg.zoo.saved_agents import saved_timesteps
-from sb3_dpg.zoo.values import StoreDict
+from sb3_dpg.zoo.checkpoints import saved_timesteps
+from sb3_dpg.zoo.patches import readable_errors
 from tests.zoo.entries import tiny_entry
 
 Capture = pytest.CaptureFixture[str]
@@ -53,7 +56,7 @@ def test_unknown_command_gets_the_nearest(capsys: Capture) -> None:
     with pytest.raises(SystemExit) as exit_info:
         main(["trian"])
     assert exit_info.value.code == 2
-    assert "unknown command 'trian', did you mean 'train'?" in capsys.readouterr().err
+    assert "error: 'trian' is unknown, did you mean 'train'? Known: train, enjoy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,6 @@ def test_unknown_command_gets_the_nearest(capsys: Capture) -> None:
         (("plot-train", "-a", "bndpg", "-e", "x", "-f", "no"), "-a 'bndpg' is unknown, did you mean 'bnddpg'?"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--trial-id", "0"), "--trial-id 0: needs the study that it is of"),
         (("plot-from-file", "-i", "no.pkl"), "no.pkl"),
-        (("record-training", "--algo", "td3", "--env", "Pendulum-v1", "-f", "a b"), "without spaces by -o"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--restart"), "--restart: it begins anew with the weights of an"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "-conf", "no.py"), "no.py: cannot be read"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--device", "cpuu"), "--device cpuu: Expected one of cpu"),
@@ -96,14 +98,15 @@ def test_mistakes_get_one_line(capsys: Capture, arguments: tuple[str, ...], expe
         ({"noise_std": None}, "needs the key 'noise_std'"),
         ({"noise_std": -0.1}, "-0.1"),
         ({"noise_std": [0.1, 0.2]}, "noise"),
-        ({"policy": "MlpPolcy"}, "policy 'MlpPolcy' is unknown for BNDDPG, did you mean 'MlpPolicy'?"),
-        ({"learning_rate": "lin_x_0.1"}, "learning_rate: "),
+        ({"policy": "MlpPolcy"}, "policy 'MlpPolcy' is unknown, did you mean 'MlpPolicy'? Known: MlpPolicy,"),
+        ({"learning_rate": "lin_x_0.1"}, "learning_rate"),
         ({"tau": 2.0}, "tau"),
         ({"batch_norm_mode": "both"}, "batch_norm_mode='both'"),
         ({"policy_kwargs": {"net_arhc": [8]}}, "net_arhc"),
-        ({"policy_kwargs": "dict(net_arch=[8]"}, "(expressions: policy_kwargs)"),
-        ({"monitor_kwargs": "1"}, "monitor: 1 is no table"),
-        ({"normalize": "1"}, "normalize: 1 is no table"),
+        ({"policy_kwargs": "dict(net_arch=[8]"}, "policy_kwargs='dict(net_arch=[8]' cannot be evaluated"),
+        ({"replay_buffer_class": "HerReplayBufer"}, "replay_buffer_class='HerReplayBufer' cannot be evaluated"),
+        ({"monitor_kwargs": "1"}, "monitor_kwargs=1 is no table"),
+        ({"normalize": "1"}, "normalize=1 is no table"),
         ({"policy_kwargs": {"net_arch": 8}}, "net_arch=8 must be a list"),
         ({"policy": "no.such.module.Policy"}, "policy='no.such.module.Policy' names no class"),
         ({"policy_kwargs": {"activation_fn": "no.Module"}}, "policy_kwargs: activation_fn='no.Module' names no class"),
@@ -126,6 +129,97 @@ def test_a_bad_file_gets_one_line_with_file_and_key(
     line = error_line(capsys, "train", "--algo", "bnddpg", "--env", "Pendulum-v1", "-conf", str(config))
     assert line.startswith(f"sb3-dpg train: error: {config}: Pendulum-v1: ")
     assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "expected"),
+    [
+        ("train", "--resumee", "did you mean '--resume'?"),
+        ("train", "--log-foldr", "did you mean '--log-folder'?"),
+        ("enjoy", "--no-rendering", "did you mean '--no-render'?"),
+        ("record-video", "--gym-pakages", "did you mean '--gym-packages'?"),
+        ("push-to-hub", "--no-uplod", "did you mean '--no-upload'?"),
+        ("load-from-hub", "--repositry", "did you mean '--repository'?"),
+        ("plot-from-file", "--figure", "did you mean '--figures'?"),
+        ("plot-policy", "--quantities", "did you mean '--quantity'?"),
+    ],
+)
+def test_an_unknown_option_gets_one_line_and_the_nearest(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: str, option: str, expected: str
+) -> None:
+    monkeypatch.setattr("sb3_dpg.zoo.playback.find_agent", lambda arguments: (arguments, None))
+    monkeypatch.setattr("sb3_dpg.zoo.playback.has_display", lambda: True)
+    agent = ["--algo", "bnddpg", "--env", "Pendulum-v1"]
+    required = {
+        "plot-from-file": ["-i", "x"],
+        "plot-policy": ["model.zip", "--algo", "bnddpg"],
+        "push-to-hub": [*agent, "-orga", "x", "-f", "x"],
+    }
+    with pytest.raises(SystemExit) as exit_info:
+        main([command, *required.get(command, agent), option])
+    assert exit_info.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line == f"sb3-dpg {command}: error: {option} is unknown, {expected} (see sb3-dpg {command} --help)"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("train", "--algo", "bndpg"), ("train", "--algo", "bnddpg", "-params", "noise_type:'norml'", "noise_std:1")]
+)
+def test_a_question_ends_with_its_mark(capsys: Capture, arguments: tuple[str, ...]) -> None:
+    line = error_line(capsys, *arguments, *(() if "bndpg" in arguments else ("--env", "Pendulum-v1")))
+    assert "'? Known: " in line
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("tau:2.0",), "-params: tau=2.0"),
+        (("batchsize:8",), "-params: unknown key 'batchsize' for BNDDPG, did you mean 'batch_size'?"),
+        (("policy_kwargs:dict(net_arhc=[8])",), "-params: "),
+        (("noise_type:'norml'", "noise_std:1"), "-params: noise_type 'norml' is unknown"),
+        (("n_envs:0",), "-params: n_envs must be at least 1"),
+        (("gamma:0.9",), "config.yml: Pendulum-v1: batch_size="),
+    ],
+)
+def test_an_error_of_the_command_line_does_not_blame_the_file(
+    capsys: Capture, write_config: Callable[..., Path], given: tuple[str, ...], expected: str
+) -> None:
+    wrong = {"batch_size": -1} if given == ("gamma:0.9",) else {}
+    config = write_config(tiny_entry("bnddpg", **wrong))
+    command = ("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "-conf", str(config))
+    assert expected in error_line(capsys, *command, "-params", *given)
+
+
+def without_its_library() -> None:
+    raise gym.error.DependencyNotInstalled(
+        'Box2D is not installed, you can install it by run `pip install "gymnasium[box2d]"`'
+    )
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options", "expected"),
+    [
+        ("Pendulum-v1", ("-params", "tau:2.0"), "tau=2.0"),
+        ("WithoutBox2D-v0", (), 'pip install "sb3-dpg[box2d]"'),
+        ("Pendulum-v1", ("--tensorboard-log", "tb"), 'pip install "sb3-dpg[tensorboard]"'),
+        ("CartPole-v1", (), "Discrete(2)"),
+    ],
+)
+def test_a_start_that_fails_leaves_no_run_and_no_page_of_header(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, env_id: str, options: tuple[str, ...], expected: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setitem(
+        gym.registry, "WithoutBox2D-v0", gym.envs.registration.EnvSpec("WithoutBox2D-v0", entry_point=without_its_library)
+    )
+    for _ in range(2):
+        assert main(["train", "--algo", "bnddpg", "--env", env_id, "--seed", "1", *options]) == 1
+        output = capsys.readouterr()
+        assert expected in output.err
+        assert len(output.err.splitlines()) == 1
+        # rl-zoo3's first two: environment and seed
+        assert len(output.out.splitlines()) <= 2
+    assert not list(Path("logs").glob("*/*"))
 
 
 def test_missing_keys_and_entries(capsys: Capture, write_config: Callable[..., Path]) -> None:
@@ -160,7 +254,7 @@ def test_values_are_evaluated_once() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--values", nargs="+", action=StoreDict)
     calls: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, readable_errors():
         patch.setattr(rl_zoo3.utils, "calls", calls, raising=False)
         options = parser.parse_args(["--values", "a:calls.append(1)", "b:[2, 3]"])
     assert options.values == {"a": None, "b": [2, 3]}

@@ -7,17 +7,20 @@ import pytest
 from matplotlib import pyplot as plt
 
 from sb3_dpg.cli import main
-from sb3_dpg.zoo.figures import BACKEND, save_figures
+from sb3_dpg.zoo.plots import save_figures
 
 
-def write_evaluations(folder: Path, algo: str, seed: int, episodes: int = 2) -> None:
-    """What a training of 4 evaluations leaves."""
+def write_evaluations(folder: Path, algo: str, seed: int, episodes: int = 2, count: int = 4) -> None:
+    """What a training of so many evaluations leaves."""
     run = folder / algo / f"Pendulum-v1_{seed}"
     run.mkdir(parents=True)
     rng = np.random.default_rng(seed)
-    results = rng.normal(-500, 10, (4, episodes))
+    results = rng.normal(-500, 10, (count, episodes))
     np.savez(
-        run / "evaluations.npz", timesteps=np.arange(100, 500, 100), results=results, ep_lengths=np.full((4, episodes), 200)
+        run / "evaluations.npz",
+        timesteps=np.arange(1, count + 1) * 100,
+        results=results,
+        ep_lengths=np.full((count, episodes), 200),
     )
 
 
@@ -45,9 +48,9 @@ def test_all_of_rliables_figures_are_saved(tmp_path: Path, monkeypatch: pytest.M
 
 def test_figures_of_one_title_do_not_overwrite_each_other(tmp_path: Path) -> None:
     plt.close("all")
-    plt.switch_backend(BACKEND)
+    plt.switch_backend("agg")
     for _ in range(2):
-        plt.figure().canvas.manager.set_window_title("a title")  # type: ignore[union-attr]
+        plt.figure().set_label("a title")
     save_figures(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a_title.png", "a_title_2.png"]
 
@@ -69,11 +72,11 @@ def test_environments_with_a_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (("all-plots",), "all-plots needs -a, -e, -f"),
         (("all-plots", "-a", "td3", "-f", "logs"), "all-plots needs -e"),
         (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-l", "a", "b"), "-l has 2 label(s) for 1 folder(s)"),
-        (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-k", "successes"), "no such key: successes is not"),
+        (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-k", "successes"), "has no 'successes', but"),
         (("all-plots", "-a", "ddpg", "-e", "Pendulum", "-f", "logs"), "all-plots needs two or more runs, or two or more"),
-        (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-max", "1"), "-max: there are no evaluations up to"),
+        (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-max", "1"), "-max: there are no evaluations of td3"),
         (("plot-from-file",), "plot-from-file needs -i"),
-        (("plot-from-file", "-i", "wrong.pkl"), "-i: not a file that all-plots has written"),
+        (("plot-from-file", "-i", "wrong.pkl"), "UnpicklingError: "),
         (("plot-train", "-a", "td3", "-e", "Hopper", "-f", "logs", "--figures", "figures"), "nothing to plot"),
         (("plot-train", "-a", "td3", "-e", "Pendulum", "-f", "logs", "--figures", "figures"), "nothing to plot"),
     ],
@@ -113,3 +116,21 @@ def test_without_a_display_it_is_said_that_nothing_is_shown(
         plt.switch_backend("agg")
         assert main([*command, *options]) == 0
         assert ("--figures FOLDER saves them" in capsys.readouterr().err) == expected
+
+
+def test_shorter_runs_are_not_left_out_silently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    for seed, count in ((1, 4), (2, 3), (3, 4)):
+        write_evaluations(tmp_path / "logs", "td3", seed, count=count)
+    command = ("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "--no-display", "--print-n-trials")
+    for options, expected in (((), 2), (("-max", "300"), 3)):
+        plt.close("all")
+        assert main([*command, *options]) == 0
+        output = capsys.readouterr()
+        # What rl-zoo3 plots
+        assert f"Pendulum-TD3-logs: {expected}" in output.out
+        told = "Not plotted, as they are shorter than the others of td3 on Pendulum in logs: Pendulum-v1_2 (to step 300)"
+        assert (told in output.err) == (expected == 2)

@@ -9,6 +9,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_dpg.common.errors import ConfigurationError
+from sb3_dpg.diagnostics.policy_maps import grid_observations
 from sb3_dpg.zoo import policy_plots
 from tests.algorithms import make
 
@@ -27,23 +28,22 @@ def saved(tmp_path: Path) -> Path:
 # Eight tiles are active everywhere: mu = 0.4, A = 2 (a - mu), V = 8
 def test_values_that_are_drawn(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: dict[str, np.ndarray] = {}
-    monkeypatch.setattr(policy_plots, "draw", lambda x, y, pictures, options: drawn.update(pictures))
+    monkeypatch.setattr(policy_plots, "draw_maps", lambda x, y, panels, *rest: drawn.update(panels))
     policy_plots.main([str(saved), "--algo", "copdacq", "--resolution", "5", "--quantity", "mu", "v", "q", "--action", "0.9"])
-    for quantity, expected in {"mu": 0.4, "v": 8.0, "q": 9.0}.items():
+    for quantity, expected in {"mu(s)": 0.4, "V(s) = Q(s, mu(s))": 8.0, "Q(s, a), a = 0.9": 9.0}.items():
         np.testing.assert_allclose(drawn[quantity], np.full((5, 5), expected), rtol=1e-5)
 
 
 def test_observations_over_an_angle() -> None:
-    options = policy_plots.make_parser().parse_args(["m", "--algo", "a", "--dims", "0", "2", "--sine", "1"])
     x, y = np.array([0.0, np.pi / 2]), np.array([-3.0, 5.0])
     expected = [[1, 0, -3], [0, 1, -3], [1, 0, 5], [0, 1, 5]]
-    np.testing.assert_allclose(policy_plots.observe(x, y, options, 3), expected, atol=1e-6)
+    np.testing.assert_allclose(grid_observations(x, y, (0, 2), 1, np.zeros(3)), expected, atol=1e-6)
 
 
 def test_an_angle_goes_once_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make("copdacq").save(tmp_path / "pendulum.zip")
     ends: list[float] = []
-    monkeypatch.setattr(policy_plots, "draw", lambda x, y, pictures, options: ends.extend([x[0], x[-1], y[0], y[-1]]))
+    monkeypatch.setattr(policy_plots, "draw_maps", lambda x, y, *rest: ends.extend([x[0], x[-1], y[0], y[-1]]))
     policy_plots.main([str(tmp_path / "pendulum.zip"), "--algo", "copdacq", "--dims", "0", "2", "--sine", "1"])
     np.testing.assert_allclose(ends, [-np.pi, np.pi, -8, 8], rtol=1e-6)
 

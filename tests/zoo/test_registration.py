@@ -12,10 +12,8 @@ from rl_zoo3.utils import ALGOS
 
 import sb3_dpg
 from sb3_dpg.zoo import register
-from sb3_dpg.zoo.algorithms import OUR_ALGORITHMS
 from sb3_dpg.zoo.manager import ExperimentManager
-from sb3_dpg.zoo.playback import register_for_playback
-from sb3_dpg.zoo.registration import create_experiment_manager, register_algorithms
+from sb3_dpg.zoo.registration import OUR_ALGORITHMS, create_experiment_manager
 
 TABLES = (ALGOS, HYPERPARAMS_SAMPLER, HYPERPARAMS_CONVERTER)
 
@@ -51,15 +49,3 @@ def test_train_finds_our_hyperparameters_and_leaves_builtin_algorithms_to_rl_zoo
     assert ours.config.endswith("hyperparams/bnddpg.yml")
     assert Path(ours.config).is_file()
     assert type(builtin) is rl_zoo3.exp_manager.ExperimentManager
-
-
-def test_playback_loads_under_the_same_name_without_a_replay_buffer(tmp_path: Path) -> None:
-    register_algorithms()
-    model = ALGOS["bnddpg"]("MlpPolicy", "Pendulum-v1", buffer_size=5000, policy_kwargs={"net_arch": [4]}, device="cpu")
-    model.save(tmp_path / "model")
-    register_for_playback()
-    assert ALGOS["bnddpg"].__name__ == "BNDDPG"
-    loaded = ALGOS["bnddpg"].load(tmp_path / "model.zip", env=model.get_env(), device="cpu")
-    assert loaded.replay_buffer.buffer_size == 1
-    # ... and pushing it to the hub does not lose the size it was trained with
-    assert loaded.buffer_size == 5000

@@ -25,16 +25,16 @@ from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.zoo.checkpoints import (
-    ResumableCheckpointCallback,
+    check_saved_algorithm,
     checkpoints,
     latest_checkpoint,
     resolve_trained_agent,
     resumed_save_freq,
+    saved_timesteps,
     write_run_config,
 )
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.resume import continue_evaluations, earlier_options, mark_interruption, resumed_seed
-from sb3_dpg.zoo.saved_agents import check_saved_algorithm, saved_timesteps
 from tests.zoo.entries import tiny_entry
 
 WriteConfig = Callable[..., Path]
@@ -377,11 +377,14 @@ def test_a_resumed_run_saves_as_often_as_the_one_before(write_config: WriteConfi
 def test_death_while_saving_leaves_the_previous_checkpoint(
     write_config: WriteConfig, make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(self: ResumableCheckpointCallback, partial: Path) -> None:
+    save = BNDDPG.save_replay_buffer
+
+    def die(self: BNDDPG, path: Path) -> None:
         if self.num_timesteps == 200:
             raise Killed
+        save(self, path)
 
-    monkeypatch.setattr(ResumableCheckpointCallback, "_copy_run_files", die)
+    monkeypatch.setattr(BNDDPG, "save_replay_buffer", die)
     run = killed_run(make_manager, write_config(tiny_entry("bnddpg")), "bnddpg")
     assert [path.name for path in checkpoints(run)] == ["checkpoint_100_steps"]
     assert saved_timesteps(latest_checkpoint(run.parents[1], "bnddpg", "Pendulum-v1")) == 100
@@ -472,9 +475,8 @@ def test_the_networks_of_a_saved_agent_stay_and_so_does_what_is_said_of_them(
 def test_a_search_does_not_continue_an_agent(write_config: WriteConfig, make_manager: MakeManager) -> None:
     config = write_config(tiny_entry("bnddpg"))
     agent = str(checkpoints(killed_run(make_manager, config, "bnddpg"))[-1] / "Pendulum-v1.zip")
-    manager = make_manager("bnddpg", None, trained_agent=agent, optimize_hyperparameters=True)
     with pytest.raises(ConfigurationError, match="a search trains new agents"):
-        manager.setup_experiment()
+        make_manager("bnddpg", None, trained_agent=agent, optimize_hyperparameters=True)
 
 
 def test_a_missing_replay_buffer_is_told(

@@ -1,21 +1,21 @@
-"""The report of ``make train``."""
+"""The comparison at the end of ``make train``."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch as th
+import yaml
 from stable_baselines3.common.policies import BasePolicy
 
 from sb3_dpg.cli import main
-from sb3_dpg.zoo import report
+from scripts import compare_untrained
 from tests.zoo.entries import tiny_entry
 
 Capture = pytest.CaptureFixture[str]
 
 
 def test_agents_are_evaluated_in_the_environment_that_they_learned_in(
-    write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["sb3-dpg"])
@@ -27,12 +27,12 @@ def test_agents_are_evaluated_in_the_environment_that_they_learned_in(
         gravity.extend(env.get_attr("g"))  # type: ignore[attr-defined]
         return [-1.0], [200]
 
-    monkeypatch.setattr(report, "evaluate_policy", evaluate)
+    monkeypatch.setattr(compare_untrained, "evaluate_policy", evaluate)
     command = ("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--eval-freq", "40", "--eval-episodes", "1")
-    config = write_config(tiny_entry("bnddpg", n_timesteps=40, batch_norm_mode="none"))
-    assert main([*command, "-conf", str(config), "--seed", "3", "--env-kwargs", "g:5.0"]) == 0
+    Path("config.yml").write_text(yaml.safe_dump({"Pendulum-v1": tiny_entry("bnddpg", n_timesteps=40)}))
+    assert main([*command, "-conf", "config.yml", "--seed", "3", "--env-kwargs", "g:5.0"]) == 0
     capsys.readouterr()
-    report.main([])
+    compare_untrained.main([])
     assert gravity == [5.0, 5.0]
     untrained, trained = shapes
     assert untrained == trained
@@ -49,5 +49,5 @@ def test_agents_are_evaluated_in_the_environment_that_they_learned_in(
 )
 def test_mistakes_get_one_line(capsys: Capture, options: tuple[str, ...], expected: str) -> None:
     with pytest.raises(SystemExit):
-        report.main(options)
-    assert capsys.readouterr().err.startswith(f"python -m sb3_dpg.zoo.report: error: {expected}")
+        compare_untrained.main(options)
+    assert capsys.readouterr().err.startswith(f"python -m scripts.compare_untrained: error: {expected}")
