@@ -16,7 +16,7 @@ export OMP_NUM_THREADS ?= 1
 help:
 	@echo "make train          train BNDDPG on Pendulum-v1, evaluate it beside an untrained policy, plot the learning curve"
 	@echo "make test           lint, type-check and run the tests (all but the slow ones)"
-	@echo "make test-slow      run the slow tests: trainings that must reach a return, studies killed again and again, a Ray cluster"
+	@echo "make test-slow      run the slow tests: trainings that must reach a return, studies killed again and again"
 	@echo "make test-nightly   run the property tests with 1000 examples each"
 	@echo "make test-lowest    run the tests on the lowest versions of the dependencies that pyproject.toml admits"
 	@echo "make test-highest   run the tests on the newest versions that there are"
@@ -40,7 +40,6 @@ $(VENV)/installed-%: pyproject.toml $(CONSTRAINTS)
 $(VENV)/installed-lowest: EXTRAS = [dev,mujoco,classic-control,plots,tensorboard,export]
 DEV_EXTRAS = dev,mujoco,box2d,classic-control,plots,tensorboard,export,docs
 $(VENV)/installed-dev $(VENV)/installed-highest: EXTRAS = [$(DEV_EXTRAS)]
-$(VENV)/installed-slow: EXTRAS = [$(DEV_EXTRAS),ray]
 $(VENV)/installed-mutation: EXTRAS = [$(DEV_EXTRAS),mutation]
 
 TRAIN = --algo bnddpg --env Pendulum-v1
@@ -65,7 +64,7 @@ type: $(VENV)/installed-dev
 pytest: $(VENV)/installed-dev
 	$(BIN)/python $(PYTEST) $(FAST)
 
-test-slow: $(VENV)/installed-slow
+test-slow: $(VENV)/installed-dev
 	$(BIN)/python $(PYTEST) -m slow
 
 test-nightly: $(VENV)/installed-dev

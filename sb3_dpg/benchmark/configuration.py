@@ -1,11 +1,12 @@
-"""What is run: a configuration of an algorithm on an environment, and its runs, one for each seed."""
+"""What is run: a plan, its configurations of algorithms on environments, and their runs, one for each seed."""
 
 import hashlib
-import importlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from sb3_dpg.common.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -30,27 +31,27 @@ class EvaluationProtocol:
         return [total * point // self.points for point in range(1, self.points + 1)]
 
 
-def import_package(name: str | None) -> None:
+@dataclass(frozen=True)
+class Environment:
     """
-    :param name: Module that registers an environment, None for none
-    :raises ModuleNotFoundError: if there is no such module
-    """
-    if name is not None:
-        importlib.import_module(name)
+    An environment of a plan.
 
+    :param id: Its id
+    :param steps: Environment steps of training
+    :param threshold: Return that counts as solved, for the time to solve; None for none
+    :param package: Module that registers it when it is imported; None for one that Gymnasium knows
+    """
 
-def as_table(item: Any) -> dict[str, Any]:
-    """
-    :param item: An environment or a configuration
-    :return: Its fields by name, without a package where there is none: it came later, and what was run before is the same
-    """
-    return {name: value for name, value in asdict(item).items() if not (name == "package" and value is None)}
+    id: str
+    steps: int
+    threshold: float | None
+    package: str | None = None
 
 
 @dataclass(frozen=True)
 class Configuration:
     """
-    One cell of a study: an algorithm with all its hyperparameters, on an environment.
+    One cell of a plan: an algorithm with all its hyperparameters, on an environment.
 
     :param algorithm: The plan's name for it, which tables and figures show
     :param algo: rl-zoo3's name of the algorithm
@@ -71,9 +72,7 @@ class Configuration:
 
     @property
     def key(self) -> str:
-        """
-        Identity: a hash of all that determines the result, which the algorithm's name in the plan does not.
-        """
+        """Identity: a hash of all that determines the result, which the algorithm's name in the plan does not."""
         content = {name: value for name, value in as_table(self).items() if name != "algorithm"}
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -98,3 +97,71 @@ class Run:
 
     def __str__(self) -> str:
         return f"{self.configuration.algorithm} on {self.configuration.environment}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    What is to be run.
+
+    :param name: Short name, for folders
+    :param description: What it is to show, for the report
+    :param environments: Where
+    :param seeds: Which seeds each configuration is trained with
+    :param configurations: What is trained
+    :param fewer_seeds: By the names of algorithms: their own seeds, some of the plan's
+    """
+
+    name: str
+    description: str
+    environments: tuple[Environment, ...]
+    seeds: tuple[int, ...]
+    configurations: tuple[Configuration, ...]
+    fewer_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def algorithms(self) -> list[str]:
+        """Names of the algorithms, in the order of the plan."""
+        return list(dict.fromkeys(configuration.algorithm for configuration in self.configurations))
+
+    def seeds_of(self, algorithm: str) -> tuple[int, ...]:
+        """
+        :param algorithm: Name of an algorithm
+        :return: The seeds it is trained with
+        """
+        return self.fewer_seeds.get(algorithm, self.seeds)
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs: first one seed of everything, then the next, so that results that are cut short are balanced."""
+        return [
+            Run(configuration, seed)
+            for seed in self.seeds
+            for configuration in self.configurations
+            if seed in self.seeds_of(configuration.algorithm)
+        ]
+
+
+def as_table(item: Environment | Configuration) -> dict[str, Any]:
+    """
+    :param item: An environment or a configuration
+    :return: Its fields by name, without a package where there is none: it came later, and what was run before is the same
+    """
+    return {name: value for name, value in asdict(item).items() if not (name == "package" and value is None)}
+
+
+def check_distinct(configurations: Iterable[Configuration]) -> tuple[Configuration, ...]:
+    """
+    One result must not appear under two names, as if it were two.
+
+    :param configurations: What is trained
+    :return: The same
+    :raises ConfigurationError: if two are the same but for their names
+    """
+    seen: dict[str, Configuration] = {}
+    for configuration in configurations:
+        if configuration.key in seen:
+            names = f"{seen[configuration.key].algorithm!r} and {configuration.algorithm!r}"
+            raise ConfigurationError(f"{names} are the same on {configuration.environment}")
+        seen[configuration.key] = configuration
+    return tuple(seen.values())

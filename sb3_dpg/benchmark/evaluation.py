@@ -46,9 +46,6 @@ class EvaluationCallback(BaseCallback):
         return True
 
     def _evaluate(self, step: int) -> None:
-        """
-        :param step: The point in training that the evaluation is for
-        """
         now, cpu_now = time.perf_counter(), time.process_time()
         wall_time = now - self._started - self._evaluation_time
         cpu_time = cpu_now - self._cpu_started - self._evaluation_cpu_time
@@ -60,13 +57,9 @@ class EvaluationCallback(BaseCallback):
         # Sampled actions are drawn from PyTorch's global generator, as in training
         with th.random.fork_rng(devices=[]):
             th.manual_seed(int(seed))
+            n_episodes, deterministic = self.protocol.episodes, self.protocol.deterministic
             returns, lengths = evaluate_policy(
-                self.model,
-                self.env,
-                self.protocol.episodes,
-                deterministic=self.protocol.deterministic,
-                callback=_check_monitored,
-                return_episode_rewards=True,
+                self.model, self.env, n_episodes, deterministic, callback=_check_monitored, return_episode_rewards=True
             )
         if not np.isfinite(returns).all():
             raise ValueError(f"the evaluation at step {step} has a return that is not finite: {returns}")
@@ -86,12 +79,6 @@ class EvaluationCallback(BaseCallback):
 
 
 def _check_monitored(values: dict[str, Any], _: dict[str, Any]) -> None:
-    """
-    SB3 counts the episodes that ``Monitor`` reports, which is the innermost wrapper: it would wait for the end of those that
-    another one ends, for ever or until one ends by itself.
-
-    :param values: Variables of ``evaluate_policy`` after a step
-    :raises ValueError: if such an episode ended
-    """
+    """An episode whose end ``Monitor``, the innermost wrapper, does not report would go on for ``evaluate_policy``."""
     if values["done"] and "episode" not in values["info"]:
         raise ValueError("a wrapper of the environment ends episodes that Monitor does not see: they cannot be evaluated")

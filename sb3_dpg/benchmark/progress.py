@@ -1,23 +1,80 @@
-"""How far a study is, on the console."""
+"""How far the runs of a plan are, on the console, and how long they will take."""
 
+import heapq
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
+from typing import NamedTuple
 
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from sb3_dpg.benchmark.configuration import Run
-from sb3_dpg.benchmark.engines.base import Ended
-from sb3_dpg.benchmark.estimate import Estimator, time_together
-from sb3_dpg.benchmark.plan import Plan
+from sb3_dpg.benchmark.configuration import Configuration, Plan, Run
+from sb3_dpg.benchmark.engine import Ended
 from sb3_dpg.benchmark.results import Results, error_line, join_tables
 
+#: Steps per second with evaluation, for algorithms of which there is no result yet: a slow core, 2 x 256 units, batch 256
+ASSUMED_RATES = {"copdacq": 2000.0, "crossq": 30.0, "sac": 45.0, "tqc": 30.0, "td3": 75.0, "ddpg": 85.0, "bnddpg": 75.0}
+DEFAULT_RATE = 75.0
 
-class StudyProgress:
+
+class Estimate(NamedTuple):
+    """How long a run will take, and where the figure comes from."""
+
+    seconds: float
+    basis: str
+
+
+class Estimator:
+    """
+    Estimates from results: the median time per step of the configuration, else of its algorithm on its environment, else of
+    its algorithm anywhere. Without any result it is a guess, and says so.
+
+    :param evaluations: Table of results
+    """
+
+    def __init__(self, evaluations: pd.DataFrame) -> None:
+        last = evaluations.loc[evaluations.groupby("run_id")["step"].idxmax()] if len(evaluations) else evaluations
+        seconds = (last["wall_time"] + last["evaluation_time"]).astype(float) / last["step"].astype(float)
+        self._runs = last[["algo", "environment"]].assign(
+            key=last["run_id"].astype(str).str.rpartition("-")[0] if len(last) else [], seconds_per_step=seconds
+        )
+
+    def __call__(self, configuration: Configuration) -> Estimate:
+        """
+        :param configuration: What is to be trained
+        :return: How long one run of it will take
+        """
+        runs = self._runs
+        same_algo = runs["algo"] == configuration.algo
+        for basis, chosen in (
+            ("earlier seeds", runs["key"] == configuration.key),
+            ("earlier runs here", same_algo & (runs["environment"] == configuration.environment)),
+            ("earlier runs elsewhere", same_algo),
+        ):
+            if chosen.any():
+                return Estimate(configuration.steps * float(runs.loc[chosen, "seconds_per_step"].median()), basis)
+        rate = ASSUMED_RATES.get(configuration.algo, DEFAULT_RATE)
+        return Estimate(configuration.steps / rate, "a guess")
+
+
+def time_together(seconds: Iterable[float], jobs: int) -> float:
+    """
+    :param seconds: How long single runs take, in the order in which they are started
+    :param jobs: Runs at a time
+    :return: How long all of them take
+    """
+    ends = [0.0] * jobs
+    for run in seconds:
+        heapq.heapreplace(ends, ends[0] + run)
+    return max(ends)
+
+
+class RunProgress:
     """
     Runs done, running and left and the time to go; a line for each run that ended.
 
@@ -33,17 +90,13 @@ class StudyProgress:
         self._jobs = jobs
         self._unfinished = {run.id: run for run in missing}
         self._running: dict[str, float] = {}
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f} of {task.total:.0f} done, {task.fields[state]}"),
-            TimeElapsedColumn(),
-            console=console,
-        )
+        state = TextColumn("{task.completed:.0f} of {task.total:.0f} done, {task.fields[state]}")
+        name = TextColumn("[bold]{task.description}")
+        self._progress = Progress(name, BarColumn(), state, TimeElapsedColumn(), console=console)
         n_runs = len(plan.runs)
         self._task = self._progress.add_task(escape(plan.name), total=n_runs, completed=n_runs - len(missing), state="")
 
-    def __enter__(self) -> "StudyProgress":
+    def __enter__(self) -> "RunProgress":
         self._progress.start()
         self._update()
         return self
@@ -63,7 +116,7 @@ class StudyProgress:
         :param event: How a run ended
         """
         del self._unfinished[event.run.id]
-        elapsed = duration(time.monotonic() - self._running.pop(event.run.id))
+        elapsed = _duration(time.monotonic() - self._running.pop(event.run.id))
         if event.records is None:
             reason = escape(error_line(event.error))
             self._progress.console.print(f"[red]failed[/] {escape(str(event.run))}: {reason}")
@@ -81,7 +134,7 @@ class StudyProgress:
             elapsed = now - self._running[run_id] if run_id in self._running else 0.0
             seconds.append(max(estimate(run.configuration).seconds - elapsed, 0.0))
         left = len(self._unfinished) - len(self._running)
-        to_go = duration(time_together(seconds, self._jobs))
+        to_go = _duration(time_together(seconds, self._jobs))
         self._progress.update(self._task, state=f"{len(self._running)} running, {left} left, about {to_go} to go")
 
 
@@ -95,33 +148,27 @@ def table_of_runs(plan: Plan, results: Sequence[Results], jobs: int) -> Table:
     evaluations = join_tables([result.evaluations for result in results]).drop_duplicates(["run_id", "step"])
     estimate = Estimator(evaluations)
     completed = set(evaluations["run_id"])
-    seconds_of: dict[str, float] = {}
+    left: dict[str, list[Run]] = {configuration.key: [] for configuration in plan.configurations}
+    for run in plan.runs:
+        if run.id not in completed:
+            left[run.configuration.key].append(run)
     # In a terminal of 80 columns: no lines, and only the last one wrapped
     headings = ("algorithm", "environment", "steps", "seeds left", "a run")
     table = Table(*(Column(heading, no_wrap=True) for heading in headings), "estimate", box=None)
+    seconds_of: dict[str, float] = {}
     for configuration in plan.configurations:
-        missing = [seed for seed in plan.seeds if Run(configuration, seed).id not in completed]
         seconds, basis = estimate(configuration)
         seconds_of[configuration.key] = seconds
-        table.add_row(
-            escape(configuration.algorithm),
-            configuration.environment,
-            f"{configuration.steps:,}",
-            " ".join(map(str, missing)) or "none",
-            duration(seconds),
-            basis,
-        )
-    left = [seconds_of[run.configuration.key] for run in plan.runs if run.id not in completed]
+        name, seeds = escape(configuration.algorithm), " ".join(str(run.seed) for run in left[configuration.key]) or "none"
+        table.add_row(name, configuration.environment, f"{configuration.steps:,}", seeds, _duration(seconds), basis)
+    seconds_left = [seconds_of[run.configuration.key] for run in plan.runs if run.id not in completed]
     table.caption = (
-        f"{len(plan.runs)} runs, {len(left)} missing; "
-        f"about {duration(sum(left))} on one core, {duration(time_together(left, jobs))} with --jobs {jobs}"
+        f"{len(plan.runs)} runs, {len(seconds_left)} missing; about {_duration(sum(seconds_left))} on one core, "
+        f"{_duration(time_together(seconds_left, jobs))} with --jobs {jobs}"
     )
     return table
 
 
-def duration(seconds: float) -> str:
-    """
-    :param seconds: A number of seconds
-    :return: Hours, minutes and seconds
-    """
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
     return str(timedelta(seconds=round(seconds)))

@@ -6,8 +6,6 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from sb3_dpg.common.processor import processor_description
-
 #: Packages whose version can change a result
 PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "mujoco", "torch", "numpy")
 
@@ -16,7 +14,8 @@ def provenance() -> dict[str, str]:
     """
     :return: ``versions``, ``git_commit`` ("+" behind it: with changes not committed; empty outside a clone) and ``machine``
     """
-    return {"versions": _versions(), "git_commit": _git_commit(), "machine": _machine()}
+    machine = f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores"
+    return {"versions": _versions(), "git_commit": _git_commit(), "machine": machine}
 
 
 def _versions() -> str:
@@ -49,11 +48,18 @@ def _git_commit() -> str:
     return f"{commit}+" if changes else commit
 
 
-def _machine() -> str:
-    return f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores"
+def processor_of(machine: str) -> str:
+    """
+    :param machine: As :func:`provenance` describes it
+    :return: Its processor
+    """
+    return machine.partition(", ")[2].rpartition(", ")[0] or machine
 
 
 def _processor() -> str:
-    lines = processor_description().splitlines()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()

@@ -1,60 +1,51 @@
-"""The results of a study on disk: one folder of text files, whole at any moment."""
+"""The results of a plan on disk: one folder of text files, whole at any moment; several folders are read as one."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 import yaml
 
-from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run, as_table
-from sb3_dpg.benchmark.plan import Environment, Plan
+from sb3_dpg.benchmark.configuration import Configuration, Environment, EvaluationProtocol, Plan, Run, as_table, check_distinct
 from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.common.save_util import write_atomically
 
-STUDY_FILE = "study.yml"
+PLAN_FILE = "study.yml"
 EVALUATIONS_FILE = "evaluations.csv"
 FAILURES_FILE = "failures.csv"
 
+#: Which run a row is of
+_RUN_COLUMNS = ("run_id", "algorithm", "algo", "environment", "seed")
 #: One row for each evaluation
 EVALUATION_COLUMNS = (
-    "run_id",
-    "algorithm",
-    "algo",
-    "environment",
-    "seed",
-    "step",
-    "mean_return",
-    "returns",
-    "lengths",
-    "wall_time",
-    "cpu_time",
-    "evaluation_time",
-    "steps_per_second",
-    "versions",
-    "git_commit",
-    "machine",
+    *_RUN_COLUMNS,
+    *("step", "mean_return", "returns", "lengths"),
+    *("wall_time", "cpu_time", "evaluation_time", "steps_per_second"),
+    *("versions", "git_commit", "machine"),
 )
-FAILURE_COLUMNS = ("run_id", "algorithm", "algo", "environment", "seed", "error", "traceback")
-#: Columns that are text even where they look like a number, as some commits do
-_TEXTS = ("run_id", "algorithm", "algo", "environment", "returns", "lengths", "versions", "git_commit", "machine")
+FAILURE_COLUMNS = (*_RUN_COLUMNS, "error", "traceback")
 #: Columns of several values, in the file separated by spaces
 _LISTS = {"returns": float, "lengths": int}
 #: Digits behind the point of what is measured by a clock
 _TIME_DIGITS = {"wall_time": 3, "cpu_time": 3, "evaluation_time": 3, "steps_per_second": 2}
-#: Types of all columns: of a file that was cut off or edited, what is no number is an error when it is read
+#: Types of all columns: of a file that was cut off or edited, what is no number is an error when it is read; and a text is one
+#: even where it looks like a number, as some commits do
 _TYPES = {
-    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("run_id", "algorithm", "algo", "environment", *_LISTS, "versions", "git_commit", "machine"), str),
     **dict.fromkeys(("seed", "step"), int),
     **dict.fromkeys(("mean_return", *_TIME_DIGITS), float),
 }
 
+Item = TypeVar("Item")
+
 
 class Results:
     """
-    The results folder of a study: ``evaluations.csv``, ``failures.csv`` and the plan with all hyperparameters, ``study.yml``.
+    The results folder of a plan: ``evaluations.csv``, ``failures.csv`` and the plan with all hyperparameters, ``study.yml``.
 
-    Only the process that directs a study writes here; a run is added when it is complete, all its evaluations at once.
+    Only the process that directs the runs writes here; a run is added when it is complete, all its evaluations at once.
     Runs of earlier versions of a plan stay in the files; reports leave them out.
 
     :param folder: The folder, made when the first file is written
@@ -87,25 +78,25 @@ class Results:
         :param records: Its evaluations
         """
         assert run.id not in self.completed, f"{run} is there already"
-        rows = [{**_identity(run), **record, "mean_return": _mean(record["returns"])} for record in records]
+        rows = [
+            {**_run_columns(run), **record, "mean_return": sum(record["returns"]) / len(record["returns"])}
+            for record in records
+        ]
         self._append(pd.DataFrame(rows, columns=list(EVALUATION_COLUMNS)).round(_TIME_DIGITS))
-        self._write_evaluations()
         self._forget_failures([run.id])
 
-    def adopt(self, other: "Results", plan: Plan) -> int:
+    def reuse(self, other: "Results", plan: Plan) -> int:
         """
-        Take over runs that another study has done already.
+        Take the runs that another results folder has.
 
-        :param other: Results of that study
+        :param other: That folder
         :param plan: The plan whose missing runs are looked for
         :return: How many were found
         """
-        wanted = {run.id: run.configuration.algorithm for run in self.missing(plan)}
-        found = other.evaluations[other.evaluations["run_id"].isin(wanted)]
+        names = {run.id: run.configuration.algorithm for run in self.missing(plan)}
+        found = other.evaluations[other.evaluations["run_id"].isin(names)]
         if len(found):
-            found = found.assign(algorithm=found["run_id"].map(wanted))
-            self._append(found)
-            self._write_evaluations()
+            self._append(found.assign(algorithm=found["run_id"].map(names)))
         return int(found["run_id"].nunique())
 
     def fail(self, run: Run, error: str) -> None:
@@ -116,15 +107,14 @@ class Results:
         :param error: A traceback or a message
         """
         self._forget_failures([run.id])
-        row = {**_identity(run), "error": error_line(error), "traceback": error.strip()}
-        table = pd.DataFrame([row], columns=list(FAILURE_COLUMNS))
-        self.failures = join_tables([self.failures, table])
+        row = {**_run_columns(run), "error": error_line(error), "traceback": error.strip()}
+        self.failures = join_tables([self.failures, pd.DataFrame([row], columns=list(FAILURE_COLUMNS))])
         self._write(FAILURES_FILE, self.failures)
 
-    def tidy(self, plan: Plan) -> None:
+    def clean_up(self, plan: Plan) -> None:
         """
         Rename what has another name in the plan by now, and forget failures of runs that are complete: those of runs that
-        were adopted, or completed just before this process's predecessor was killed.
+        were reused, or completed just before this process's predecessor was killed.
 
         :param plan: The plan that is run
         """
@@ -132,9 +122,7 @@ class Results:
         names = {run.id: run.configuration.algorithm for run in plan.runs}
         renamed = self.evaluations["run_id"].map(names).fillna(self.evaluations["algorithm"])
         if (renamed != self.evaluations["algorithm"]).any():
-            self.evaluations = self.evaluations.assign(algorithm=renamed)
-            self._sort()
-            self._write_evaluations()
+            self._write_evaluations(self.evaluations.assign(algorithm=renamed))
 
     def _forget_failures(self, run_ids: Iterable[str]) -> None:
         forgotten = self.failures["run_id"].isin(set(run_ids))
@@ -142,27 +130,22 @@ class Results:
             self.failures = self.failures[~forgotten]
             self._write(FAILURES_FILE, self.failures)
 
-    def write_study(self, plan: Plan) -> None:
+    def write_plan(self, plan: Plan) -> None:
         """
         :param plan: The plan that is run, kept with all its hyperparameters
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / STUDY_FILE, study_to_yaml(plan))
+        write_atomically(self.folder / PLAN_FILE, plan_to_yaml(plan))
 
     def _append(self, rows: pd.DataFrame) -> None:
-        self.evaluations = join_tables([self.evaluations, rows])
-        self._sort()
+        self._write_evaluations(join_tables([self.evaluations, rows]))
 
-    def _sort(self) -> None:
+    def _write_evaluations(self, evaluations: pd.DataFrame) -> None:
         """The same table whatever the order in which runs were completed: two versions of the file can be compared."""
         order = ["environment", "algorithm", "seed", "run_id", "step"]
-        self.evaluations = self.evaluations.sort_values(order, kind="stable", ignore_index=True)
-
-    def _write_evaluations(self) -> None:
-        table = self.evaluations.copy()
-        for column in _LISTS:
-            table[column] = [" ".join(map(repr, values)) for values in table[column]]
-        self._write(EVALUATIONS_FILE, table)
+        self.evaluations = evaluations.sort_values(order, kind="stable", ignore_index=True)
+        lists = {column: [" ".join(map(repr, values)) for values in self.evaluations[column]] for column in _LISTS}
+        self._write(EVALUATIONS_FILE, self.evaluations.assign(**lists))
 
     def _write(self, name: str, table: pd.DataFrame) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -189,27 +172,14 @@ def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def _identity(run: Run) -> dict[str, Any]:
+def _run_columns(run: Run) -> dict[str, Any]:
     configuration = run.configuration
-    return {
-        "run_id": run.id,
-        "algorithm": configuration.algorithm,
-        "algo": configuration.algo,
-        "environment": configuration.environment,
-        "seed": run.seed,
-    }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(sum(values) / len(values))
+    values = (run.id, configuration.algorithm, configuration.algo, configuration.environment, run.seed)
+    return dict(zip(_RUN_COLUMNS, values, strict=True))
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """
-    :param path: A CSV file
-    :param columns: The columns it must have
-    :return: Its content, an empty table if there is no such file
-    """
+    """A CSV file with these columns, an empty table if there is no such file."""
     if not path.is_file():
         return pd.DataFrame(columns=list(columns))
     try:
@@ -239,7 +209,7 @@ def read_evaluations(path: Path) -> pd.DataFrame:
     return table
 
 
-def study_to_yaml(plan: Plan) -> str:
+def plan_to_yaml(plan: Plan) -> str:
     """
     :param plan: A plan
     :return: Its text form, with the hyperparameters of each configuration
@@ -248,19 +218,20 @@ def study_to_yaml(plan: Plan) -> str:
         "name": plan.name,
         "description": plan.description,
         "seeds": list(plan.seeds),
+        "fewer_seeds": {name: list(seeds) for name, seeds in plan.fewer_seeds.items()},
         "environments": [as_table(environment) for environment in plan.environments],
         "configurations": [as_table(configuration) for configuration in plan.configurations],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
-def read_study(folder: Path) -> Plan:
+def read_plan(folder: Path) -> Plan:
     """
     :param folder: A results folder
     :return: The plan that was run
     :raises ConfigurationError: if there is none
     """
-    path = folder / STUDY_FILE
+    path = folder / PLAN_FILE
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Plan(
@@ -272,10 +243,71 @@ def read_study(folder: Path) -> Plan:
                 Configuration(**{**entry, "evaluation": EvaluationProtocol(**entry["evaluation"])})
                 for entry in content["configurations"]
             ),
+            fewer_seeds={name: tuple(seeds) for name, seeds in content.get("fewer_seeds", {}).items()},
         )
     except OSError as error:
-        raise ConfigurationError(f"{folder}: no results of a benchmark ({STUDY_FILE}: {error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{folder}: no results of a benchmark ({PLAN_FILE}: {error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
         raise ConfigurationError(
             f"{path}: not written by a benchmark ({type(error).__name__}: {' '.join(str(error).split())})"
         ) from error
+
+
+class JoinedResults(NamedTuple):
+    """
+    The results of several folders as those of one plan.
+
+    :param plan: What was to be run
+    :param evaluations: Table of results
+    :param failures: Table of runs that failed
+    :param caveats: What a reader must know about them
+    """
+
+    plan: Plan
+    evaluations: pd.DataFrame
+    failures: pd.DataFrame
+    caveats: list[str]
+
+
+def read_results(folders: Sequence[Path]) -> JoinedResults:
+    """
+    :param folders: Results folders
+    :return: Their results; of a run that several of them have, those of the first count
+    :raises ConfigurationError: if one of them cannot be read, or they do not fit together
+    """
+    plan = _join_plans([read_plan(folder) for folder in folders])
+    results = [Results(folder) for folder in folders]
+    everything = join_tables([result.evaluations for result in results])
+    returns = everything.groupby(["run_id", "step"])["mean_return"].nunique()
+    count = returns[returns > 1].index.unique("run_id").size
+    caveats = [f"{count} run(s) have other returns in another of the folders; those of the first count."] if count else []
+    evaluations = everything.drop_duplicates(["run_id", "step"])
+    failures = join_tables([result.failures for result in results]).drop_duplicates("run_id")
+    failures = failures[~failures["run_id"].isin(evaluations["run_id"])]
+    return JoinedResults(plan, evaluations.reset_index(drop=True), failures.reset_index(drop=True), caveats)
+
+
+def _join_plans(plans: Sequence[Plan]) -> Plan:
+    environments = _distinct(environment for plan in plans for environment in plan.environments)
+    for environment, other in itertools.combinations(environments, 2):
+        if other.id == environment.id:
+            raise ConfigurationError(f"the results differ on {environment.id}: {environment} and {other}")
+    configurations = {
+        (configuration.algorithm, configuration.key): configuration for plan in plans for configuration in plan.configurations
+    }
+    return Plan(
+        name=" and ".join(_distinct(plan.name for plan in plans)),
+        description="\n\n".join(_distinct(plan.description for plan in plans)),
+        environments=environments,
+        seeds=_distinct(seed for plan in plans for seed in plan.seeds),
+        configurations=check_distinct(configurations.values()),
+        fewer_seeds={
+            name: _distinct(seed for plan in plans if name in plan.algorithms for seed in plan.seeds_of(name))
+            for name in _distinct(name for plan in plans for name in plan.fewer_seeds)
+        },
+    )
+
+
+def _distinct(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Each item once, in the order of their first occurrence."""
+    return tuple(dict.fromkeys(items))

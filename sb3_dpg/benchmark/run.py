@@ -1,4 +1,4 @@
-"""Running what is missing of a study."""
+"""Running what is missing of a plan."""
 
 import contextlib
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from sb3_dpg.benchmark.engines.base import Ended, Engine, Started
-from sb3_dpg.benchmark.plan import Plan
-from sb3_dpg.benchmark.progress import StudyProgress
-from sb3_dpg.benchmark.results import EVALUATIONS_FILE, STUDY_FILE, Results
+from sb3_dpg.benchmark.configuration import Plan
+from sb3_dpg.benchmark.engine import Ended, LocalEngine, Started
+from sb3_dpg.benchmark.progress import RunProgress
+from sb3_dpg.benchmark.results import EVALUATIONS_FILE, PLAN_FILE, Results
 from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.common.save_util import remove_leftovers
 
@@ -24,7 +24,7 @@ class Summary:
     :param before: Runs that were complete before
     :param completed: Runs that were completed
     :param failed: Runs that failed
-    :param left: Runs that are not complete and did not fail: those of an interrupted study
+    :param left: Runs that are not complete and did not fail: those left by an interruption
     """
 
     before: int
@@ -33,7 +33,7 @@ class Summary:
     left: int = 0
 
 
-def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused: Sequence[Path] = ()) -> Summary:
+def run_plan(plan: Plan, folder: Path, engine: LocalEngine, console: Console, reused: Sequence[Path] = ()) -> Summary:
     """
     Execute the runs of a plan that are not complete. May be interrupted at any moment and called again.
 
@@ -41,9 +41,9 @@ def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused
     :param folder: Its results folder
     :param engine: What executes runs
     :param console: Where to show progress
-    :param reused: Results folders of other studies, whose runs need not be done again
+    :param reused: Results folders whose runs need not be done again
     :return: How many runs there are of which sort
-    :raises ConfigurationError: if another process runs a study with the same results folder, or a folder cannot be used
+    :raises ConfigurationError: if another process has the same results folder, or a folder cannot be used
     """
     others = [reused_results(other) for other in reused]
     # Released by the system however this process ends
@@ -52,17 +52,17 @@ def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise ConfigurationError(f"{folder}: another process is running a study with these results") from error
+        raise ConfigurationError(f"{folder}: another process is running a plan with these results") from error
     except OSError as error:
         raise ConfigurationError(f"{folder}: no results can be written here ({error.strerror})") from error
     try:
         remove_leftovers(folder)
         results = Results(folder)
-        results.write_study(plan)
+        results.write_plan(plan)
         for other in others:
-            count = results.adopt(other, plan)
+            count = results.reuse(other, plan)
             console.print(f"{count} runs taken from {other.folder}", highlight=False, markup=False)
-        results.tidy(plan)
+        results.clean_up(plan)
         return _run_missing(plan, results, engine, console)
     finally:
         lock.release()
@@ -70,20 +70,20 @@ def run_study(plan: Plan, folder: Path, engine: Engine, console: Console, reused
 
 def reused_results(folder: Path) -> Results:
     """
-    :param folder: Results folder of another study
+    :param folder: Another results folder
     :return: Its results, perhaps none yet
-    :raises ConfigurationError: if there was no study: a wrong path would mean that everything is run again
+    :raises ConfigurationError: if it is none: a wrong path would mean that everything is run again
     """
-    if not (folder / STUDY_FILE).is_file() and not (folder / EVALUATIONS_FILE).is_file():
+    if not (folder / PLAN_FILE).is_file() and not (folder / EVALUATIONS_FILE).is_file():
         raise ConfigurationError(f"--reuse {folder}: no results of a benchmark")
     return Results(folder)
 
 
-def _run_missing(plan: Plan, results: Results, engine: Engine, console: Console) -> Summary:
+def _run_missing(plan: Plan, results: Results, engine: LocalEngine, console: Console) -> Summary:
     missing = results.missing(plan)
     summary = Summary(before=len(plan.runs) - len(missing), left=len(missing))
     with (
-        StudyProgress(plan, missing, results, engine.jobs, console) as progress,
+        RunProgress(plan, missing, results, engine.jobs, console) as progress,
         contextlib.closing(engine.execute(missing)) as events,  # type: ignore[type-var]
         contextlib.suppress(KeyboardInterrupt),
     ):

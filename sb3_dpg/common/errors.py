@@ -14,7 +14,6 @@ EXTRAS = {
     "box2d": "box2d",
     "mujoco": "mujoco",
     "pygame": "classic-control",
-    "ray": "ray",
     "rliable": "plots",
     "seaborn": "plots",
     "tensorboard": "tensorboard",

@@ -4,17 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sb3_dpg.benchmark.analysis.references import Reference, load_references
+from sb3_dpg.benchmark.analysis.scores import Reference, by_processor, load_references, lost, time_to_solve
 from sb3_dpg.benchmark.analysis.selection import check_comparable, select
-from sb3_dpg.benchmark.analysis.stability import stability
 from sb3_dpg.benchmark.analysis.suite import make_suite
-from sb3_dpg.benchmark.analysis.thresholds import time_to_threshold
 from sb3_dpg.benchmark.configuration import EvaluationProtocol
-from sb3_dpg.benchmark.estimate import Estimator, time_together
-from sb3_dpg.benchmark.results import Results
-from sb3_dpg.benchmark.studies import read_studies
+from sb3_dpg.benchmark.progress import Estimator, time_together
+from sb3_dpg.benchmark.results import Results, read_results
 from sb3_dpg.common.errors import ConfigurationError
-from tests.benchmark.studies import make_plan, make_records, write_study
+from tests.benchmark.samples import make_plan, make_records, write_results
 
 SCALE = Reference(random=-1000.0, random_source="", reference=0.0, reference_source="")
 
@@ -35,29 +32,41 @@ def test_stability_with_negative_returns():
             [-1100.0, -1200.0, -1500.0],  # never better than a random agent
         ]
     )
-    result = stability(SCALE.normalise(returns))
-    np.testing.assert_allclose(result.drop, [0.0, 0.15, 0.17, 0.4])
-    assert result.lost.tolist() == [False, False, True, False]
+    assert lost(SCALE.normalise(returns)).tolist() == [False, False, True, False]
 
 
-def table_of(returns, seconds=1.0):
-    steps = [10, 20, 30]
-    times = [seconds * step for step in steps]
-    return pd.DataFrame({"mean_return": returns, "wall_time": times, "cpu_time": times}, index=steps)
+def table_of(returns, seconds=1.0, machine="Linux x86_64, AMD EPYC, 2 cores"):
+    steps = [10, 20, 30, 40]
+    return pd.DataFrame(
+        {"mean_return": returns, "cpu_time": [seconds * step for step in steps], "machine": machine}, index=steps
+    )
 
 
-def test_time_to_threshold_is_a_median_in_which_never_is_infinitely_long():
-    runs = {0: table_of([0, 5, 9]), 1: table_of([5, 0, 0], seconds=2.0), 2: table_of([0, 0, 0])}
-    result = time_to_threshold(runs, 5)
-    assert result == (2, 20, 20, 20)
-    assert time_to_threshold(runs, 9)[:2] == (1, np.inf)
+def test_time_to_solve_is_a_median_in_which_never_is_infinitely_long():
+    runs = {0: table_of([0, 5, 9, 0]), 1: table_of([5, 0, 0, 0], seconds=2.0), 2: table_of([0, 0, 0, 0])}
+    assert time_to_solve(runs, 5) == (2, 20, 20)
+    assert time_to_solve(runs, 9) == (1, np.inf, np.inf)
+
+
+def test_two_in_a_row_count_from_the_second_of_them():
+    runs = {0: table_of([0, 5, 9, 0]), 1: table_of([5, 0, 5, 5], seconds=2.0), 2: table_of([5, 0, 5, 0])}
+    assert time_to_solve(runs, 5, in_a_row=2) == (2, 40, 80)
+    assert time_to_solve({0: runs[0]}, 5, in_a_row=2) == (1, 30, 30)
+    assert time_to_solve({1: runs[1]}, 5, in_a_row=2) == (1, 40, 80)
+    assert time_to_solve({2: runs[2]}, 5, in_a_row=2)[0] == 0
+
+
+def test_cores_and_system_do_not_make_another_processor():
+    machines = ("Linux x86_64, AMD EPYC, 2 cores", "Linux x86_64, Intel(R), 2 cores", "Darwin x86_64, AMD EPYC, 64 cores", "?")
+    groups = by_processor({seed: table_of([0] * 4, machine=machine) for seed, machine in enumerate(machines)})
+    assert {processor: list(runs) for processor, runs in groups.items()} == {"AMD EPYC": [0, 2], "Intel(R)": [1], "?": [3]}
 
 
 def test_selection_orders_returns_by_seed_and_step(tmp_path):
     plan = make_plan()
-    results = write_study(tmp_path, plan)
+    results = write_results(tmp_path, plan)
     selection = select(plan, results.evaluations)
-    assert selection.marks == []
+    assert selection.caveats == []
     returns = selection.mean_returns("Hopper-v5", "ddpg")
     assert returns.columns.tolist() == [25, 50, 75, 100]
     for run in plan.runs:
@@ -84,59 +93,59 @@ def test_what_cannot_be_compared_is_refused(change, message):
 
 
 def test_studies_that_differ_in_steps_are_refused_together(tmp_path):
-    write_study(tmp_path / "a", make_plan(algorithms=["ddpg"]))
-    write_study(tmp_path / "b", make_plan(algorithms=["td3"], steps=200))
-    with pytest.raises(ConfigurationError, match="the studies differ on Pendulum-v1"):
-        read_studies([tmp_path / "a", tmp_path / "b"])
+    write_results(tmp_path / "a", make_plan(algorithms=["ddpg"]))
+    write_results(tmp_path / "b", make_plan(algorithms=["td3"], steps=200))
+    with pytest.raises(ConfigurationError, match="the results differ on Pendulum-v1"):
+        read_results([tmp_path / "a", tmp_path / "b"])
 
 
 def test_several_studies_are_one_and_a_run_of_both_counts_once(tmp_path):
-    write_study(tmp_path / "a", make_plan(algorithms=["bnddpg", "ddpg"], seeds=[0, 1]))
-    write_study(tmp_path / "b", make_plan(algorithms=["ddpg", "td3"], seeds=[1, 2]))
-    study = read_studies([tmp_path / "a", tmp_path / "b"])
+    write_results(tmp_path / "a", make_plan(algorithms=["bnddpg", "ddpg"], seeds=[0, 1]))
+    write_results(tmp_path / "b", make_plan(algorithms=["ddpg", "td3"], seeds=[1, 2]))
+    study = read_results([tmp_path / "a", tmp_path / "b"])
     assert study.plan.seeds == (0, 1, 2)
     selection = select(study.plan, study.evaluations)
     seeds = {algorithm: list(runs) for algorithm, runs in selection.runs["Pendulum-v1"].items()}
     assert seeds == {"bnddpg": [0, 1], "ddpg": [0, 1, 2], "td3": [1, 2]}
-    assert "td3: no result for seed 0 on Pendulum-v1, Hopper-v5." in selection.marks
+    assert "td3: no result for seed 0 on Pendulum-v1, Hopper-v5." in selection.caveats
     suite = make_suite(selection, load_references())
-    assert suite.seeds == [1], "the only one that all three have"
+    assert suite.seeds == {name: [1] for name in ("bnddpg", "ddpg", "td3")}, "the only one that all three have"
 
 
 def test_a_run_with_other_returns_in_another_folder_is_mentioned(tmp_path):
     plan = make_plan()
-    write_study(tmp_path / "a", plan)
-    results = write_study(tmp_path / "b", plan)
-    assert read_studies([tmp_path / "a", tmp_path / "b"]).marks == []
+    write_results(tmp_path / "a", plan)
+    results = write_results(tmp_path / "b", plan)
+    assert read_results([tmp_path / "a", tmp_path / "b"]).caveats == []
     results.evaluations.loc[results.evaluations["run_id"] == plan.runs[0].id, "mean_return"] += 1.0
-    results._write_evaluations()
-    (mark,) = read_studies([tmp_path / "a", tmp_path / "b"]).marks
+    results._write_evaluations(results.evaluations)
+    (mark,) = read_results([tmp_path / "a", tmp_path / "b"]).caveats
     assert mark.startswith("1 run(s) have other returns in another of the folders")
 
 
 def test_runs_that_do_not_fit_the_plan_are_left_out_and_mentioned(tmp_path):
-    write_study(tmp_path, make_plan(algorithms=["ddpg", "td3"]))
-    Results(tmp_path).write_study(make_plan(algorithms=["ddpg"]))
-    study = read_studies([tmp_path])
+    write_results(tmp_path, make_plan(algorithms=["ddpg", "td3"]))
+    Results(tmp_path).write_plan(make_plan(algorithms=["ddpg"]))
+    study = read_results([tmp_path])
     selection = select(study.plan, study.evaluations)
     assert list(selection.runs["Pendulum-v1"]) == ["ddpg"]
-    (mark,) = selection.marks
+    (mark,) = selection.caveats
     assert mark.startswith("6 run(s) in the results are not of this plan")
 
 
 def test_results_of_other_code_or_machines_are_mentioned(tmp_path):
     plan = make_plan()
-    results = write_study(tmp_path, plan)
+    results = write_results(tmp_path, plan)
     table = results.evaluations
     table.loc[table["seed"] == 1, "git_commit"] = "abc+"
-    marks = select(plan, table).marks
+    marks = select(plan, table).caveats
     assert marks[0] == "The runs come from 2 different commits of this repository: 123456789012 | abc+."
     assert "not committed" in marks[1]
 
 
 def test_a_tampered_run_is_refused(tmp_path):
     plan = make_plan()
-    table = write_study(tmp_path, plan).evaluations
+    table = write_results(tmp_path, plan).evaluations
     with pytest.raises(ConfigurationError, match="bnddpg on Pendulum-v1, seed 0 do not fit"):
         select(plan, table.drop(table.index[(table["run_id"] == plan.runs[0].id) & (table["step"] == 50)]))
 
@@ -149,15 +158,15 @@ def test_aggregates_use_common_seeds_and_algorithms_that_were_run_everywhere(tmp
         name = (configuration.algorithm, configuration.environment)
         return name == ("copdacq", "Hopper-v5") or (name == ("ddpg", "Pendulum-v1") and run.seed == 1)
 
-    results = write_study(tmp_path, plan, leave_out=absent)
+    results = write_results(tmp_path, plan, leave_out=absent)
     selection = select(plan, results.evaluations)
     references = load_references()
     suite = make_suite(selection, references)
     assert suite.algorithms == ["bnddpg", "ddpg"]
     assert suite.environments == ["Pendulum-v1", "Hopper-v5"], "the third has no reference scores"
-    assert suite.seeds == [0, 2]
-    assert len(suite.marks) == 4
-    assert "Intervals of fewer than 3 seeds say next to nothing: here they are of 2." in suite.marks
+    assert suite.seeds == {"bnddpg": [0, 2], "ddpg": [0, 2]}
+    assert len(suite.caveats) == 4
+    assert "Intervals of fewer than 3 seeds say next to nothing: here they are of 2." in suite.caveats
     scores = suite.curves["ddpg"]
     assert scores.shape == (2, 2, 4)
     raw = selection.mean_returns("Hopper-v5", "ddpg").loc[2].to_numpy()
@@ -166,29 +175,47 @@ def test_aggregates_use_common_seeds_and_algorithms_that_were_run_everywhere(tmp
     np.testing.assert_allclose(suite.average["ddpg"], scores.mean(axis=2))
 
 
+def test_an_algorithm_with_fewer_seeds_by_plan_takes_none_from_the_others(tmp_path):
+    plan = dataclasses.replace(make_plan(algorithms=["bnddpg", "crossq"]), fewer_seeds={"crossq": (0, 1)})
+    results = write_results(tmp_path, plan)
+    assert len(plan.runs) == 2 * (3 + 2)
+    selection = select(plan, results.evaluations)
+    assert selection.caveats == [], "nothing is missing"
+    suite = make_suite(selection, load_references())
+    assert suite.seeds == {"bnddpg": [0, 1, 2], "crossq": [0, 1]}
+    assert {name: scores.shape for name, scores in suite.final.items()} == {"bnddpg": (3, 2), "crossq": (2, 2)}
+    assert suite.caveats == [
+        "crossq has fewer seeds by plan, 0, 1, and so have its aggregates.",
+        "Intervals of fewer than 3 seeds say next to nothing: here they are of 2.",
+    ]
+    assert read_results([tmp_path]).plan == plan
+    write_results(tmp_path / "other", make_plan(algorithms=["crossq"], seeds=[5]))
+    assert read_results([tmp_path, tmp_path / "other"]).plan.fewer_seeds == {"crossq": (0, 1, 5)}
+
+
 def test_no_aggregate_without_a_common_seed(tmp_path):
     plan = make_plan(seeds=[0, 1])
-    results = write_study(tmp_path, plan, leave_out=lambda run: (run.configuration.algorithm == "ddpg") == (run.seed == 0))
+    results = write_results(tmp_path, plan, leave_out=lambda run: (run.configuration.algorithm == "ddpg") == (run.seed == 0))
     suite = make_suite(select(plan, results.evaluations), load_references())
     assert suite.algorithms == []
-    assert suite.marks == ["Aggregates use the seeds that all have: there is none."]
+    assert suite.caveats == ["Aggregates use the seeds that all have: there is none."]
 
 
 def test_an_environment_without_any_run_does_not_take_the_others_along(tmp_path):
     plan = make_plan()
-    results = write_study(tmp_path, plan, leave_out=lambda run: run.configuration.environment == "Hopper-v5")
+    results = write_results(tmp_path, plan, leave_out=lambda run: run.configuration.environment == "Hopper-v5")
     suite = make_suite(select(plan, results.evaluations), load_references())
     assert (suite.algorithms, suite.environments) == (["bnddpg", "ddpg"], ["Pendulum-v1"])
-    assert suite.marks == ["Hopper-v5 has no finished runs and is left out of all aggregates."]
+    assert suite.caveats == ["Hopper-v5 has no finished runs and is left out of all aggregates."]
 
 
 def test_no_aggregate_over_different_numbers_of_evaluations(tmp_path):
-    write_study(tmp_path / "a", make_plan(environments=["Pendulum-v1"], points=4))
-    write_study(tmp_path / "b", make_plan(environments=["Hopper-v5"], points=5))
-    study = read_studies([tmp_path / "a", tmp_path / "b"])
+    write_results(tmp_path / "a", make_plan(environments=["Pendulum-v1"], points=4))
+    write_results(tmp_path / "b", make_plan(environments=["Hopper-v5"], points=5))
+    study = read_results([tmp_path / "a", tmp_path / "b"])
     suite = make_suite(select(study.plan, study.evaluations), load_references())
     assert suite.algorithms == []
-    assert suite.marks == ["No aggregates: the environments have different numbers of evaluations (4, 5)."]
+    assert suite.caveats == ["No aggregates: the environments have different numbers of evaluations (4, 5)."]
 
 
 def test_estimates_prefer_the_nearest_earlier_runs(tmp_path):
@@ -196,7 +223,7 @@ def test_estimates_prefer_the_nearest_earlier_runs(tmp_path):
     pendulum, hopper = plan.configurations
     nothing = Estimator(Results(tmp_path).evaluations)(pendulum)
     assert nothing.basis == "a guess"
-    results = write_study(tmp_path, plan, leave_out=lambda run: run.configuration is hopper)
+    results = write_results(tmp_path, plan, leave_out=lambda run: run.configuration is hopper)
     estimate = Estimator(results.evaluations)
     assert estimate(pendulum) == (pytest.approx(2.1), "earlier seeds")
     assert estimate(dataclasses.replace(pendulum, steps=200)) == (pytest.approx(4.2), "earlier runs here")

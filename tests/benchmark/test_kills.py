@@ -4,10 +4,9 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -15,11 +14,12 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
-from sb3_dpg.benchmark.engines.local import LocalEngine
-from sb3_dpg.benchmark.plan import Plan, load_plan
+from sb3_dpg.benchmark.configuration import Plan
+from sb3_dpg.benchmark.engine import LocalEngine
+from sb3_dpg.benchmark.plan import load_plan
 from sb3_dpg.benchmark.results import Results
-from sb3_dpg.benchmark.run import LOCK_FILE, run_study
-from tests.benchmark.studies import CIRCUMSTANCES, TINY_PLAN, FakeEngine, make_plan
+from sb3_dpg.benchmark.run import LOCK_FILE, run_plan
+from tests.benchmark.samples import CIRCUMSTANCES, TINY_PLAN, FakeEngine, make_plan
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 KILLS = 20
@@ -102,7 +102,7 @@ def check_kills(plan: Plan, study: Study, folder: Path) -> None:
 
 def test_while_results_are_written(tmp_path: Path, console: Console) -> None:
     plan = make_plan()
-    check_kills(plan, lambda folder: run_study(plan, folder, FakeEngine(), console), tmp_path)
+    check_kills(plan, lambda folder: run_plan(plan, folder, FakeEngine(), console), tmp_path)
 
 
 @pytest.mark.slow
@@ -111,41 +111,6 @@ def test_while_local_processes_train(tmp_path: Path, console: Console, tiny_plan
         engine = LocalEngine(jobs=2)
         # What is imported here need not be imported again in each worker
         engine._context = multiprocessing.get_context("fork")
-        run_study(tiny_plan, folder, engine, console)
-
-    check_kills(tiny_plan, study, tmp_path)
-
-
-CLUSTER = """
-import sys, ray
-ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-print(ray.get_runtime_context().gcs_address, flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def cluster() -> Iterator[str]:
-    """The address of a Ray cluster of two cores, which outlives the studies that use it."""
-    pytest.importorskip("ray")
-    # Ray gives its workers the lowest priority: beside other programs they would take hours
-    environment = {**os.environ, "PYTHONPATH": str(CLONE), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
-    with subprocess.Popen(
-        [sys.executable, "-c", CLUSTER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address, "no cluster was started"
-        yield address
-        process.stdin.close()
-
-
-@pytest.mark.slow
-def test_while_a_ray_cluster_trains(tmp_path: Path, console: Console, tiny_plan: Plan, cluster: str) -> None:
-    def study(folder: Path) -> None:
-        from sb3_dpg.benchmark.engines.ray import RayEngine
-
-        run_study(tiny_plan, folder, RayEngine(address=cluster), console)
+        run_plan(tiny_plan, folder, engine, console)
 
     check_kills(tiny_plan, study, tmp_path)

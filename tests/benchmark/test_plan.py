@@ -9,10 +9,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from sb3_dpg.benchmark.engines.local import LocalEngine
+from sb3_dpg.benchmark.engine import LocalEngine
 from sb3_dpg.benchmark.plan import find_plan, load_plan
-from sb3_dpg.benchmark.results import read_study, study_to_yaml
-from sb3_dpg.benchmark.run import run_study
+from sb3_dpg.benchmark.results import plan_to_yaml, read_plan
+from sb3_dpg.benchmark.run import run_plan
 from sb3_dpg.common.errors import ConfigurationError
 
 CLONE = Path(__file__).parents[2]
@@ -76,8 +76,9 @@ def test_runs_are_all_seeds_of_all_configurations_one_seed_after_the_other(tmp_p
 def test_shipped_plans_can_be_read(name):
     plan = load_plan(find_plan(name))
     assert plan.name == name
-    assert study_to_yaml(plan)
-    assert len({run.id for run in plan.runs}) == len(plan.seeds) * len(plan.configurations)
+    assert plan_to_yaml(plan)
+    n_runs = sum(len(plan.seeds_of(configuration.algorithm)) for configuration in plan.configurations)
+    assert len({run.id for run in plan.runs}) == n_runs
 
 
 @pytest.mark.parametrize(
@@ -112,11 +113,36 @@ def test_shipped_plans_can_be_read(name):
         (["environments", "mine:Hill-v0"], {"steps": 100}, "mine:Hill-v0: give it as 'Hill-v0' with the key package: mine"),
         (["environments", "Pendulum-v1", "package"], "no_such", "Pendulum-v1: package='no_such': No module named"),
         (["algorithms", "same"], {"algo": "ddpg"}, "'ddpg' and 'same' are the same on Pendulum-v1"),
+        (["algorithms", "ddpg"], {"seeds": [1, 2]}, r"ddpg: seeds=\[1, 2\] must be among the plan's, 3, 1"),
+        (["algorithms", "ddpg"], {"seeds": 3}, "ddpg: seeds=3 must be among the plan's"),
+        (["algorithms", "ddpg"], {"seeds": []}, r"ddpg: seeds=\[\] must be a number of seeds"),
+        (["environments", "CartPole-v1"], {"steps": 100}, "ddpg: CartPole-v1: .*Box.*Discrete"),
+        (["algorithms", "ddpg"], {"hyperparameters": {"policy_kwargs": {"n_layers": 2}}}, "ddpg: Pendulum-v1: .*n_layers"),
+        (["algorithms", "ddpg"], {"hyperparameters": {"env_wrapper": "gymnasium.wrappers.Nothing"}}, "Pendulum-v1: .*Nothing"),
     ],
 )
 def test_errors_name_the_key(tmp_path, keys, value, message):
     with pytest.raises(ConfigurationError, match=message):
         load(tmp_path, change(keys, value))
+
+
+@pytest.mark.parametrize(("env_id", "module"), [("LunarLanderContinuous-v3", "box2d"), ("Hopper-v5", "mujoco")])
+def test_a_missing_simulator_is_found_before_anything_is_run(tmp_path, monkeypatch, env_id, module):
+    for name in list(sys.modules):
+        if name.lower().startswith((module, f"gymnasium.envs.{module}")):
+            monkeypatch.delitem(sys.modules, name)
+    for name in (module, "Box2D"):
+        monkeypatch.setitem(sys.modules, name, None)
+    content = change(["environments"], {env_id: {"steps": 100}})
+    with pytest.raises(ConfigurationError, match=rf'ddpg: {env_id}: .*pip install "sb3-dpg\[{module}\]"'):
+        load(tmp_path, content)
+
+
+def test_an_algorithm_may_have_fewer_seeds(tmp_path):
+    plan = load(tmp_path, change(["algorithms", "td3"], {"seeds": [1]}))
+    assert [run.configuration.algorithm for run in plan.runs if run.seed == 3] == ["ddpg"] * 2
+    assert [run.configuration.algorithm for run in plan.runs if run.seed == 1] == ["ddpg"] * 2 + ["td3"] * 2
+    assert load(tmp_path, change(["algorithms", "td3"], {"seeds": 1})).fewer_seeds == {"td3": (3,)}
 
 
 @pytest.mark.parametrize("file", ["none", None, "mine.yml"])
@@ -143,9 +169,9 @@ def test_an_environment_of_ones_own_brings_its_package(tmp_path, monkeypatch):
     # Workers begin without it
     del gym.registry["Hill-v0"]
     del sys.modules["hills_of_a_test"]
-    summary = run_study(plan, folder, LocalEngine(1), Console(quiet=True))
+    summary = run_plan(plan, folder, LocalEngine(1), Console(quiet=True))
     assert (summary.completed, summary.failed) == (2, 0)
-    assert read_study(folder) == plan
+    assert read_plan(folder) == plan
 
 
 def test_errors_of_files(tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import itertools
 from pathlib import Path
@@ -8,13 +9,13 @@ import pytest
 
 from sb3_dpg.benchmark.analysis import statistics
 from sb3_dpg.benchmark.analysis.selection import select
-from sb3_dpg.benchmark.plan import Environment
+from sb3_dpg.benchmark.configuration import Environment
 from sb3_dpg.benchmark.report import write_report
-from sb3_dpg.benchmark.report.environments import environment_section
-from sb3_dpg.benchmark.report.figures import CURVES_PER_PANEL, Style, drawing, learning_curves
+from sb3_dpg.benchmark.report.figures import CURVES_PER_PANEL, learning_curves, make_styles
+from sb3_dpg.benchmark.report.tables import time_to_solve_section
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.common.errors import ConfigurationError
-from tests.benchmark.studies import make_plan, write_study
+from tests.benchmark.samples import make_plan, write_results
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -35,7 +36,7 @@ def _quick():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, _quick):
     folder = tmp_path_factory.mktemp("results")
-    write_study(folder, make_plan(algorithms=["bnddpg", "ddpg", "td3"]))
+    write_results(folder, make_plan(algorithms=["bnddpg", "ddpg", "td3"]))
     write_report([folder])
     return folder
 
@@ -61,7 +62,7 @@ def test_the_report_has_what_was_measured(folder):
     assert "3 seeds x 2 environments (Pendulum-v1, Hopper-v5)" in text
     assert "bnddpg > td3" in text
     assert "### Pendulum-v1, 100 steps" in text
-    assert "return of -200" in text
+    assert "\n| Pendulum-v1, -200 | bnddpg | here | " in text
     assert "Mind when comparing" not in text
     for link in ("learning_curves", "sample_efficiency", "performance_profile"):
         assert f"](figures/{link}.png)" in text
@@ -70,7 +71,7 @@ def test_the_report_has_what_was_measured(folder):
 @pytest.mark.usefixtures("_quick")
 def test_what_is_missing_or_failed_is_told_before_everything_else(tmp_path):
     plan = make_plan()
-    write_study(tmp_path, plan, leave_out=lambda run: run == plan.runs[-1])
+    write_results(tmp_path, plan, leave_out=lambda run: run == plan.runs[-1])
     Results(tmp_path).fail(plan.runs[-1], "Traceback\nMemoryError: no memory")
     text = write_report([tmp_path]).read_text()
     marks = text.partition("## ")[0]
@@ -81,7 +82,7 @@ def test_what_is_missing_or_failed_is_told_before_everything_else(tmp_path):
 
 @pytest.mark.usefixtures("_quick")
 def test_a_report_of_one_run_of_one_algorithm(tmp_path):
-    write_study(tmp_path, make_plan(algorithms=["ddpg"], environments=["Acrobot-v1"], seeds=[0]))
+    write_results(tmp_path, make_plan(algorithms=["ddpg"], environments=["Acrobot-v1"], seeds=[0]))
     text = write_report([tmp_path], tmp_path / "elsewhere" / "report.md").read_text()
     assert "Acrobot-v1 has no reference scores" in text
     assert "](../figures/learning_curves.png)" in text
@@ -93,16 +94,35 @@ def test_a_report_of_one_run_of_one_algorithm(tmp_path):
     ("threshold", "text"), [(1234567, "1,234,567"), (-200, "-200"), (1000.0, "1,000"), (0.1, "0.1"), (-151.855, "-151.855")]
 )
 def test_thresholds_have_all_their_digits(tmp_path, threshold, text):
-    plan = make_plan(environments=["Pendulum-v1"])
-    selection = select(plan, write_study(tmp_path, plan).evaluations)
-    section = environment_section(selection, Environment("Pendulum-v1", 100, threshold), None)
-    assert f"| return of {text} |" in section
+    environments = (Environment("Pendulum-v1", 100, threshold),)
+    plan = dataclasses.replace(make_plan(environments=["Pendulum-v1"]), environments=environments)
+    selection = select(plan, write_results(tmp_path, plan).evaluations)
+    assert f"| Pendulum-v1, {text} |" in time_to_solve_section(selection)
+
+
+def test_time_to_solve_has_a_row_for_each_processor_and_names_the_steps_that_were_not_enough(tmp_path):
+    plan = make_plan(algorithms=["ddpg"], environments=["Pendulum-v1"], points=2)
+    table = write_results(tmp_path, plan).evaluations
+    table["mean_return"] = [-300.0, -100.0, -300.0, -300.0, -150.0, -100.0]
+    table["cpu_time"] = [1.0, 2.0, 1.0, 2.0, 10.0, 20.0]
+    table.loc[table["seed"] == 2, "machine"] = "Linux x86_64, Intel(R) Xeon(R), 2 cores"
+    rows = [line for line in time_to_solve_section(select(plan, table)).splitlines() if line.startswith("| Pendulum-v1")]
+    assert rows == [
+        "| Pendulum-v1, -200 | ddpg | here | 1 of 2 | not in 100 | - | 0 of 2 | not in 100 | - | 20.00 |",
+        "| Pendulum-v1, -200 | ddpg | Intel(R) Xeon(R) | 1 of 1 | 50 | 10.0 | 1 of 1 | 100 | 20.0 | 200.00 |",
+    ]
+
+
+def test_without_a_threshold_there_is_no_time_to_solve(tmp_path):
+    environments = (Environment("Pendulum-v1", 100, None),)
+    plan = dataclasses.replace(make_plan(environments=["Pendulum-v1"]), environments=environments)
+    assert time_to_solve_section(select(plan, write_results(tmp_path, plan).evaluations)) == ""
 
 
 @pytest.mark.usefixtures("_quick")
 def test_names_and_paths_may_have_what_markdown_and_rliable_give_a_meaning(tmp_path):
     names = ["a | b", "größer > kleiner"]
-    write_study(tmp_path / "my results", make_plan(algorithms=names, environments=["Pendulum-v1"]))
+    write_results(tmp_path / "my results", make_plan(algorithms=names, environments=["Pendulum-v1"]))
     text = write_report([tmp_path / "my results"], tmp_path / "report.md").read_text(encoding="utf-8")
     assert "](my%20results/figures/probability_of_improvement.png)" in text
     assert "\n| a \\| b > größer > kleiner | " in text
@@ -112,7 +132,7 @@ def test_names_and_paths_may_have_what_markdown_and_rliable_give_a_meaning(tmp_p
 
 
 def test_a_report_cannot_be_written_to_a_folder(tmp_path):
-    write_study(tmp_path, make_plan())
+    write_results(tmp_path, make_plan())
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigurationError, match="folder: a folder; the report is a Markdown file"):
         write_report([tmp_path], tmp_path / "folder")
@@ -123,18 +143,17 @@ def test_more_curves_than_a_panel_can_show_are_drawn_each_beside_the_first(tmp_p
     names = [f"a{index}" for index in range(CURVES_PER_PANEL + 1)]
     for algorithms, titles in ((names[:3], ["Hopper-v5"]), (names, [f"Hopper-v5: {name}" for name in names[1:]])):
         plan = make_plan(algorithms=algorithms, environments=["Hopper-v5"])
-        runs = select(plan, write_study(tmp_path / str(len(algorithms)), plan).evaluations)
-        with drawing():
-            drawn = [axes for axes in learning_curves(runs, Style(algorithms)).axes if axes.get_visible()]
-            labels = [axes.get_legend_handles_labels()[1] for axes in drawn]
+        runs = select(plan, write_results(tmp_path / str(len(algorithms)), plan).evaluations)
+        drawn = learning_curves(runs, make_styles(algorithms)).axes
+        labels = [axes.get_legend_handles_labels()[1] for axes in drawn]
         assert [axes.get_title() for axes in drawn] == titles
         assert labels == ([algorithms] if len(titles) == 1 else [["a0", name] for name in names[1:]])
 
 
 @pytest.mark.usefixtures("_quick")
 def test_environments_with_different_protocols_are_named(tmp_path):
-    write_study(tmp_path / "a", make_plan(environments=["Pendulum-v1"], points=4))
-    write_study(tmp_path / "b", make_plan(environments=["Hopper-v5"], points=5))
+    write_results(tmp_path / "a", make_plan(environments=["Pendulum-v1"], points=4))
+    write_results(tmp_path / "b", make_plan(environments=["Hopper-v5"], points=5))
     text = write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "both.md").read_text()
     assert "- Pendulum-v1: 4 evaluations" in text
     assert "- Hopper-v5: 5 evaluations" in text
@@ -144,6 +163,6 @@ def test_environments_with_different_protocols_are_named(tmp_path):
 def test_no_report_without_results(tmp_path):
     with pytest.raises(ConfigurationError, match="no results of a benchmark"):
         write_report([tmp_path])
-    Results(tmp_path).write_study(make_plan())
+    Results(tmp_path).write_plan(make_plan())
     with pytest.raises(ConfigurationError, match="no run of the plan 'study' is complete"):
         write_report([tmp_path])

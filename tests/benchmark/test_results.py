@@ -1,14 +1,14 @@
 import pandas as pd
 import pytest
 
-from sb3_dpg.benchmark.results import EVALUATIONS_FILE, STUDY_FILE, Results, error_line, read_evaluations, read_study
+from sb3_dpg.benchmark.results import EVALUATIONS_FILE, PLAN_FILE, Results, error_line, read_evaluations, read_plan
 from sb3_dpg.common.errors import ConfigurationError
-from tests.benchmark.studies import make_plan, make_records, write_study
+from tests.benchmark.samples import make_plan, make_records, write_results
 
 
 def test_what_is_read_is_what_was_added(tmp_path):
     plan = make_plan()
-    write_study(tmp_path, plan)
+    write_results(tmp_path, plan)
     table = Results(tmp_path).evaluations
     assert len(table) == len(plan.runs) * 4
     for run in plan.runs:
@@ -23,7 +23,7 @@ def test_what_is_read_is_what_was_added(tmp_path):
 
 def test_the_file_does_not_depend_on_the_order_of_completion(tmp_path):
     plan = make_plan(seeds=(2, 10))
-    write_study(tmp_path / "a", plan)
+    write_results(tmp_path / "a", plan)
     results = Results(tmp_path / "b")
     for run in reversed(plan.runs):
         results.add(run, make_records(run))
@@ -33,13 +33,13 @@ def test_the_file_does_not_depend_on_the_order_of_completion(tmp_path):
 
 def test_missing_runs(tmp_path):
     plan = make_plan()
-    results = write_study(tmp_path, plan, leave_out=lambda run: run.seed == 1)
+    results = write_results(tmp_path, plan, leave_out=lambda run: run.seed == 1)
     assert results.missing(plan) == [run for run in plan.runs if run.seed == 1]
 
 
 def test_a_run_is_never_there_twice(tmp_path):
     plan = make_plan()
-    results = write_study(tmp_path, plan)
+    results = write_results(tmp_path, plan)
     with pytest.raises(AssertionError, match="is there already"):
         results.add(plan.runs[0], make_records(plan.runs[0]))
     path = tmp_path / EVALUATIONS_FILE
@@ -92,35 +92,37 @@ def test_the_line_that_names_an_error(error, line):
     assert error_line(error) == line
 
 
-def test_runs_of_another_study_are_adopted_under_the_name_they_have_here(tmp_path):
+def test_runs_of_another_folder_are_reused_under_the_name_they_have_here(tmp_path):
     other = make_plan(algorithms=("bnddpg", "ddpg"))
-    write_study(tmp_path / "other", other, leave_out=lambda run: run.seed == 2)
+    write_results(tmp_path / "other", other, leave_out=lambda run: run.seed == 2)
     plan = make_plan(algorithms=("ddpg", "td3"))
-    results = write_study(tmp_path / "new", plan, leave_out=lambda run: run.configuration.algorithm == "ddpg" or run.seed > 0)
-    assert results.adopt(Results(tmp_path / "other"), plan) == 4, "2 seeds in 2 environments"
-    assert results.adopt(Results(tmp_path / "other"), plan) == 0
+    results = write_results(
+        tmp_path / "new", plan, leave_out=lambda run: run.configuration.algorithm == "ddpg" or run.seed > 0
+    )
+    assert results.reuse(Results(tmp_path / "other"), plan) == 4, "2 seeds in 2 environments"
+    assert results.reuse(Results(tmp_path / "other"), plan) == 0
     table = Results(tmp_path / "new").evaluations
-    adopted = table[table["algorithm"] == "ddpg"]
-    assert set(zip(adopted["environment"], adopted["seed"], strict=True)) == {
+    reused = table[table["algorithm"] == "ddpg"]
+    assert set(zip(reused["environment"], reused["seed"], strict=True)) == {
         (environment, seed) for environment in ("Pendulum-v1", "Hopper-v5") for seed in (0, 1)
     }
 
 
 def test_the_plan_comes_back_from_the_results_folder(tmp_path):
     plan = make_plan()
-    Results(tmp_path).write_study(plan)
-    assert read_study(tmp_path) == plan
+    Results(tmp_path).write_plan(plan)
+    assert read_plan(tmp_path) == plan
 
 
 def test_errors_name_the_file(tmp_path):
-    with pytest.raises(ConfigurationError, match=f"no results of a benchmark .{STUDY_FILE}"):
-        read_study(tmp_path)
-    (tmp_path / STUDY_FILE).write_text("name: x")
-    with pytest.raises(ConfigurationError, match=STUDY_FILE):
-        read_study(tmp_path)
-    (tmp_path / STUDY_FILE).write_bytes(b"\xff")
-    with pytest.raises(ConfigurationError, match=STUDY_FILE):
-        read_study(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"no results of a benchmark .{PLAN_FILE}"):
+        read_plan(tmp_path)
+    (tmp_path / PLAN_FILE).write_text("name: x")
+    with pytest.raises(ConfigurationError, match=PLAN_FILE):
+        read_plan(tmp_path)
+    (tmp_path / PLAN_FILE).write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match=PLAN_FILE):
+        read_plan(tmp_path)
     pd.DataFrame({"run_id": ["a"]}).to_csv(tmp_path / EVALUATIONS_FILE)
     with pytest.raises(ConfigurationError, match="columns algorithm, "):
         Results(tmp_path)
@@ -135,7 +137,7 @@ def test_errors_name_the_file(tmp_path):
     ],
 )
 def test_a_file_that_was_cut_off_or_edited_is_named(tmp_path, damage):
-    write_study(tmp_path, make_plan())
+    write_results(tmp_path, make_plan())
     path = tmp_path / EVALUATIONS_FILE
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ConfigurationError, match=r"evaluations\.csv: cannot be read"):
@@ -144,7 +146,7 @@ def test_a_file_that_was_cut_off_or_edited_is_named(tmp_path, damage):
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     plan = make_plan()
-    results = write_study(tmp_path, plan, leave_out=lambda run: run.seed > 0)
+    results = write_results(tmp_path, plan, leave_out=lambda run: run.seed > 0)
     before = (tmp_path / EVALUATIONS_FILE).read_bytes()
 
     def power_cut(*_: object) -> None:

@@ -6,11 +6,11 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
-from sb3_dpg.benchmark.engines.base import Ended
+from sb3_dpg.benchmark.engine import Ended
 from sb3_dpg.benchmark.results import EVALUATIONS_FILE, Results
-from sb3_dpg.benchmark.run import LOCK_FILE, Summary, run_study
+from sb3_dpg.benchmark.run import LOCK_FILE, Summary, run_plan
 from sb3_dpg.common.errors import ConfigurationError
-from tests.benchmark.studies import FakeEngine, make_plan, make_records, write_study
+from tests.benchmark.samples import FakeEngine, make_plan, make_records, write_results
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def console():
 
 def test_a_study_runs_just_what_is_missing(tmp_path, console):
     plan = make_plan()
-    write_study(tmp_path, plan, leave_out=lambda run: run.seed == 1)
+    write_results(tmp_path, plan, leave_out=lambda run: run.seed == 1)
     engine = FakeEngine()
-    assert run_study(plan, tmp_path, engine, console) == Summary(before=8, completed=4)
+    assert run_plan(plan, tmp_path, engine, console) == Summary(before=8, completed=4)
     assert engine.executed == [run.id for run in plan.runs if run.seed == 1]
     assert not Results(tmp_path).missing(plan)
 
@@ -34,9 +34,9 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_tried_again(tmp_path, 
     def outcome(run):
         return Ended(run, error="Traceback\nValueError: bad luck") if run == bad else Ended(run, records=make_records(run))
 
-    assert run_study(plan, tmp_path, FakeEngine(outcome), console) == Summary(before=0, completed=11, failed=1)
+    assert run_plan(plan, tmp_path, FakeEngine(outcome), console) == Summary(before=0, completed=11, failed=1)
     assert Results(tmp_path).failures["error"].tolist() == ["ValueError: bad luck"]
-    assert run_study(plan, tmp_path, FakeEngine(), console) == Summary(before=11, completed=1)
+    assert run_plan(plan, tmp_path, FakeEngine(), console) == Summary(before=11, completed=1)
     assert Results(tmp_path).failures.empty
 
 
@@ -56,7 +56,7 @@ def test_ctrl_c_keeps_what_is_complete_and_stops_the_engine(tmp_path, console):
             raise KeyboardInterrupt
         return Ended(run, records=make_records(run))
 
-    assert run_study(plan, tmp_path, Engine(outcome), console) == Summary(before=0, completed=3, left=9)
+    assert run_plan(plan, tmp_path, Engine(outcome), console) == Summary(before=0, completed=3, left=9)
     assert stopped == [True]
     assert Results(tmp_path).missing(plan) == plan.runs[3:]
 
@@ -68,35 +68,35 @@ def test_ctrl_c_while_the_last_run_is_written_does_not_count_it(tmp_path, consol
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Results, "add", interrupted)
-    assert run_study(plan, tmp_path, FakeEngine(), console) == Summary(before=0, left=1)
+    assert run_plan(plan, tmp_path, FakeEngine(), console) == Summary(before=0, left=1)
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path, console):
     (tmp_path / ".evaluations.csv.123.tmp").write_text("half")
-    run_study(make_plan(), tmp_path, FakeEngine(), console)
+    run_plan(make_plan(), tmp_path, FakeEngine(), console)
     assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_a_renamed_algorithm_has_one_name_in_all_its_results(tmp_path, console):
     plan = make_plan(algorithms=["old", "other"], seeds=[0])
-    write_study(tmp_path, plan)
+    write_results(tmp_path, plan)
     renamed = [
         dataclasses.replace(configuration, algorithm={"old": "z", "other": "other"}[configuration.algorithm])
         for configuration in plan.configurations
     ]
     plan = dataclasses.replace(plan, configurations=tuple(renamed), seeds=(0, 1))
-    assert run_study(plan, tmp_path, FakeEngine(), console) == Summary(before=4, completed=4)
-    write_study(tmp_path / "from the start", plan)
+    assert run_plan(plan, tmp_path, FakeEngine(), console) == Summary(before=4, completed=4)
+    write_results(tmp_path / "from the start", plan)
     pd.testing.assert_frame_equal(Results(tmp_path).evaluations, Results(tmp_path / "from the start").evaluations)
 
 
 def test_a_failure_is_forgotten_when_its_run_is_adopted_or_was_completed_before_a_kill(tmp_path, console):
     plan = make_plan(seeds=[0])
-    write_study(tmp_path / "other", plan)
-    results = write_study(tmp_path / "new", plan, leave_out=lambda run: run != plan.runs[0])
+    write_results(tmp_path / "other", plan)
+    results = write_results(tmp_path / "new", plan, leave_out=lambda run: run != plan.runs[0])
     for run in plan.runs[:2]:
         results.fail(run, "MemoryError")
-    run_study(plan, tmp_path / "new", FakeEngine(), console, [tmp_path / "other"])
+    run_plan(plan, tmp_path / "new", FakeEngine(), console, [tmp_path / "other"])
     assert Results(tmp_path / "new").failures.empty
 
 
@@ -104,19 +104,19 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_run(tmp_path
     plan = make_plan()
     engine = FakeEngine()
     with pytest.raises(ConfigurationError, match=r"--reuse .*misspelt: no results of a benchmark"):
-        run_study(plan, tmp_path / "new", engine, console, [tmp_path / "misspelt"])
+        run_plan(plan, tmp_path / "new", engine, console, [tmp_path / "misspelt"])
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="file: no results can be written here"):
-        run_study(plan, tmp_path / "file", engine, console)
+        run_plan(plan, tmp_path / "file", engine, console)
     assert engine.executed == []
 
 
 def test_brackets_in_names_and_paths_are_text(tmp_path):
     plan = dataclasses.replace(make_plan(seeds=[0]), name="name [/b]")
-    write_study(tmp_path / "path [/c]", plan, leave_out=lambda run: run != plan.runs[0])
+    write_results(tmp_path / "path [/c]", plan, leave_out=lambda run: run != plan.runs[0])
     console = Console(file=io.StringIO(), force_terminal=True, width=300)
-    run_study(plan, tmp_path / "new", FakeEngine(), console, [tmp_path / "path [/c]"])
+    run_plan(plan, tmp_path / "new", FakeEngine(), console, [tmp_path / "path [/c]"])
     output = console.file.getvalue()
     assert "name [/b]" in output
     assert "path [/c]" in output
@@ -126,13 +126,13 @@ def test_a_study_that_failed_leaves_its_folder_to_the_next(tmp_path, console):
     (tmp_path / EVALUATIONS_FILE).write_text("damaged")
     # As in a notebook, the first error is still at hand
     with pytest.raises(ConfigurationError, match="no table of results") as error:
-        run_study(make_plan(), tmp_path, FakeEngine(), console)
+        run_plan(make_plan(), tmp_path, FakeEngine(), console)
     (tmp_path / EVALUATIONS_FILE).unlink()
     plan = make_plan(seeds=[0])
-    assert run_study(plan, tmp_path, FakeEngine(), console).completed == len(plan.runs)
+    assert run_plan(plan, tmp_path, FakeEngine(), console).completed == len(plan.runs)
     assert error.tb is not None
 
 
 def test_two_processes_do_not_share_a_results_folder(tmp_path, console):
     with FileLock(tmp_path / LOCK_FILE), pytest.raises(ConfigurationError, match="another process"):
-        run_study(make_plan(), tmp_path, FakeEngine(), console)
+        run_plan(make_plan(), tmp_path, FakeEngine(), console)

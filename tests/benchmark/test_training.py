@@ -8,7 +8,7 @@ from sb3_dpg.benchmark import evaluation
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
 from sb3_dpg.benchmark.evaluation import EvaluationCallback
 from sb3_dpg.benchmark.training import resolve_hyperparameters, train
-from tests.benchmark.studies import CIRCUMSTANCES
+from tests.benchmark.samples import CIRCUMSTANCES
 
 SMALL = {
     "policy": "MlpPolicy",

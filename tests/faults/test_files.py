@@ -21,7 +21,7 @@ from sb3_dpg.benchmark.results import Results
 from sb3_dpg.zoo.callbacks import ResumableCheckpointCallback
 from sb3_dpg.zoo.checkpoints import checkpoints, saved_timesteps
 from tests.algorithms import CLASSES, make, same, weights
-from tests.benchmark.studies import make_plan, make_records, write_study
+from tests.benchmark.samples import make_plan, make_records, write_results
 
 ROOT = Path(__file__).parents[2]
 BOTH = pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
@@ -106,7 +106,7 @@ def test_full_disk_at_a_checkpoint(tmp_path: Path) -> None:
 
 def test_full_disk_while_results_are_written(tmp_path: Path) -> None:
     plan = make_plan()
-    results = write_study(tmp_path, plan, leave_out=lambda run: run.seed > 0)
+    results = write_results(tmp_path, plan, leave_out=lambda run: run.seed > 0)
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     run = results.missing(plan)[0]
     with full_disk(len(files["evaluations.csv"])), pytest.raises(OSError, match="File too large"):

@@ -1,1 +1,1 @@
-"""What results say: scores, intervals and tests by rliable, stability, thresholds."""
+"""What results say: which runs are compared, their scores, time to solve and stability, aggregates by rliable."""

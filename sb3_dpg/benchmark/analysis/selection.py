@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from sb3_dpg.benchmark.configuration import Configuration, Run
-from sb3_dpg.benchmark.plan import Plan
+from sb3_dpg.benchmark.configuration import Configuration, Plan, Run
 from sb3_dpg.common.errors import ConfigurationError
 
 
@@ -18,12 +17,12 @@ class Selection:
     :param plan: The plan
     :param runs: Evaluations of each complete run, by environment, algorithm (the plan's name for it) and seed;
         in the order of the plan
-    :param marks: What a reader must know about them before comparing
+    :param caveats: What a reader must know about them before comparing
     """
 
     plan: Plan
     runs: Mapping[str, Mapping[str, Mapping[int, pd.DataFrame]]]
-    marks: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
 
     def mean_returns(self, environment: str, algorithm: str) -> pd.DataFrame:
         """
@@ -46,7 +45,11 @@ def select(plan: Plan, evaluations: pd.DataFrame) -> Selection:
     by_id = {str(run_id): run.set_index("step").sort_index() for run_id, run in evaluations.groupby("run_id")}
     runs: dict[str, dict[str, dict[int, pd.DataFrame]]] = {environment.id: {} for environment in plan.environments}
     for configuration in plan.configurations:
-        found = {seed: by_id[Run(configuration, seed).id] for seed in plan.seeds if Run(configuration, seed).id in by_id}
+        found = {
+            seed: by_id[Run(configuration, seed).id]
+            for seed in plan.seeds_of(configuration.algorithm)
+            if Run(configuration, seed).id in by_id
+        }
         for seed, run in found.items():
             _check_complete(run, configuration, seed)
         if found:
@@ -87,7 +90,7 @@ def _missing_runs(plan: Plan, runs: Mapping[str, Mapping[str, Mapping[int, pd.Da
     environments: dict[tuple[str, str], list[str]] = {}
     for configuration in plan.configurations:
         found = runs[configuration.environment].get(configuration.algorithm, {})
-        missing = ", ".join(str(seed) for seed in plan.seeds if seed not in found)
+        missing = ", ".join(str(seed) for seed in plan.seeds_of(configuration.algorithm) if seed not in found)
         if missing:
             environments.setdefault((configuration.algorithm, missing), []).append(configuration.environment)
     return [
@@ -98,14 +101,14 @@ def _missing_runs(plan: Plan, runs: Mapping[str, Mapping[str, Mapping[int, pd.Da
 
 def _mixed_provenance(used: pd.DataFrame) -> list[str]:
     names = {"versions": "versions", "git_commit": "commits of this repository", "machine": "machines"}
-    marks = []
+    caveats = []
     for column, name in names.items():
         values = sorted(set(used[column].astype(str)))
         if len(values) > 1:
-            marks.append(f"The runs come from {len(values)} different {name}: {' | '.join(values)}.")
+            caveats.append(f"The runs come from {len(values)} different {name}: {' | '.join(values)}.")
     if any(str(commit).endswith("+") for commit in used["git_commit"]):
-        marks.append('A "+" behind a commit: there were changes that were not committed.')
-    return marks
+        caveats.append('A "+" behind a commit: there were changes that were not committed.')
+    return caveats
 
 
 def _unused(evaluations: pd.DataFrame, used: pd.DataFrame) -> list[str]:

@@ -15,19 +15,20 @@ BOOTSTRAP_SEED = 0
 PAIR_SEPARATOR = " > "
 
 Estimates = dict[str, np.ndarray]
-#: Names of what :func:`aggregates` returns, in its order
-AGGREGATES = ("IQM", "median", "mean", "optimality gap")
+#: Interquartile mean, median over environments of the mean, mean, and optimality gap
+AGGREGATES = {
+    "IQM": metrics.aggregate_iqm,
+    "median": metrics.aggregate_median,
+    "mean": metrics.aggregate_mean,
+    "optimality gap": metrics.aggregate_optimality_gap,
+}
 
 
 @contextmanager
-def bootstrap_seed(seed: int = BOOTSTRAP_SEED) -> Iterator[None]:
-    """
-    Fix the resampling. rliable draws from NumPy's global generator, whatever its argument ``random_state`` says.
-
-    :param seed: Seed
-    """
+def _bootstrap_seed() -> Iterator[None]:
+    """Fix the resampling. rliable draws from NumPy's global generator, whatever its argument ``random_state`` says."""
     state = np.random.get_state()
-    np.random.seed(seed)
+    np.random.seed(BOOTSTRAP_SEED)
     try:
         yield
     finally:
@@ -48,7 +49,7 @@ def interval_estimates(
     intervals: Estimates = {}
     for algorithm, values in scores.items():
         # Each from the same seed: the figures of one do not depend on which others there are
-        with bootstrap_seed():
+        with _bootstrap_seed():
             point, interval = library.get_interval_estimates({algorithm: values}, aggregate, reps=REPETITIONS)
         points |= point
         intervals |= interval
@@ -58,16 +59,9 @@ def interval_estimates(
 def aggregates(scores: np.ndarray) -> np.ndarray:
     """
     :param scores: Normalised scores, (n_seeds, n_environments)
-    :return: Interquartile mean, median over environments of the mean, mean, and optimality gap, (4,)
+    :return: Those of ``AGGREGATES``, (4,)
     """
-    return np.array(
-        [
-            metrics.aggregate_iqm(scores),
-            metrics.aggregate_median(scores),
-            metrics.aggregate_mean(scores),
-            metrics.aggregate_optimality_gap(scores),
-        ]
-    )
+    return np.array([aggregate(scores) for aggregate in AGGREGATES.values()])
 
 
 def iqm(scores: np.ndarray) -> np.ndarray:

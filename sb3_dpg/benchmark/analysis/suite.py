@@ -1,12 +1,14 @@
-"""The runs that can be aggregated over environments."""
+"""The runs that can be aggregated over environments, and the algorithms against each other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from sb3_dpg.benchmark.analysis.references import Reference
+from sb3_dpg.benchmark.analysis.scores import Reference
 from sb3_dpg.benchmark.analysis.selection import Selection
+from sb3_dpg.benchmark.analysis.statistics import Estimates, aggregates, interval_estimates, iqm, probabilities_of_improvement
 
 #: Resampling fewer seeds gives intervals that are too narrow, of a single one even points: no conclusion is drawn from them
 MIN_SEEDS = 3
@@ -15,20 +17,24 @@ MIN_SEEDS = 3
 @dataclass(frozen=True)
 class Suite:
     """
-    The algorithms that were run on every environment that has reference scores, with the seeds that all of them have.
+    The algorithms that were run on every environment that has reference scores, with the seeds that all of them have; those
+    that the plan gives fewer seeds, with theirs.
 
-    :param algorithms: Names of the algorithms
     :param environments: Ids of the environments
-    :param seeds: The seeds
+    :param seeds: The seeds of each algorithm
     :param curves: Normalised scores of each algorithm, (n_seeds, n_environments, n_points)
-    :param marks: What was left out, and why
+    :param caveats: What was left out, and why
     """
 
-    algorithms: list[str]
     environments: list[str]
-    seeds: list[int]
+    seeds: Mapping[str, list[int]]
     curves: Mapping[str, np.ndarray]
-    marks: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
+
+    @property
+    def algorithms(self) -> list[str]:
+        """Names of the algorithms."""
+        return list(self.curves)
 
     @property
     def final(self) -> dict[str, np.ndarray]:
@@ -47,46 +53,94 @@ def make_suite(selection: Selection, references: Mapping[str, Reference]) -> Sui
     :param references: The scale of each environment
     :return: What of them can be aggregated, perhaps nothing
     """
-    planned = dict.fromkeys(configuration.algorithm for configuration in selection.plan.configurations)
-    marks = []
-    environments = []
+    plan = selection.plan
+    caveats: list[str] = []
+    environments: list[str] = []
     for environment, runs in selection.runs.items():
         if environment not in references:
-            marks.append(f"{environment} has no reference scores and is left out of all aggregates.")
+            caveats.append(f"{environment} has no reference scores and is left out of all aggregates.")
         elif not runs:
-            marks.append(f"{environment} has no finished runs and is left out of all aggregates.")
+            caveats.append(f"{environment} has no finished runs and is left out of all aggregates.")
         else:
             environments.append(environment)
-    algorithms = [name for name in planned if all(name in selection.runs[environment] for environment in environments)]
-    partial = [name for name in planned if name not in algorithms]
+    algorithms = [name for name in plan.algorithms if all(name in selection.runs[environment] for environment in environments)]
+    partial = [name for name in plan.algorithms if name not in algorithms]
     if partial:
-        marks.append(f"Without finished runs on some environment, so in no aggregate: {', '.join(partial)}.")
-    present = [set(selection.runs[environment][name]) for environment in environments for name in algorithms]
-    common = set.intersection(*present) if present else set()
-    seeds = [seed for seed in selection.plan.seeds if seed in common]
-    if set.union(*present, set()) != common:
-        marks.append(f"Aggregates use the seeds that all have: {', '.join(map(str, seeds)) or 'there is none'}.")
-    if 0 < len(seeds) < MIN_SEEDS:
-        marks.append(f"Intervals of fewer than {MIN_SEEDS} seeds say next to nothing: here they are of {len(seeds)}.")
-    points = {run.evaluation.points for run in selection.plan.configurations if run.environment in environments}
+        caveats.append(f"Without finished runs on some environment, so in no aggregate: {', '.join(partial)}.")
+    seeds = _common_seeds(selection, algorithms, environments, caveats)
+    points = sorted({run.evaluation.points for run in plan.configurations if run.environment in environments})
     if len(points) > 1:
-        marks.append(
-            f"No aggregates: the environments have different numbers of evaluations ({', '.join(map(str, sorted(points)))})."
+        numbers = ", ".join(map(str, points))
+        caveats.append(f"No aggregates: the environments have different numbers of evaluations ({numbers}).")
+    if not environments or not all(seeds.values()) or len(points) > 1:
+        return Suite(environments, {}, {}, caveats)
+    curves = {
+        name: np.stack(
+            [
+                references[environment].normalise(selection.mean_returns(environment, name).loc[seeds[name]].to_numpy())
+                for environment in environments
+            ],
+            axis=1,
         )
-    if not seeds or len(points) > 1:
-        return Suite([], environments, [], {}, marks)
-    curves = {name: _curves(selection, references, name, environments, seeds) for name in algorithms}
-    return Suite(algorithms, environments, seeds, curves, marks)
+        for name in algorithms
+    }
+    return Suite(environments, seeds, curves, caveats)
 
 
-def _curves(
-    selection: Selection, references: Mapping[str, Reference], algorithm: str, environments: list[str], seeds: list[int]
-) -> np.ndarray:
-    """
-    :return: Normalised scores, (n_seeds, n_environments, n_points)
-    """
-    scores = [
-        references[environment].normalise(selection.mean_returns(environment, algorithm).loc[seeds].to_numpy())
-        for environment in environments
+def _common_seeds(
+    selection: Selection, algorithms: list[str], environments: list[str], caveats: list[str]
+) -> dict[str, list[int]]:
+    """The seeds of each algorithm: those that all have finished which were to be run with them."""
+    plan = selection.plan
+    done = {
+        name: set.intersection(*(set(selection.runs[environment][name]) for environment in environments))
+        for name in algorithms
+        if environments
+    }
+    some = set().union(*(selection.runs[environment][name] for environment in environments for name in algorithms))
+    common = [
+        seed for seed in plan.seeds if seed in some and all(seed in done[name] for name in done if seed in plan.seeds_of(name))
     ]
-    return np.stack(scores, axis=1)
+    seeds = {name: [seed for seed in common if seed in plan.seeds_of(name)] for name in done}
+    if some != set(common):
+        caveats.append(f"Aggregates use the seeds that all have: {', '.join(map(str, common)) or 'there is none'}.")
+    caveats += [
+        f"{name} has fewer seeds by plan, {', '.join(map(str, own))}, and so have its aggregates."
+        for name, own in seeds.items()
+        if 0 < len(own) < len(common)
+    ]
+    fewest = min(map(len, seeds.values()), default=0)
+    if 0 < fewest < MIN_SEEDS:
+        caveats.append(f"Intervals of fewer than {MIN_SEEDS} seeds say next to nothing: here they are of {fewest}.")
+    return seeds
+
+
+class Comparison(NamedTuple):
+    """
+    Each a point estimate for each algorithm, and its interval.
+
+    :param suite: What is compared
+    :param final: Aggregates of the last evaluations
+    :param average: Interquartile mean of the averages over all evaluations
+    :param improvement: Probability that a run of the first algorithm is better than one of each other
+    """
+
+    suite: Suite
+    final: tuple[Estimates, Estimates]
+    average: tuple[Estimates, Estimates]
+    improvement: tuple[Estimates, Estimates]
+
+
+def compare(suite: Suite) -> Comparison | None:
+    """
+    :param suite: What to compare
+    :return: The comparison, None if there is nothing to compare
+    """
+    if not suite.algorithms:
+        return None
+    return Comparison(
+        suite,
+        final=interval_estimates(suite.final, aggregates),
+        average=interval_estimates(suite.average, iqm),
+        improvement=probabilities_of_improvement(suite.final, suite.algorithms[0]),
+    )

@@ -1,4 +1,4 @@
-"""Tables and figures of a study, made from its results folder and nothing else."""
+"""Tables and figures of a plan, made from its results folder and nothing else."""
 
 from sb3_dpg.benchmark.report.document import write_report
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
-from sb3_dpg.benchmark.engines.base import Ended, Started
-from sb3_dpg.benchmark.plan import Environment, Plan
+from sb3_dpg.benchmark.configuration import Configuration, Environment, EvaluationProtocol, Plan, Run
+from sb3_dpg.benchmark.engine import Ended, Started
 from sb3_dpg.benchmark.results import Results
 
 #: Columns that are not the same in two studies; somebody may commit between them
@@ -67,15 +66,15 @@ def make_records(run: Run) -> list[dict[str, Any]]:
             "steps_per_second": 123.456,
             "versions": "python 3",
             "git_commit": "123456789012",
-            "machine": "here, 2 cores",
+            "machine": "Linux x86_64, here, 2 cores",
         }
         for index, step in enumerate(configuration.evaluation.steps(configuration.steps))
     ]
 
 
-def write_study(folder: Path, plan: Plan, leave_out: Callable[[Run], bool] = lambda run: False) -> Results:
+def write_results(folder: Path, plan: Plan, leave_out: Callable[[Run], bool] = lambda run: False) -> Results:
     results = Results(folder)
-    results.write_study(plan)
+    results.write_plan(plan)
     for run in plan.runs:
         if not leave_out(run):
             results.add(run, make_records(run))

@@ -1,19 +1,44 @@
-"""Processes of this machine."""
+"""What executes runs: processes of this machine."""
 
 import multiprocessing
 import os
 import signal
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from sb3_dpg.benchmark.configuration import Run
-from sb3_dpg.benchmark.engines.base import Ended, Started, attempt
+from sb3_dpg.benchmark.training import train
 
-#: Seconds that a worker has to tidy up when it is told to stop
+#: Seconds that a worker has to end when it is told to stop
 GRACE_PERIOD = 10.0
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run was started."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class Ended:
+    """
+    A run ended.
+
+    :param run: Which
+    :param records: Its evaluations; None if it failed
+    :param error: Why it failed: a traceback or a message; empty if it did not
+    """
+
+    run: Run
+    records: list[dict[str, Any]] | None = None
+    error: str = ""
 
 
 class LocalEngine:
@@ -32,14 +57,16 @@ class LocalEngine:
         # Forked from a server that has imported everything once: a worker starts in milliseconds in place of seconds
         self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if self._context.get_start_method() == "forkserver":
-            self._context.set_forkserver_preload(["sb3_dpg.benchmark.training"])
+            self._context.set_forkserver_preload([train.__module__])
         # Read by numerical libraries when they are loaded, which workers inherit
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
     def execute(self, runs: Sequence[Run]) -> Iterator[Started | Ended]:
         """
+        Execute runs; when the iterator is closed, those that are not complete are stopped.
+
         :param runs: What to execute, in this order
-        :return: What happens, when it happens
+        :return: What happens, when it happens: for each run that it was started, and later that it ended
         """
         waiting = deque(runs)
         workers: dict[Connection, _Worker] = {}
@@ -62,12 +89,7 @@ class LocalEngine:
 
 
 class _Worker:
-    """
-    A process that executes one run.
-
-    :param run: The run
-    :param context: How processes are started
-    """
+    """A process that executes one run."""
 
     def __init__(self, run: Run, context: multiprocessing.context.BaseContext) -> None:
         self.run = run
@@ -78,9 +100,7 @@ class _Worker:
         other_end.close()
 
     def result(self) -> Ended:
-        """
-        :return: How the run ended; waits for it
-        """
+        """How the run ended; waits for it."""
         try:
             ended: Ended = self.connection.recv()
         except (EOFError, OSError):
@@ -109,18 +129,27 @@ def _cause_of_death(exit_code: int | None) -> str:
 
 
 def _work(run: Run, connection: Connection) -> None:
-    """
-    What a worker process does.
-
-    :param run: The run to execute
-    :param connection: Where to send the result
-    """
+    """What a worker process does."""
     # Ctrl-C reaches all processes of a terminal: which runs are stopped is for the directing process to say. rl-zoo3 would
-    # take it for the wish to end training early, and the run for complete
+    # end the training early, and the run would count as complete
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _exit)
     threading.Thread(target=_follow_parent, daemon=True).start()
     connection.send(attempt(run))
+
+
+def attempt(run: Run) -> Ended:
+    """
+    Execute a run, in the process of a worker.
+
+    :param run: What to train
+    :return: Its evaluations or its error
+    """
+    try:
+        return Ended(run, records=train(run))
+    except Exception:
+        # Messages may have what files and consoles cannot: paths that are not UTF-8
+        return Ended(run, error=traceback.format_exc().encode(errors="backslashreplace").decode())
 
 
 def _exit(signum: int, frame: object) -> None:

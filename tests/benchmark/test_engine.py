@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from sb3_dpg.benchmark import engine
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
-from sb3_dpg.benchmark.engines import base, local
-from sb3_dpg.benchmark.engines.base import Ended, Started
-from sb3_dpg.benchmark.engines.local import LocalEngine
+from sb3_dpg.benchmark.engine import Ended, LocalEngine, Started
 from sb3_dpg.benchmark.training import train
 from tests.benchmark.test_training import SMALL, make_run, without_times
 
@@ -65,29 +64,29 @@ def test_an_error_can_be_written_to_a_file_whatever_its_message(monkeypatch):
     def missing_file(run):
         raise FileNotFoundError(os.fsdecode(b"caf\xe9"))
 
-    monkeypatch.setattr(base, "train", missing_file)
-    assert base.attempt(make_run()).error.encode().endswith(rb"FileNotFoundError: caf\udce9" + b"\n")
+    monkeypatch.setattr(engine, "train", missing_file)
+    assert engine.attempt(make_run()).error.encode().endswith(rb"FileNotFoundError: caf\udce9" + b"\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_a_worker_killed_while_it_sends_its_result_is_a_run_that_failed(monkeypatch):
-    monkeypatch.setattr(local, "_work", half_a_message)
-    engine = LocalEngine(jobs=1)
-    engine._context = multiprocessing.get_context("fork")
-    _, ended = engine.execute([make_run()])
+    monkeypatch.setattr(engine, "_work", half_a_message)
+    forking = LocalEngine(jobs=1)
+    forking._context = multiprocessing.get_context("fork")
+    _, ended = forking.execute([make_run()])
     assert ended.records is None
     assert "SIGKILL" in ended.error
 
 
 def test_no_more_workers_than_jobs_and_none_remains():
     runs = [make_run(seed) for seed in range(3)]
-    engine = LocalEngine(jobs=2)
+    local = LocalEngine(jobs=2)
     running = largest = 0
-    for event in engine.execute(runs):
+    for event in local.execute(runs):
         running += 1 if isinstance(event, Started) else -1
         largest = max(largest, running)
     assert largest == 2
-    events = engine.execute([endless_run()])
+    events = local.execute([endless_run()])
     next(events)
     events.close()
     names = [process.name for process in multiprocessing.active_children()]
@@ -103,17 +102,17 @@ def stubborn_attempt(run: Run) -> None:
 
 DRIVER = """
 import multiprocessing, sys
-from sb3_dpg.benchmark.engines import local
-from sb3_dpg.benchmark.engines.local import LocalEngine
-from tests.benchmark.test_engines import endless_run, stubborn_attempt
+from sb3_dpg.benchmark import engine
+from sb3_dpg.benchmark.engine import LocalEngine
+from tests.benchmark.test_engine import endless_run, stubborn_attempt
 
 if __name__ == "__main__":
-    run, engine = endless_run(), LocalEngine(jobs=1)
+    run, local = endless_run(), LocalEngine(jobs=1)
     if sys.argv[1] == "stubborn":
-        local.attempt, local.GRACE_PERIOD = stubborn_attempt, 1.0
+        engine.attempt, engine.GRACE_PERIOD = stubborn_attempt, 1.0
         # A forked worker has them too
-        engine._context = multiprocessing.get_context("fork")
-    for event in engine.execute([run]):
+        local._context = multiprocessing.get_context("fork")
+    for event in local.execute([run]):
         print(*[process.pid for process in multiprocessing.active_children() if process.name == str(run)], flush=True)
 """
 

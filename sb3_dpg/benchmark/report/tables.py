@@ -1,0 +1,231 @@
+"""The tables of a report, in Markdown."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sb3_dpg.benchmark.analysis.scores import Reference, TimeToSolve, by_processor, lost, time_to_solve
+from sb3_dpg.benchmark.analysis.selection import Selection
+from sb3_dpg.benchmark.analysis.statistics import AGGREGATES, REPETITIONS, interval_estimates, iqm
+from sb3_dpg.benchmark.analysis.suite import MIN_SEEDS, Comparison
+from sb3_dpg.benchmark.configuration import Configuration, Environment, EvaluationProtocol, Plan
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], n_texts: int = 1) -> str:
+    """A table of columns of text and, behind them, of numbers."""
+    alignment = [":--"] * n_texts + ["--:"] * (len(header) - n_texts)
+    lines = [[cell.replace("|", "\\|") for cell in cells] for cells in [header, alignment, *rows]]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def items(lines: Sequence[str]) -> str:
+    """
+    :param lines: Sentences
+    :return: A list
+    """
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def _number(value: float, digits: int = 0) -> str:
+    """Its text, "-" if it is not finite."""
+    if not np.isfinite(value):
+        return "-"
+    text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
+
+
+def _with_interval(value: float, interval: np.ndarray, digits: int = 0) -> str:
+    """An estimate and its interval, (2,)."""
+    return f"{_number(value, digits)} [{_number(interval[0], digits)}, {_number(interval[1], digits)}]"
+
+
+def _return_digits(values: np.ndarray) -> int:
+    """How many digits behind the point the returns of an environment are worth."""
+    largest = float(np.abs(values).max())
+    return 0 if largest >= 1000 else 1 if largest >= 10 else 3
+
+
+def time_to_solve_section(selection: Selection) -> str:
+    """
+    :param selection: Complete runs
+    :return: The section of the report; empty if no environment has both a threshold and runs
+    """
+    rows = [row for environment in selection.plan.environments for row in _time_to_solve_rows(selection, environment)]
+    if not rows:
+        return ""
+    once, twice = "once: ", "two in a row: "
+    header = ["environment", "algorithm", "processor"]
+    header += [f"{when}{what}" for when in (once, twice) for what in ("seeds", "steps", "CPU s")]
+    return (
+        "## Time to solve\n\n"
+        "Environment steps, and CPU seconds of training without evaluations, until the mean return of an evaluation first is "
+        "at least the one behind the environment's name, and until two evaluations in a row are: medians over the seeds, of "
+        "which those that never get there count as infinitely slow. A row is of one kind of processor.\n\n"
+        + _table([*header, "CPU ms a step"], rows, n_texts=3)
+    )
+
+
+def _time_to_solve_rows(selection: Selection, environment: Environment) -> list[list[str]]:
+    """A row for each algorithm and each kind of processor that it was run on; none without a threshold."""
+    if environment.threshold is None:
+        return []
+    rows = []
+    for algorithm, all_runs in selection.runs[environment.id].items():
+        for processor, runs in by_processor(all_runs).items():
+            row = [f"{environment.id}, {environment.threshold:,.12g}", algorithm, processor]
+            for in_a_row in (1, 2):
+                row += _time_cells(time_to_solve(runs, environment.threshold, in_a_row), len(runs), environment.steps)
+            milliseconds = np.median([1000 * run["cpu_time"].iloc[-1] / run.index[-1] for run in runs.values()])
+            rows.append([*row, _number(float(milliseconds), 2)])
+    return rows
+
+
+def _time_cells(time: TimeToSolve, n_seeds: int, n_steps: int) -> list[str]:
+    steps = _number(time.steps) if np.isfinite(time.steps) else f"not in {n_steps:,}"
+    return [f"{time.reached} of {n_seeds}", steps, _number(time.cpu_seconds, 1)]
+
+
+def aggregate_section(comparison: Comparison) -> str:
+    """
+    :param comparison: The algorithms against each other
+    :return: The section of the report
+    """
+    suite = comparison.suite
+    numbers = sorted({len(seeds) for seeds in suite.seeds.values()})
+    parts = [
+        "## All environments together\n",
+        f"Normalised scores of the last evaluation, {' or '.join(map(str, numbers))} seeds x {len(suite.environments)} "
+        f"environments ({', '.join(suite.environments)}), with 95 % stratified bootstrap intervals ({REPETITIONS:,} "
+        "resamples).\n",
+        items(_headline(comparison)),
+        _aggregate_table(comparison),
+    ]
+    if len(suite.algorithms) > 1:
+        parts.append(_improvement_table(comparison))
+    return "\n".join(parts)
+
+
+def _headline(comparison: Comparison) -> list[str]:
+    """A sentence about the first algorithm and each other."""
+    points, intervals = comparison.final
+    first, *others = comparison.suite.algorithms
+    estimates = {name: _with_interval(points[name][0], intervals[name][:, 0], 2) for name in (first, *others)}
+    low, high = intervals[first][:, 0]
+    sentences = []
+    for other in others:
+        other_low, other_high = intervals[other][:, 0]
+        relation = "above" if points[first][0] > points[other][0] else "not above"
+        apart = "the intervals do not overlap" if low > other_high or other_low > high else "the intervals overlap"
+        if min(map(len, comparison.suite.seeds.values())) < MIN_SEEDS:
+            apart = "too few seeds to conclude anything"
+        sentences.append(
+            f"{first}: interquartile mean {estimates[first]}, {relation} that of {other}, {estimates[other]}; {apart}."
+        )
+    return sentences
+
+
+def _aggregate_table(comparison: Comparison) -> str:
+    points, intervals = comparison.final
+    averages, average_intervals = comparison.average
+    rows = []
+    for name in comparison.suite.algorithms:
+        final = [_with_interval(point, interval, 2) for point, interval in zip(points[name], intervals[name].T, strict=True)]
+        rows.append([name, *final, _with_interval(averages[name][0], average_intervals[name][:, 0], 2)])
+    return _table(["algorithm", *AGGREGATES, "IQM of the mean over training"], rows)
+
+
+def _improvement_table(comparison: Comparison) -> str:
+    """The first algorithm against each other."""
+    points, intervals = comparison.improvement
+    rows = [[pair, _with_interval(points[pair].item(), intervals[pair][:, 0], 2)] for pair in points]
+    return _table(["a run of the first is better than one of the other", "probability [95 % CI]"], rows)
+
+
+def environment_section(selection: Selection, environment: Environment, reference: Reference | None) -> str:
+    """
+    :param selection: Complete runs
+    :param environment: An environment
+    :param reference: Its scale, None if it has none
+    :return: Its section of the report: last and best returns of each algorithm, and what it lost between them
+    """
+    title = f"### {environment.id}, {environment.steps:,} steps\n\n"
+    if not selection.runs[environment.id]:
+        return title + "No results yet.\n"
+    header = ["algorithm", "seeds", "last return: IQM [95 % CI]", "mean ± std", "mean over training", "best", "drop"]
+    rows = []
+    for algorithm, runs in selection.runs[environment.id].items():
+        returns = selection.mean_returns(environment.id, algorithm).to_numpy()
+        last, best = returns[:, -1], returns.max(axis=1)
+        digits = _return_digits(returns)
+        points, intervals = interval_estimates({algorithm: last[:, None]}, iqm)
+        losses = None if reference is None else lost(reference.normalise(returns))
+        row = [algorithm, str(len(runs)), _with_interval(points[algorithm][0], intervals[algorithm][:, 0], digits)]
+        row.append(f"{_number(last.mean(), digits)} ± {_number(last.std(), digits)}")
+        row += [_number(value, digits) for value in (returns.mean(), best.mean(), (best - last).mean())]
+        rows.append([*row, "-" if losses is None else f"{losses.sum()} of {len(losses)}"])
+    return title + _table([*header, "lost > 20 %"], rows)
+
+
+def explanation(references: Mapping[str, Reference]) -> str:
+    """
+    :param references: The scale of each environment in the report
+    :return: What the columns mean, and where the scale of normalised scores comes from
+    """
+    rows = [
+        [name, _number(scale.random, 1), scale.random_source, _number(scale.reference, 1), scale.reference_source]
+        for name, scale in references.items()
+    ]
+    return (
+        "Each run is one seed. *Last return* is that of the last evaluation; IQM: interquartile mean over the seeds, with its "
+        "95 % bootstrap interval (of fewer than 4 seeds it is the mean: there is nothing to trim); ±: standard deviation over "
+        "the seeds, not corrected for their number. *Best*: mean over the seeds of each one's best evaluation; *drop*: from "
+        "there to the last. *Lost > 20 %*: seeds whose last normalised score is more than a fifth below their best one.\n\n"
+        "Normalised score: 0 is a random agent, 1 the reference.\n\n"
+        + _table(["environment", "random", "how measured", "reference", "source"], rows)
+    )
+
+
+def protocol_section(selection: Selection) -> str:
+    """
+    :param selection: Complete runs
+    :return: How agents were trained and evaluated, and with what
+    """
+    plan = selection.plan
+    protocols: dict[EvaluationProtocol, dict[str, None]] = {}
+    for configuration in plan.configurations:
+        protocols.setdefault(configuration.evaluation, {})[configuration.environment] = None
+    lines = [
+        (f"{', '.join(names)}: " if len(protocols) > 1 else "")
+        + f"{protocol.points} evaluations at equal distances, the last at the end, each of {protocol.episodes} episodes with "
+        f"{'deterministic' if protocol.deterministic else 'sampled'} actions in an environment of their own."
+        for protocol, names in protocols.items()
+    ]
+    lines.append(f"Seeds: {', '.join(map(str, plan.seeds))}. One thread for each run, on the CPU.")
+    runs = [run for algorithms in selection.runs.values() for seeds in algorithms.values() for run in seeds.values()]
+    for column, name in {"machine": "Machine", "git_commit": "Commit", "versions": "Software"}.items():
+        values = sorted(set(pd.concat([run[column] for run in runs]).astype(str))) if runs else []
+        lines += [f"{name}: {value}." for value in values if value]
+    return items(lines)
+
+
+def hyperparameter_section(plan: Plan) -> str:
+    """
+    :param plan: The plan
+    :return: The hyperparameters of each configuration
+    """
+    rows = [
+        [configuration.algorithm, configuration.environment, configuration.algo, _hyperparameters(configuration)]
+        for configuration in plan.configurations
+    ]
+    return _table(["algorithm", "environment", "name in rl-zoo3", "hyperparameters"], rows)
+
+
+def _hyperparameters(configuration: Configuration) -> str:
+    shown = {key: value for key, value in sorted(configuration.hyperparameters.items()) if key != "n_timesteps"}
+    return ", ".join(f"{key} {_value(value)}" for key, value in shown.items())
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
