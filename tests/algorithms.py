@@ -1,28 +1,60 @@
-"""Small models of both algorithms, for the suites that hold for either."""
+"""Small models of our algorithms and of SB3's, for all tests."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch as th
+from stable_baselines3 import DDPG, SAC, TD3
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_dpg import BNDDPG, COPDACQ
-from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
+
+
+class Variant(NamedTuple):
+    """
+    :param algorithm: The algorithm
+    :param policy: Alias of its policy
+    :param arguments: Its other arguments
+    """
+
+    algorithm: type[OffPolicyAlgorithm]
+    policy: str
+    arguments: dict[str, Any]
+
 
 NOISE = dict(type="normal", sigma=0.2)
-SMALL: dict[str, dict[str, Any]] = {
-    "bnddpg": dict(learning_starts=10, batch_size=8, buffer_size=200, device="cpu", policy_kwargs=dict(net_arch=[8])),
-    "copdacq": dict(actor_learning_rate=0.01, device="cpu"),
-    "copdacq-replay": dict(learning_starts=10, batch_size=8, buffer_size=200, device="cpu"),
+REPLAY = dict(learning_starts=10, batch_size=8, buffer_size=200)
+NETWORK = dict(policy_kwargs=dict(net_arch=[8]))
+VARIANTS = {
+    "ddpg": Variant(DDPG, "MlpPolicy", REPLAY | NETWORK),
+    "td3": Variant(TD3, "MlpPolicy", REPLAY | NETWORK),
+    "sac": Variant(SAC, "MlpPolicy", REPLAY | NETWORK),
+    "bnddpg": Variant(BNDDPG, "MlpPolicy", REPLAY | NETWORK),
+    "bnddpg-none": Variant(BNDDPG, "MlpPolicy", REPLAY | NETWORK | dict(batch_norm_mode="none")),
+    "copdacq": Variant(COPDACQ, "LinearPolicy", dict(actor_learning_rate=0.01)),
+    "copdacq-mlp": Variant(COPDACQ, "MlpPolicy", NETWORK),
+    "copdacq-replay": Variant(COPDACQ, "LinearPolicy", REPLAY),
+    "copdacq-mlp-replay": Variant(COPDACQ, "MlpPolicy", REPLAY | NETWORK),
 }
-POLICIES = {"bnddpg": "MlpPolicy", "copdacq": "LinearPolicy", "copdacq-replay": "LinearPolicy"}
-CLASSES = {"bnddpg": BNDDPG, "copdacq": COPDACQ, "copdacq-replay": COPDACQ}
+CLASSES = {name: variant.algorithm for name, variant in VARIANTS.items()}
 
 
-def make(name: str, env: Any = "Pendulum-v1", policy: str | None = None, **kwargs: Any) -> DeterministicOffPolicyAlgorithm:
-    arguments = dict(action_noise=NOISE, seed=0) | SMALL[name] | kwargs
-    return CLASSES[name](policy or POLICIES[name], env, **arguments)
+def make(name: str, env: Any = "Pendulum-v1", policy: str | None = None, **kwargs: Any) -> Any:
+    """
+    :param name: One of ``VARIANTS``
+    :param env: The environment
+    :param policy: Alias of the policy, None for the variant's
+    :param kwargs: Arguments in place of the variant's; ``policy_kwargs`` are added to the variant's
+    :return: A model that is small and has a seed
+    """
+    variant = VARIANTS[name]
+    noise = dict(action_noise=NOISE) if variant.algorithm in (BNDDPG, COPDACQ) else {}
+    arguments: dict[str, Any] = dict(seed=0, device="cpu") | noise | variant.arguments | kwargs
+    # A new dictionary each time, as SB3's DDPG writes into the one that it is given
+    arguments["policy_kwargs"] = {**variant.arguments.get("policy_kwargs", {}), **(kwargs.get("policy_kwargs") or {})}
+    return variant.algorithm(policy or variant.policy, env, **arguments)
 
 
-def weights(model: DeterministicOffPolicyAlgorithm) -> dict[str, th.Tensor]:
+def weights(model: OffPolicyAlgorithm) -> dict[str, th.Tensor]:
     return {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
 
 
@@ -30,5 +62,5 @@ def same(first: dict[str, th.Tensor], second: dict[str, th.Tensor]) -> bool:
     return first.keys() == second.keys() and all(th.equal(tensor, second[name]) for name, tensor in first.items())
 
 
-def finite(model: DeterministicOffPolicyAlgorithm) -> bool:
+def finite(model: OffPolicyAlgorithm) -> bool:
     return all(bool(th.isfinite(tensor).all()) for tensor in model.policy.state_dict().values())

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from stable_baselines3 import SAC, TD3
 from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
@@ -25,9 +24,6 @@ from tests.algorithms import make, same, weights
 from tests.contract.scripts import Observed
 
 TOLERANCE = 1e-5
-
-
-OTHERS: dict[str, Any] = {"td3": TD3, "sac": SAC}
 
 
 class Samples(gym.Env[np.ndarray, np.ndarray]):
@@ -50,10 +46,7 @@ def pendulum() -> gym.Env:
 
 
 def trained(name: str) -> OffPolicyAlgorithm:
-    if name in OTHERS:
-        small = dict(learning_starts=10, buffer_size=100, policy_kwargs=dict(net_arch=[8]), seed=0, device="cpu")
-        model = OTHERS[name]("MlpPolicy", "Pendulum-v1", **small)
-    elif name == "images":
+    if name == "images":
         env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False)
         model = make("bnddpg", env, "CnnPolicy", buffer_size=50)
     elif name == "normalized":
@@ -350,7 +343,7 @@ def test_normalisation_below_stacked_frames(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         model.learn(20)
     with pytest.raises(ValueError, match=message):
-        export_policy(TD3("MlpPolicy", inside, device="cpu"), tmp_path / "policy.pt")
+        export_policy(make("td3", inside), tmp_path / "policy.pt")
     outside = make(name, VecNormalize(VecFrameStack(DummyVecEnv([pendulum]), 4)))
     assert export_policy(outside.learn(20), tmp_path / "policy.pt").is_file()
 

@@ -1,48 +1,23 @@
 """What the contract tests run: SB3's DDPG and our algorithms, made alike, on an environment of any observation space."""
 
 from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3 import DDPG
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from sb3_dpg import BNDDPG, COPDACQ
+from tests.algorithms import VARIANTS, make
 
 ACTIONS = spaces.Box(-2.0, 3.0, (2,))
 OBSERVATIONS = spaces.Box(-1.0, 1.0, (3,))
 EPISODE = 10
 
-REPLAY = dict(learning_starts=10, batch_size=8, buffer_size=200)
-NETWORK = dict(policy_kwargs=dict(net_arch=[8]))
-
-
-class Variant(NamedTuple):
-    """
-    :param algorithm: The algorithm
-    :param policy: Alias of its policy
-    :param arguments: Its other arguments
-    """
-
-    algorithm: type[OffPolicyAlgorithm]
-    policy: str
-    arguments: dict[str, Any]
-
-
-VARIANTS = {
-    "ddpg": Variant(DDPG, "MlpPolicy", REPLAY | NETWORK),
-    "bnddpg": Variant(BNDDPG, "MlpPolicy", REPLAY | NETWORK),
-    "bnddpg-none": Variant(BNDDPG, "MlpPolicy", REPLAY | NETWORK | dict(batch_norm_mode="none")),
-    "copdacq": Variant(COPDACQ, "LinearPolicy", {}),
-    "copdacq-mlp": Variant(COPDACQ, "MlpPolicy", NETWORK),
-    "copdacq-replay": Variant(COPDACQ, "LinearPolicy", REPLAY),
-    "copdacq-mlp-replay": Variant(COPDACQ, "MlpPolicy", REPLAY | NETWORK),
-}
-ALL = list(VARIANTS)
-OURS = [name for name in ALL if name != "ddpg"]
+SB3 = ("ddpg", "td3", "sac")
+OURS = [name for name in VARIANTS if name not in SB3]
+ALL = ["ddpg", *OURS]
 #: Those that learn from minibatches of a replay buffer, as DDPG does
 OURS_WITH_REPLAY = [name for name in OURS if "learning_starts" in VARIANTS[name].arguments]
 COPDACQS = [name for name in OURS if name.startswith("copdacq")]
@@ -86,9 +61,6 @@ def build(name: str, env: Any = None, policy: str | None = None, **kwargs: Any) 
     :param kwargs: Arguments of the constructor, in place of the variant's
     :return: A model, made as anybody makes it: nothing here knows whose algorithm it is
     """
-    variant = VARIANTS[name]
     env = Observed() if env is None else env
     sigma = 0.2 * np.ones(env.action_space.shape)
-    arguments = dict(action_noise=NormalActionNoise(0.0 * sigma, sigma), seed=0, device="cpu") | variant.arguments | kwargs
-    # A copy, as SB3's DDPG writes into the policy_kwargs that it is given
-    return variant.algorithm(policy or variant.policy, env, **deepcopy(arguments))
+    return make(name, env, policy, **dict(action_noise=NormalActionNoise(0.0 * sigma, sigma)) | kwargs)

@@ -11,7 +11,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from tests.contract.scripts import ALL, OURS, VARIANTS, Observed, build
+from tests.algorithms import VARIANTS
+from tests.contract.scripts import ALL, OURS, Observed, build
 
 BNDDPGS = ["bnddpg", "bnddpg-none"]
 NOT_OF_ALL = {"train/actor_loss", "train/critic_loss", "train/learning_rate"}

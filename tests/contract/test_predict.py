@@ -8,7 +8,8 @@ import torch as th
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from tests.contract.scripts import ALL, OURS, VARIANTS, Observed, build
+from tests.algorithms import VARIANTS
+from tests.contract.scripts import ALL, OURS, Observed, build
 
 BATCH = np.linspace(-0.9, 0.9, 12, dtype=np.float32).reshape(4, 3)
 
