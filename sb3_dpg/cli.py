@@ -79,11 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not {"", os.getcwd()}.intersection(sys.path):
         sys.path.append(os.getcwd())
     try:
-        result = run(name, arguments[1:])
+        return int(run(name, arguments[1:]) or 0)
+    except KeyboardInterrupt:
+        return 130
     except Exception as error:
         message = one_line(error)
         if message is None or os.environ.get(DEBUG_VARIABLE):
             raise
         print(f"sb3-dpg {name}: error: {' '.join(message.split())}", file=sys.stderr)
         return 1
-    return int(result or 0)

@@ -110,8 +110,6 @@ class ExperimentManager(ScheduleStrings):
             if self.save_freq <= 0:
                 self.save_freq = resumed_save_freq(self.trained_agent)
 
-    # Errors
-
     def blame(self, message: str) -> str:
         """Where the hyperparameter that an error is about was written: on the command line, in a trial or in the file."""
         words = set(re.findall(r"\w+", message))

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import rl_zoo3.train
+
 from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.checkpoints import check_saved_algorithm, latest_checkpoint, resolve_trained_agent
 from sb3_dpg.zoo.manager import ExperimentManager
@@ -40,8 +42,6 @@ def train(arguments: Sequence[str]) -> None:
     options, rest = split_options(parser, arguments)
     register_algorithms()
     check_names(rest)
-    import rl_zoo3.train
-
     if options.heartbeat < 1:
         raise ConfigurationError(f"--heartbeat {options.heartbeat}: must be at least 1 second")
     trained_agent = _find_trained_agent(options, rest)

@@ -267,6 +267,14 @@ def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["train", "--algo", "bndpg"])
 
 
+def test_ctrl_c_before_training_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sb3_dpg.zoo.training.check_names", interrupt)
+    assert main(["train", "--algo", "bnddpg", "--env", "Pendulum-v1"]) == 130
+
+
 def test_a_missing_module_names_the_extra() -> None:
     assert 'pip install "sb3-dpg[plots]"' in str(
         missing_extra(ModuleNotFoundError("No module named 'seaborn'", name="seaborn"))
