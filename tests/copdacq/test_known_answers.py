@@ -72,7 +72,9 @@ def test_learned_gain_is_riccatis(
     assert np.linalg.norm(gain - optimal) < 0.05 * np.linalg.norm(optimal)
 
 
-@pytest.mark.parametrize(("action_dim", "advantage_rate", "steps"), [(10, 40.0, 6000), (25, 20.0, 12_000)])
+@pytest.mark.parametrize(
+    ("action_dim", "advantage_rate", "steps"), [(10, 40.0, 6000), pytest.param(25, 20.0, 12_000, marks=pytest.mark.slow)]
+)
 def test_bandit_is_solved(action_dim: int, advantage_rate: float, steps: int) -> None:
     model = COPDACQ(
         "LinearPolicy",

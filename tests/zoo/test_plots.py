@@ -24,6 +24,7 @@ def write_evaluations(folder: Path, algo: str, seed: int, episodes: int = 2, cou
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_all_of_rliables_figures_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rliable")
