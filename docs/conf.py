@@ -9,7 +9,6 @@ from types import ModuleType
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
-from sphinx.ext.autodoc.mock import mock
 from sphinx.writers.html5 import HTML5Translator
 
 import sb3_dpg
@@ -37,8 +36,6 @@ autodoc_member_order = "bysource"
 # What SB3, gymnasium and others wrote is documented there, in markup of their own
 autodoc_inherit_docstrings = False
 autodoc_default_options = {"members": True, "show-inheritance": True}
-# An extra that is large, and of which the pages show nothing
-autodoc_mock_imports = ["ray"]
 
 # A reference to something of ours that does not exist is a warning, and so an error in make docs
 nitpicky = True
@@ -77,10 +74,9 @@ def fill_in_modules(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def reference(package: str) -> str:
-    with mock(autodoc_mock_imports):
-        root = importlib.import_module(package)
-        names = [package, *(info.name for info in pkgutil.walk_packages(root.__path__, f"{package}."))]
-        return "\n".join(section(importlib.import_module(name)) for name in names if not re.search(r"\.__main__$", name))
+    root = importlib.import_module(package)
+    names = [package, *(info.name for info in pkgutil.walk_packages(root.__path__, f"{package}."))]
+    return "\n".join(section(importlib.import_module(name)) for name in names if not re.search(r"\.__main__$", name))
 
 
 def section(module: ModuleType) -> str:

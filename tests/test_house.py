@@ -19,7 +19,7 @@ def floor(module: str) -> int:
     return next(index for index, parts in enumerate(FLOORS) if part in (parts.split() or [""]))
 
 
-def imported(tree: ast.AST) -> set[str]:
+def imported(tree: ast.AST, strings: bool = True) -> set[str]:
     """The files of ours that a syntax tree names: in imports, and in strings from which they could be imported."""
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -29,7 +29,7 @@ def imported(tree: ast.AST) -> set[str]:
             # from package import module, or from module import name
             full = {f"{node.module}.{alias.name}" for alias in node.names}
             names |= full & FILES.keys() or {str(node.module)}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        elif strings and isinstance(node, ast.Constant) and isinstance(node.value, str):
             names.add(node.value.partition(":")[0])
     return names & FILES.keys()
 
@@ -48,3 +48,20 @@ def test_no_circle_of_imports() -> None:
 def test_imports_point_down() -> None:
     upwards = sorted((module, other) for module, other in ARROWS if floor(module) < floor(other))
     assert not upwards, upwards
+
+
+def test_imports_stand_at_the_top() -> None:
+    """But the commands': what a subcommand needs is imported when it is called."""
+    hidden = [
+        (module, function.name, names)
+        for module, tree in TREES.items()
+        if not module.endswith(".cli")
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and (names := imported(function, strings=False))
+    ]
+    assert not hidden, hidden
+
+
+def test_size() -> None:
+    assert len(FILES) <= 100
+    assert sum(len(path.read_text().splitlines()) for path in FILES.values()) <= 12_300

@@ -6,6 +6,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from sb3_dpg import __version__
+
 #: Packages whose version can change a result
 PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "mujoco", "torch", "numpy")
 
@@ -19,9 +21,7 @@ def provenance() -> dict[str, str]:
 
 
 def _versions() -> str:
-    import sb3_dpg
-
-    versions = [f"python {platform.python_version()}", f"sb3-dpg {sb3_dpg.__version__}"]
+    versions = [f"python {platform.python_version()}", f"sb3-dpg {__version__}"]
     for package in PACKAGES:
         try:
             versions.append(f"{package} {metadata.version(package)}")

@@ -37,8 +37,7 @@ from sb3_dpg.zoo.hyperparameters import (
     resolve_texts,
 )
 from sb3_dpg.zoo.patches import ScheduleStrings, patched
-from sb3_dpg.zoo.registration import OUR_ALGORITHMS
-from sb3_dpg.zoo.search import MERGED_KWARGS, merge_kwargs, sampler_of_entry
+from sb3_dpg.zoo.search import MERGED_KWARGS, SAMPLERS, merge_kwargs, sampler_of_entry
 from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, make_shared_study, read_trial, storage_url
 
 #: The built-in algorithms whose noise rl-zoo3's search samples
@@ -96,7 +95,7 @@ class ExperimentManager(ScheduleStrings):
             )
         self.storage = storage_url(self.storage)
         self.heartbeat = heartbeat
-        self.is_ours = algo in OUR_ALGORITHMS
+        self.is_ours = algo in SAMPLERS
         self.has_eval_env_kwargs = self.eval_env_kwargs is not self.env_kwargs
         self.given: dict[str, Any] = {}
         self.trial: dict[str, Any] = {}

@@ -1,11 +1,17 @@
 """Our algorithms in rl-zoo3's tables."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
+from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-if TYPE_CHECKING:
-    from rl_zoo3.exp_manager import ExperimentManager
+import sb3_dpg.envs  # noqa: F401  # registers our environments with Gymnasium
+from sb3_dpg import BNDDPG, COPDACQ
+from sb3_dpg.zoo.manager import ExperimentManager
+from sb3_dpg.zoo.patches import replace_permanently
+from sb3_dpg.zoo.search import CONVERTERS, SAMPLERS
 
 #: Names of our algorithms in rl-zoo3
 OUR_ALGORITHMS = ("bnddpg", "copdacq")
@@ -13,25 +19,14 @@ OUR_ALGORITHMS = ("bnddpg", "copdacq")
 
 def register_algorithms() -> dict[str, type[BaseAlgorithm]]:
     """Put our algorithms, samplers and converters into rl-zoo3's tables, and return that of the algorithms."""
-    from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
-    from rl_zoo3.utils import ALGOS
-
-    import sb3_dpg.envs  # noqa: F401  # registers our environments with Gymnasium
-    from sb3_dpg import BNDDPG, COPDACQ
-    from sb3_dpg.zoo.search import CONVERTERS, SAMPLERS
-
     ALGOS.update(zip(OUR_ALGORITHMS, (BNDDPG, COPDACQ), strict=True))
     HYPERPARAMS_SAMPLER.update(SAMPLERS)
     HYPERPARAMS_CONVERTER.update(CONVERTERS)
     return ALGOS
 
 
-def create_experiment_manager(args: Any, algo: str, *rest: Any, **kwargs: Any) -> "ExperimentManager":
+def create_experiment_manager(args: Any, algo: str, *rest: Any, **kwargs: Any) -> ZooExperimentManager:
     """Ours for our algorithms, rl-zoo3's own for all others."""
-    from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
-
-    from sb3_dpg.zoo.manager import ExperimentManager
-
     manager_class = ExperimentManager if algo in OUR_ALGORITHMS else ZooExperimentManager
     return manager_class(args, algo, *rest, **kwargs)
 
@@ -51,7 +46,5 @@ def register() -> None:
         sb3_dpg.zoo.register()
         train()  # reads sys.argv, as python -m rl_zoo3.train does
     """
-    from sb3_dpg.zoo.patches import replace_permanently
-
     register_algorithms()
     replace_permanently("ExperimentManager", create_experiment_manager)
