@@ -1,10 +1,14 @@
-"""Policy of BNDDPG: actor and critic, their targets and their optimizers."""
+"""Networks and policies of BNDDPG."""
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.policies import BaseModel
+from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.torch_layers import (
     BaseFeaturesExtractor,
     CombinedExtractor,
@@ -15,50 +19,274 @@ from stable_baselines3.common.torch_layers import (
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
-from sb3_dpg.bnddpg.networks import Actor, Critic
 from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.common.policies import DeterministicPolicy
-from sb3_dpg.common.torch_layers import BatchNorm
+from sb3_dpg.common.torch_layers import BatchNorm1d, EnsembleLinear, InputNorm, NormalizedSequential, linear
+
+
+@contextmanager
+def training_mode(module: nn.Module, train: bool) -> Iterator[None]:
+    """The one place where a module is in training mode: a features extractor, in the pass of a loss that asks for it."""
+    if train:
+        module.train()
+    try:
+        yield
+    finally:
+        if train:
+            module.eval()
+
+
+class Actor(DeterministicPolicy):
+    """
+    The deterministic policy mu(s), batch-normalised on its input and on every hidden layer (DDPG paper, section 3).
+
+    :param observation_space: Observation space
+    :param action_space: Action space, a bounded box
+    :param net_arch: Sizes of the hidden layers
+    :param features_extractor: Network to extract features (a CNN for images, a flatten layer otherwise)
+    :param features_dim: Number of features
+    :param activation_fn: Activation function
+    :param normalize_images: Whether to divide images by 255
+    :param batch_norm_kwargs: ``momentum`` and ``eps`` of the batch-norm layers, None for a network without
+    :param final_init: Half width of the uniform initialisation of the last layer, None for PyTorch's
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Box,
+        net_arch: list[int],
+        features_extractor: BaseFeaturesExtractor,
+        features_dim: int,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        normalize_images: bool = True,
+        batch_norm_kwargs: dict[str, float] | None = None,
+        final_init: float | None = None,
+    ) -> None:
+        super().__init__(
+            observation_space,
+            action_space,
+            features_extractor=features_extractor,
+            normalize_images=normalize_images,
+            squash_output=True,
+        )
+        self.network_kwargs: dict[str, Any] = dict(
+            net_arch=net_arch,
+            features_dim=features_dim,
+            activation_fn=activation_fn,
+            batch_norm_kwargs=batch_norm_kwargs,
+            final_init=final_init,
+        )
+        modules: list[nn.Module] = []
+        if batch_norm_kwargs is not None:
+            modules.append(InputNorm(features_dim, batch_norm_kwargs["momentum"]))
+        width = features_dim
+        for next_width in net_arch:
+            # Batch normalisation subtracts the mean, so that a bias before it would be without effect
+            modules.append(linear(width, next_width, bias=batch_norm_kwargs is None))
+            if batch_norm_kwargs is not None:
+                modules.append(BatchNorm1d(next_width, **batch_norm_kwargs))
+            modules.append(activation_fn())
+            width = next_width
+        modules += [linear(width, get_action_dim(action_space), init=final_init), nn.Tanh()]
+        self.mu = NormalizedSequential(*modules)
+        self.train(False)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | dict(features_extractor=self.features_extractor) | self.network_kwargs
+
+    def forward(self, obs: PyTorchObs, train: bool = False) -> th.Tensor:
+        """
+        :param obs: Observations, the first axis is the batch
+        :param train: Normalise by the batch's own statistics, and let the running ones follow
+        :return: Actions scaled to [-1, 1], (batch_size, action_dim)
+        """
+        with training_mode(self.features_extractor, train):
+            features = self.extract_features(obs, self.features_extractor)
+        return self.mu(features, train)
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
+        # A deterministic policy has no other action to give, whatever `deterministic` says
+        return self(observation)
+
+
+class Critic(BaseModel):
+    """
+    The action values Q(s, a) of one or several networks over common features, computed at once.
+
+    :param observation_space: Observation space
+    :param action_space: Action space, a bounded box
+    :param net_arch: Sizes of the hidden layers
+    :param features_extractor: Network to extract features (a CNN for images, a flatten layer otherwise)
+    :param features_dim: Number of features
+    :param activation_fn: Activation function
+    :param normalize_images: Whether to divide images by 255
+    :param n_critics: Number of networks
+    :param share_features_extractor: Whether the features extractor is the actor's; it then learns from the actor's loss only
+    :param batch_norm_kwargs: ``momentum`` and ``eps`` of the batch-norm layers, None for networks without
+    :param action_layer: Number of hidden layers that see the state alone (0: the action enters at the input, 1: at the second
+        hidden layer, as in the DDPG paper)
+    :param norm_after_action: Whether layers that have seen the action are normalised too; the DDPG paper normalises those
+        before the action input only
+    :param final_init: Half width of the uniform initialisation of the last layer, None for PyTorch's
+    """
+
+    features_extractor: BaseFeaturesExtractor
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Box,
+        net_arch: list[int],
+        features_extractor: BaseFeaturesExtractor,
+        features_dim: int,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        normalize_images: bool = True,
+        n_critics: int = 2,
+        share_features_extractor: bool = False,
+        batch_norm_kwargs: dict[str, float] | None = None,
+        action_layer: int = 0,
+        norm_after_action: bool = True,
+        final_init: float | None = None,
+    ) -> None:
+        super().__init__(
+            observation_space, action_space, features_extractor=features_extractor, normalize_images=normalize_images
+        )
+        self.n_critics = n_critics
+        self.share_features_extractor = share_features_extractor
+        self.network_kwargs: dict[str, Any] = dict(
+            net_arch=net_arch,
+            features_dim=features_dim,
+            activation_fn=activation_fn,
+            batch_norm_kwargs=batch_norm_kwargs,
+            action_layer=action_layer,
+            norm_after_action=norm_after_action,
+            final_init=final_init,
+        )
+        action_dim = get_action_dim(action_space)
+        widths = [features_dim, *net_arch]
+        normalized = [batch_norm_kwargs is not None and (norm_after_action or i < action_layer) for i in range(len(net_arch))]
+        # Network by network, as in SB3: the same seed gives the same weights
+        networks = []
+        for _ in range(n_critics):
+            layers = [
+                linear(widths[i] + (action_dim if i == action_layer else 0), widths[i + 1], bias=not normalized[i])
+                for i in range(len(net_arch))
+            ]
+            input_dim = widths[-1] + (action_dim if action_layer == len(net_arch) else 0)
+            networks.append([*layers, linear(input_dim, 1, init=final_init)])
+        hidden: list[list[nn.Module]] = []
+        *ensembles, output = (EnsembleLinear(layers) for layers in zip(*networks, strict=True))
+        for ensemble, width, is_normalized in zip(ensembles, net_arch, normalized, strict=True):
+            hidden.append([ensemble, activation_fn()])
+            if is_normalized:
+                hidden[-1].insert(1, BatchNorm1d(n_critics * width, **(batch_norm_kwargs or {})))
+        self.input_norm = None if batch_norm_kwargs is None else InputNorm(features_dim, batch_norm_kwargs["momentum"])
+        self.trunk = NormalizedSequential(*(module for modules in hidden[:action_layer] for module in modules))
+        self.head = NormalizedSequential(*(module for modules in hidden[action_layer:] for module in modules), output)
+        self.train(False)
+
+    def own_parameters(self) -> Iterator[nn.Parameter]:
+        """
+        :return: The parameters that learn from the critic's loss: all but those of a shared features extractor, the actor's
+        """
+        modules = (self.trunk, self.head) if self.share_features_extractor else (self,)
+        return (parameter for module in modules for parameter in module.parameters())
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return super()._get_constructor_parameters() | dict(
+            features_extractor=self.features_extractor,
+            n_critics=self.n_critics,
+            share_features_extractor=self.share_features_extractor,
+            **self.network_kwargs,
+        )
+
+    def set_training_mode(self, mode: bool) -> None:
+        """Does nothing, see :class:`~sb3_dpg.common.policies.DeterministicPolicy`."""
+
+    def forward(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, ...]:
+        """
+        :param obs: Observations, the first axis is the batch
+        :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
+        :return: Values of each network, n_critics times (batch_size, 1)
+        """
+        return tuple(self.q_values(obs, actions))
+
+    def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False) -> th.Tensor:
+        """
+        Values of all networks, for the critics' loss.
+
+        :param obs: Observations, the first axis is the batch
+        :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
+        :param train: Normalise by the batch's own statistics, and let the running ones follow
+        :return: Values, (n_critics, batch_size, 1)
+        """
+        if self.share_features_extractor:
+            # It learns from the actor's loss only, as in SB3, and so do its statistics
+            with th.no_grad():
+                features = self.extract_features(obs, self.features_extractor)
+        else:
+            with training_mode(self.features_extractor, train):
+                features = self.extract_features(obs, self.features_extractor)
+        return self._values_of_features(features, actions, self.n_critics, train)
+
+    def q1_forward(self, obs: PyTorchObs, actions: th.Tensor) -> th.Tensor:
+        """
+        Values of the first network alone, for the actor's loss: no gradient flows into the features extractor.
+
+        :param obs: Observations, the first axis is the batch
+        :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
+        :return: Values, (batch_size, 1)
+        """
+        with th.no_grad():
+            features = self.extract_features(obs, self.features_extractor)
+        return self._values_of_features(features, actions, 1)[0]
+
+    def _values_of_features(self, features: th.Tensor, actions: th.Tensor, n_networks: int, train: bool = False) -> th.Tensor:
+        """The values of the first networks, (n_networks, batch_size, 1)."""
+        if self.input_norm is not None:
+            features = self.input_norm(features, train)
+        hidden = self.trunk(features.expand(n_networks, -1, -1), train)
+        return self.head(th.cat([hidden, actions.expand(n_networks, -1, -1)], dim=2), train)
 
 
 class BNDDPGPolicy(DeterministicPolicy):
     """
-    Policy of BNDDPG: actor, critic, their targets and their optimizers.
+    Policy of BNDDPG: actor and critic, their optimizers, and what follows them slowly: target networks, or else an average of
+    the actor, which then is the policy that acts.
 
     :param observation_space: Observation space
     :param action_space: Action space, a bounded box
     :param lr_schedule: Learning rate schedule (could be constant)
-    :param net_arch: Sizes of the hidden layers, a list or ``dict(pi=[...], qf=[...])``;
-        [400, 300] by default, [256, 256] after SB3's ``NatureCNN``, as in SB3
+    :param net_arch: Sizes of the hidden layers, a list or ``dict(pi=[...], qf=[...])``; [256, 256] by default
     :param activation_fn: Activation function
     :param features_extractor_class: Features extractor to use, None for the class's ``default_features_extractor``
     :param features_extractor_kwargs: Keyword arguments of the features extractor
     :param normalize_images: Whether to divide images by 255
     :param optimizer_class: The optimizer of both networks
-    :param optimizer_kwargs: Additional keyword arguments of the optimizers, excluding the learning rate
+    :param optimizer_kwargs: Additional keyword arguments of the optimizers, excluding the learning rate; for Adam and AdamW
+        ``betas=(0.5, 0.999)`` unless given, as in CrossQ
     :param critic_optimizer_kwargs: Those that the critic's optimizer has beyond, or in place of, ``optimizer_kwargs``
         (the DDPG paper decays the weights of the critic alone)
     :param n_critics: Number of critic networks; the target is their minimum (TD3)
     :param share_features_extractor: Whether actor and critic share the features extractor
-    :param batch_norm: Whether the networks are batch-normalised; set by ``BNDDPG`` from its ``batch_norm_mode``
     :param batch_norm_momentum: Weight of the newest batch in the running statistics, in (0, 1]
-    :param batch_norm_eps: Added to the variance, positive
-    :param renorm: Use Batch Renormalisation (sb3-contrib's layer) in place of batch normalisation
-    :param renorm_warmup_steps: Passes in training mode before renormalisation's corrections begin
-    :param action_layer: Hidden layer of Q at which the action enters: 0 the input, 1 as in the paper; at most the number of
-        hidden layers
+    :param batch_norm_eps: Added to the variance of hidden layers, positive
+    :param action_layer: Hidden layer of Q at which the action enters: 0 the input, 1 as in the DDPG paper; at most the number
+        of hidden layers
     :param norm_after_action: Whether the layers of Q that have seen the action are normalised too
     :param final_init: Half width of the uniform initialisation of the last layers, None for PyTorch's
+    :param batch_norm: Whether the networks are batch-normalised; ``BNDDPG`` gives its own
+    :param target_networks: Whether there are target networks; ``BNDDPG`` gives its own. These two have no default, so that a
+        file is not taken for one of TD3's, which knows neither
     :raises TypeError: if a number has the wrong type
-    :raises ValueError: if a number is out of its range
+    :raises ValueError: if a number is out of its range, or the observations are not for the features extractor
     """
 
     default_features_extractor: ClassVar[type[BaseFeaturesExtractor]] = FlattenExtractor
 
     actor: Actor
-    actor_target: Actor
     critic: Critic
-    critic_target: Critic
 
     def __init__(
         self,
@@ -73,16 +301,16 @@ class BNDDPGPolicy(DeterministicPolicy):
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
         critic_optimizer_kwargs: dict[str, Any] | None = None,
-        n_critics: int = 1,
+        n_critics: int = 2,
         share_features_extractor: bool = False,
-        batch_norm: bool = True,
         batch_norm_momentum: float = 0.1,
         batch_norm_eps: float = 1e-5,
-        renorm: bool = False,
-        renorm_warmup_steps: int = 100_000,
         action_layer: int = 0,
         norm_after_action: bool = True,
         final_init: float | None = None,
+        *,
+        batch_norm: bool,
+        target_networks: bool,
     ) -> None:
         if features_extractor_class is None:
             features_extractor_class = self.default_features_extractor
@@ -90,6 +318,11 @@ class BNDDPGPolicy(DeterministicPolicy):
             raise TypeError(
                 f"features_extractor_class={features_extractor_class!r} must be a subclass of SB3's BaseFeaturesExtractor or "
                 "a function that makes one"
+            )
+        if features_extractor_class is CombinedExtractor and not isinstance(observation_space, spaces.Dict):
+            raise ValueError(
+                f"policy='MultiInputPolicy' is for observations of type Dict, not {observation_space}: use 'MlpPolicy', or "
+                "'CnnPolicy' for images"
             )
         super().__init__(
             observation_space,
@@ -105,32 +338,27 @@ class BNDDPGPolicy(DeterministicPolicy):
         check_integer("n_critics", n_critics, 1)
         check_real("batch_norm_momentum", batch_norm_momentum, 0.0, 1.0, low_open=True)
         check_real("batch_norm_eps", batch_norm_eps, 0.0, low_open=True)
-        check_integer("renorm_warmup_steps", renorm_warmup_steps, 0)
         if final_init is not None:
             check_real("final_init", final_init, 0.0, low_open=True)
-        if net_arch is None:
-            net_arch = [256, 256] if features_extractor_class is NatureCNN else [400, 300]
-        self.actor_arch, self.critic_arch = get_actor_critic_arch(net_arch)
+        self.net_arch = [256, 256] if net_arch is None else net_arch
+        self.actor_arch, self.critic_arch = get_actor_critic_arch(self.net_arch)
         check_integer("action_layer", action_layer, 0)
         if action_layer > len(self.critic_arch):
             raise ValueError(
                 f"action_layer={action_layer} is too large: the critic has {len(self.critic_arch)} hidden layer(s)"
             )
 
-        self.net_arch = net_arch
         self.activation_fn = activation_fn
         self.critic_optimizer_kwargs = dict(critic_optimizer_kwargs or {})
-        self.n_critics = n_critics
-        self.share_features_extractor = share_features_extractor
-        self.norm = BatchNorm(batch_norm_momentum, batch_norm_eps, renorm, renorm_warmup_steps) if batch_norm else None
-        self.norm_kwargs: dict[str, Any] = dict(
-            batch_norm=batch_norm,
-            batch_norm_momentum=batch_norm_momentum,
-            batch_norm_eps=batch_norm_eps,
-            renorm=renorm,
-            renorm_warmup_steps=renorm_warmup_steps,
+        self.batch_norm_kwargs = dict(momentum=batch_norm_momentum, eps=batch_norm_eps)
+        self.batch_norm = batch_norm
+        self.target_networks = target_networks
+        self.critic_kwargs: dict[str, Any] = dict(
+            n_critics=n_critics,
+            share_features_extractor=share_features_extractor,
+            action_layer=action_layer,
+            norm_after_action=norm_after_action,
         )
-        self.action_kwargs: dict[str, Any] = dict(action_layer=action_layer, norm_after_action=norm_after_action)
         self.final_init = final_init
         self._build(lr_schedule)
 
@@ -140,32 +368,30 @@ class BNDDPGPolicy(DeterministicPolicy):
 
         :param lr_schedule: Learning rate schedule, its value at the start is used
         """
+        shared = self.critic_kwargs["share_features_extractor"]
         self.actor = self.make_actor()
-        self.actor_target = self.make_actor()
-        self.actor_target.load_state_dict(self.actor.state_dict())
-        shared = self.share_features_extractor
+        if self.target_networks:
+            self.actor_target = self.make_actor()
+            self.actor_target.load_state_dict(self.actor.state_dict())
+        else:
+            self.averaged_actor = copy.deepcopy(self.actor)
         self.critic = self.make_critic(self.actor.features_extractor if shared else None)
-        self.critic_target = self.make_critic(self.actor_target.features_extractor if shared else None)
-        self.critic_target.load_state_dict(self.critic.state_dict())
-
+        if self.target_networks:
+            self.critic_target = self.make_critic(self.actor_target.features_extractor if shared else None)
+            self.critic_target.load_state_dict(self.critic.state_dict())
         self.actor.optimizer = self.make_optimizer(self.actor.parameters(), lr_schedule, {})
         self.critic.optimizer = self.make_optimizer(self.critic.own_parameters(), lr_schedule, self.critic_optimizer_kwargs)
-        self.actor_target.set_training_mode(False)
-        self.critic_target.set_training_mode(False)
+        self.train(False)
 
     def _network_kwargs(self, net_arch: list[int], features_extractor: BaseFeaturesExtractor | None) -> dict[str, Any]:
-        """
-        :param net_arch: Sizes of the hidden layers
-        :param features_extractor: The one to use, None for a new one
-        :return: The arguments that actor and critic have in common
-        """
+        """The arguments that actor and critic have in common."""
         common = dict(
             observation_space=self.observation_space,
             action_space=self.action_space,
             net_arch=net_arch,
             activation_fn=self.activation_fn,
             normalize_images=self.normalize_images,
-            norm=self.norm,
+            batch_norm_kwargs=self.batch_norm_kwargs if self.batch_norm else None,
             final_init=self.final_init,
         )
         return self._update_features_extractor(common, features_extractor)
@@ -182,12 +408,7 @@ class BNDDPGPolicy(DeterministicPolicy):
         :param features_extractor: The features extractor to use, None for a new one
         :return: A new critic
         """
-        return Critic(
-            **self._network_kwargs(self.critic_arch, features_extractor),
-            n_critics=self.n_critics,
-            share_features_extractor=self.share_features_extractor,
-            **self.action_kwargs,
-        ).to(self.device)
+        return Critic(**self._network_kwargs(self.critic_arch, features_extractor), **self.critic_kwargs).to(self.device)
 
     def make_optimizer(
         self, parameters: Iterable[nn.Parameter], lr_schedule: Schedule, kwargs: dict[str, Any]
@@ -199,10 +420,11 @@ class BNDDPGPolicy(DeterministicPolicy):
         :return: A new optimizer
         """
         kwargs = self.optimizer_kwargs | kwargs
-        chosen = any(kwargs.get(name) for name in ("foreach", "capturable", "differentiable"))
-        if self.optimizer_class in (th.optim.Adam, th.optim.AdamW) and not chosen:
+        if self.optimizer_class in (th.optim.Adam, th.optim.AdamW):
+            kwargs = {"betas": (0.5, 0.999)} | kwargs
             # One fused call for all tensors in place of a Python loop over them; an explicit choice of the user's wins
-            kwargs = {"fused": True} | kwargs
+            if not any(kwargs.get(name) for name in ("foreach", "capturable", "differentiable")):
+                kwargs = {"fused": True} | kwargs
         try:
             return self.optimizer_class(parameters, lr=lr_schedule(1), **kwargs)  # type: ignore[call-arg]
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -219,21 +441,19 @@ class BNDDPGPolicy(DeterministicPolicy):
             optimizer_class=self.optimizer_class,
             optimizer_kwargs=self.optimizer_kwargs,
             critic_optimizer_kwargs=self.critic_optimizer_kwargs,
-            n_critics=self.n_critics,
-            share_features_extractor=self.share_features_extractor,
+            batch_norm_momentum=self.batch_norm_kwargs["momentum"],
+            batch_norm_eps=self.batch_norm_kwargs["eps"],
             final_init=self.final_init,
-            **self.norm_kwargs,
-            **self.action_kwargs,
+            batch_norm=self.batch_norm,
+            target_networks=self.target_networks,
+            **self.critic_kwargs,
         )
 
     def forward(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
         return self._predict(observation, deterministic=deterministic)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
-        return self.actor(observation)
-
-    def online_networks(self) -> tuple[nn.Module, ...]:
-        return self.actor, self.critic
+        return self.actor(observation) if self.target_networks else self.averaged_actor(observation)
 
 
 MlpPolicy = BNDDPGPolicy

@@ -59,23 +59,6 @@ def check_integer(name: str, value: Any, low: int) -> None:
         raise ValueError(f"{name}={value!r} is too small: it must be at least {low}")
 
 
-def check_rate(name: str, value: Any) -> None:
-    """
-    Refuse anything but a step size: a finite number that is not negative, or a schedule.
-
-    :param name: Name of the parameter, for the error
-    :param value: Value of the parameter
-    :raises TypeError: if the value is neither a number nor callable
-    :raises ValueError: if the value is negative or not finite
-    """
-    if not callable(value):
-        if isinstance(value, str):
-            raise TypeError(
-                f"{name} must be a number or a schedule, not {value!r}: see sb3_dpg.common.schedules.parse_schedule"
-            )
-        check_real(name, value, 0.0, math.inf, high_open=True)
-
-
 def check_type(name: str, value: Any, *types: type) -> None:
     """
     Refuse anything but objects of some types.

@@ -16,18 +16,19 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
+from stable_baselines3.common.utils import FloatSchedule
 
 from sb3_dpg.common.checks import (
     check_action_space,
     check_common_arguments,
     check_normalization,
     check_policy_class,
-    check_rate,
 )
 from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
 from sb3_dpg.common.noise.base import check_action_noise
 from sb3_dpg.common.save_util import check_archive, load_weights, replacing, save_weights
+from sb3_dpg.common.schedules import parse_learning_rate
 
 SelfDeterministic = TypeVar("SelfDeterministic", bound="DeterministicOffPolicyAlgorithm")
 File = str | pathlib.Path | io.BufferedIOBase
@@ -46,7 +47,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
 
     :param policy: The policy model to use, a class or the name of an alias
     :param env: The environment to learn from (if registered in Gym, can be str)
-    :param learning_rate: Learning rate, a number or a schedule of the progress remaining (from 1 to 0)
+    :param learning_rate: Learning rate, a number, a schedule of the progress remaining (from 1 to 0) or a string such as
+        ``"lin_1e-3_1e-4"``
     :param action_noise: Exploration noise in the scaled action space [-1, 1]: an SB3 ``ActionNoise``, a specification
         such as ``{"type": "ornstein-uhlenbeck", "sigma": "lin_0.5_0.05"}`` or None
     :param policy_kwargs: Additional arguments of the policy; copied, never written into
@@ -62,7 +64,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         self,
         policy: str | type[BasePolicy],
         env: GymEnv | str | None,
-        learning_rate: float | Schedule,
+        learning_rate: float | str | Schedule,
         *,
         action_noise: ActionNoise | Mapping[str, Any] | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -80,7 +82,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         super().__init__(
             policy,
             env,
-            learning_rate,
+            learning_rate,  # type: ignore[arg-type]  # may be a string, see _setup_lr_schedule
             policy_kwargs=dict(policy_kwargs or {}),
             replay_buffer_kwargs=dict(replay_buffer_kwargs or {}),
             verbose=verbose,
@@ -91,6 +93,10 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         )
         self.action_noise = action_noise  # type: ignore[assignment]  # may be a specification until _make_action_noise
         self._warned_without_noise = False
+
+    def _setup_lr_schedule(self) -> None:
+        # learning_rate stays what the user wrote
+        self.lr_schedule = FloatSchedule(parse_learning_rate("learning_rate", self.learning_rate))
 
     def _check_env(self, env: GymEnv) -> None:
         """
@@ -107,7 +113,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         :raises ValueError: if an argument is out of its range
         """
         check_common_arguments(vars(self))
-        check_rate("learning_rate", self.learning_rate)
+        parse_learning_rate("learning_rate", self.learning_rate)
         check_normalization(self._vec_normalize_env, self.observation_space)
         self._make_action_noise()
 

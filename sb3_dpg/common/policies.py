@@ -1,33 +1,22 @@
 """The base of our deterministic policies."""
 
-from collections.abc import Iterable
-
+import numpy as np
 from stable_baselines3.common.policies import BasePolicy
-from torch import nn
 
 
 class DeterministicPolicy(BasePolicy):
     """
-    An SB3 policy that does not walk its modules when the training mode stays as it is.
-
-    ``predict`` asks for evaluation mode on every environment step, and ``Module.train`` visits every submodule: 40 % of the
-    loop's time for small networks.
+    A policy, or an actor, whose networks are in evaluation mode at all times: a loss that wants the statistics of its batch
+    asks for them in the pass. So nobody who looks at a network changes it, and ``predict`` may be called while training runs.
     """
-
-    def online_networks(self) -> Iterable[nn.Module]:
-        """
-        :return: The networks that training mode concerns: all, unless a policy has target networks
-        """
-        return self.children()
 
     def set_training_mode(self, mode: bool) -> None:
         """
-        Put the policy in either training or evaluation mode; target networks stay in evaluation mode.
+        Does nothing: see the class. (SB3 calls it on every environment step.)
 
-        :param mode: if true, set to training mode, else set to evaluation mode
+        :param mode: Not used
         """
-        # A network's own predict, or train, may have changed its mode since
-        if mode != self.training or any(network.training != mode for network in self.online_networks()):
-            for network in self.online_networks():
-                network.train(mode)
-            self.training = mode
+
+    def unscale_action(self, scaled_action: np.ndarray) -> np.ndarray:
+        # In single precision low + (high - low) may be above high
+        return np.clip(super().unscale_action(scaled_action), self.action_space.low, self.action_space.high)

@@ -1,128 +1,147 @@
-"""Networks with batch normalisation."""
+"""Layers that are normalised by a batch where a loss asks for it, and by their running statistics everywhere else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import gymnasium as gym
 import torch as th
-from gymnasium import spaces
-from sb3_contrib.common.torch_layers import BatchRenorm1d
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from sb3_contrib.common.torch_layers import BatchRenorm
 from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from sb3_dpg.common.batch_norm import BatchNorm1d
-from sb3_dpg.common.linear import Linear
 
-
-@dataclass(frozen=True)
-class BatchNorm:
+class BatchNorm1d(nn.BatchNorm1d):
     """
-    What the batch-norm layers of a network are like.
+    Batch normalisation whose statistics are an argument of the pass, not a state of the layer: whoever looks at a network, in
+    this thread or another, uses the running statistics and changes nothing.
 
-    :param momentum: Weight of the newest batch in the running statistics, in (0, 1]
-    :param eps: Added to the variance, positive
-    :param renorm: Use Batch Renormalisation (Ioffe 2017, arXiv 1702.03275; sb3-contrib's layer) instead of batch
-        normalisation (Ioffe and Szegedy 2015, arXiv 1502.03167)
-    :param renorm_warmup_steps: Passes in training mode before renormalisation's corrections begin
+    :param num_features: Number of features, of all networks of an ensemble
+    :param eps: Added to the variance
+    :param momentum: Weight of the newest batch in the running statistics
     """
 
-    momentum: float = 0.1
-    eps: float = 1e-5
-    renorm: bool = False
-    renorm_warmup_steps: int = 100_000
+    momentum: float  # never None: there is no cumulative average
+    running_mean: th.Tensor
+    running_var: th.Tensor
 
-    def layer(self, num_features: int) -> nn.Module:
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__(num_features, eps, momentum)
+
+    def forward(self, input: th.Tensor, train: bool = False) -> th.Tensor:
         """
-        :param num_features: Number of features, the layer's input is (batch_size, num_features)
-        :return: A normalisation layer, with a learned scale and shift
+        :param input: Features, (batch_size, n_features); of an ensemble, or its first networks, (n_networks, batch_size,
+            n_features)
+        :param train: Normalise by the batch's own statistics, and let the running ones follow
+        :return: The input normalised, scaled and shifted
         """
-        if self.renorm:
-            return BatchRenorm1d(num_features, self.eps, self.momentum, warmup_steps=self.renorm_warmup_steps)
-        return BatchNorm1d(num_features, self.eps, self.momentum)
+        rows = input.transpose(0, 1).flatten(1) if input.dim() == 3 else input
+        n = rows.shape[1]
+        normalized = F.batch_norm(
+            rows, self.running_mean[:n], self.running_var[:n], self.weight[:n], self.bias[:n], train, self.momentum, self.eps
+        )
+        return normalized.view(len(rows), *input.shape[::2]).transpose(0, 1) if input.dim() == 3 else normalized
 
 
-def hidden_layers(
-    input_dim: int, net_arch: Sequence[int], activation_fn: type[nn.Module], norm: BatchNorm | None
-) -> list[nn.Module]:
+class InputNorm(nn.BatchNorm1d):
     """
-    Hidden layers in the order of the DDPG paper: linear, normalisation, activation.
+    Batch normalisation of a network's input, for observations of any scale: standard deviations from about 1e-6 up, a mean of
+    up to 1e4 standard deviations. There is no learned scale and shift: the layer that follows has them.
 
-    :param input_dim: Size of the input
-    :param net_arch: Sizes of the hidden layers
-    :param activation_fn: Activation after each of them
-    :param norm: Their normalisation, None for none
-    :return: The modules, in order
+    :param num_features: Number of features
+    :param momentum: Weight of the newest batch in the running statistics
+    :param clip: Largest absolute value that is passed on. A feature that was constant for long, and then moves, is thousands
+        of its standard deviations away from its mean
     """
-    modules: list[nn.Module] = []
-    for width in net_arch:
-        # The normalisation subtracts the mean, so that a bias before it would be without effect
-        modules.append(Linear(input_dim, width, bias=norm is None))
-        if norm is not None:
-            modules.append(norm.layer(width))
-        modules.append(activation_fn())
-        input_dim = width
-    return modules
+
+    #: Added to the variance: the square of a standard deviation that is as good as none ...
+    EPS = 1e-14
+    #: ... and of the rounding error of the mean, in single precision and after averaging, relative to it
+    ROUNDING = 1e-5
+
+    momentum: float
+    running_mean: th.Tensor
+    running_var: th.Tensor
+    num_batches_tracked: th.Tensor
+
+    def __init__(self, num_features: int, momentum: float = 0.1, clip: float = 10.0) -> None:
+        super().__init__(num_features, self.EPS, momentum, affine=False)
+        self.clip = clip
+
+    def forward(self, input: th.Tensor, train: bool = False) -> th.Tensor:
+        """
+        :param input: Features, (batch_size, num_features)
+        :param train: Normalise by the batch's own statistics, and let the running ones follow
+        :return: The input normalised, within [-clip, clip]
+        """
+        if train:
+            variance, mean = th.var_mean(input, dim=0, correction=0)
+            with th.no_grad():
+                # A plain average at first: the initial 0 and 1 may be far from the observations' scale
+                self.num_batches_tracked += 1
+                weight = (1.0 / self.num_batches_tracked).clamp(min=self.momentum)
+                self.running_mean.lerp_(mean, weight)
+                self.running_var.lerp_(variance, weight)
+        else:
+            variance, mean = self.running_var, self.running_mean
+        std = (variance + (self.ROUNDING * mean).square() + self.eps).sqrt()
+        return ((input - mean) / std).clamp(-self.clip, self.clip)
 
 
-def output_layer(input_dim: int, output_dim: int, final_init: float | None) -> nn.Linear:
+class EnsembleLinear(nn.Module):
+    """
+    One linear layer of several networks of the same shape, computed at once.
+
+    :param layers: The layer of each network
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(th.stack([layer.weight.detach() for layer in layers]))
+        has_bias = layers[0].bias is not None
+        self.bias = nn.Parameter(th.stack([layer.bias.detach()[None] for layer in layers])) if has_bias else None
+
+    def forward(self, input: th.Tensor) -> th.Tensor:
+        """
+        :param input: What the networks, or the first of them, get: (n_networks, batch_size, in_features)
+        :return: Their outputs, (n_networks, batch_size, out_features)
+        """
+        weight = self.weight[: len(input)].mT
+        return th.bmm(input, weight) if self.bias is None else th.baddbmm(self.bias[: len(input)], input, weight)
+
+
+class NormalizedSequential(nn.Sequential):
+    """Layers in a row, of which those that normalise are told by which statistics."""
+
+    def forward(self, input: th.Tensor, train: bool = False) -> th.Tensor:
+        """
+        :param input: The input of the first layer
+        :param train: Normalise by the batch's own statistics, and let the running ones follow
+        :return: The output of the last layer
+        """
+        for layer in self:
+            input = layer(input, train) if isinstance(layer, BatchNorm1d | InputNorm) else layer(input)
+        return input
+
+
+def batch_norm_layers(network: nn.Module) -> list[nn.Module]:
+    """
+    Find batch-norm layers by type: by the names of their buffers, as SB3 does, those of other libraries are missed.
+
+    :param network: A network
+    :return: Its layers of batch normalisation, PyTorch's and sb3-contrib's Batch Renormalisation alike
+    """
+    return [layer for layer in network.modules() if isinstance(layer, _BatchNorm | BatchRenorm)]
+
+
+def linear(input_dim: int, output_dim: int, bias: bool = True, init: float | None = None) -> nn.Linear:
     """
     :param input_dim: Size of the input
     :param output_dim: Size of the output
-    :param final_init: Weights and bias start uniform in [-final_init, final_init], so that first outputs are near zero
-        (3e-3 in the DDPG paper, 3e-4 from pixels); None: PyTorch's +-1/sqrt(input_dim)
-    :return: The last layer of a network
+    :param bias: Whether there is a bias
+    :param init: Weights and bias start uniform in [-init, init], None: in PyTorch's +-1/sqrt(input_dim)
+    :return: A linear layer
     """
-    layer = nn.Linear(input_dim, output_dim)
-    if final_init is not None:
-        nn.init.uniform_(layer.weight, -final_init, final_init)
-        nn.init.uniform_(layer.bias, -final_init, final_init)
+    layer = nn.Linear(input_dim, output_dim, bias)
+    if init is not None:
+        for parameter in layer.parameters():
+            nn.init.uniform_(parameter, -init, init)
     return layer
-
-
-def last_width(input_dim: int, net_arch: Sequence[int]) -> int:
-    """
-    :param input_dim: Size of a network's input
-    :param net_arch: Sizes of its hidden layers, possibly none
-    :return: Size of what its last layer reads
-    """
-    return net_arch[-1] if len(net_arch) > 0 else input_dim
-
-
-class PaperCNN(BaseFeaturesExtractor):
-    """
-    The convolutions of the DDPG paper's pixel network (Lillicrap et al. 2016, section 7): three layers of 32 filters
-    without pooling, batch normalisation on their input and on each of them. The paper does not state the kernels and
-    strides: 3 x 3 with strides 2, 1 and 1 are our choice. The two layers of 200 units that follow are in ``net_arch``.
-
-    :param observation_space: Images, channels first, at least 11 x 11
-    :param batch_norm: Whether to normalise
-    :param momentum: Weight of the newest batch in the running statistics
-    :param eps: Added to the variance
-    """
-
-    def __init__(
-        self, observation_space: gym.Space, batch_norm: bool = True, momentum: float = 0.1, eps: float = 1e-5
-    ) -> None:
-        assert isinstance(observation_space, spaces.Box), f"PaperCNN needs images, not {observation_space}"
-        channels, height, width = observation_space.shape
-        if min(height, width) < 11:
-            raise ValueError(f"PaperCNN needs images of at least 11 x 11 pixels, not {height} x {width}")
-
-        def norm(maps: int) -> list[nn.Module]:
-            return [nn.BatchNorm2d(maps, eps, momentum)] if batch_norm else []
-
-        modules = norm(channels)
-        for maps, stride in ((channels, 2), (32, 1), (32, 1)):
-            modules += [nn.Conv2d(maps, 32, 3, stride, bias=not batch_norm), *norm(32), nn.ReLU()]
-        cnn = nn.Sequential(*modules, nn.Flatten())
-        with th.no_grad():
-            features_dim = cnn.eval()(th.zeros(1, channels, height, width)).shape[1]
-        super().__init__(observation_space, features_dim)
-        self.cnn = cnn.train()
-
-    def forward(self, observations: th.Tensor) -> th.Tensor:
-        """
-        :param observations: Images, (batch_size, channels, height, width), in [0, 1]
-        :return: Features, (batch_size, features_dim)
-        """
-        return self.cnn(observations)

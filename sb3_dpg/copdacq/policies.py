@@ -15,7 +15,7 @@ from torch import nn
 from sb3_dpg.common.checks import check_real
 from sb3_dpg.common.features import BoundedFeatures, FourierBasis, PolynomialBasis, RadialBasis, TileCoding
 from sb3_dpg.common.policies import DeterministicPolicy
-from sb3_dpg.common.torch_layers import hidden_layers, last_width, output_layer
+from sb3_dpg.common.torch_layers import linear
 from sb3_dpg.copdacq.linearisation import Clipped, DenseLinear, Differentiable, Linearised, SparseLinear
 from sb3_dpg.copdacq.updates import ActorCriticWeights, compatible
 
@@ -302,8 +302,12 @@ class MlpPolicy(CompatiblePolicy):
     def _network(self, net_arch: list[int], output_dim: int) -> list[nn.Module]:
         """Features extractor and layers, in order."""
         extractor = self.make_features_extractor()
-        layers = hidden_layers(extractor.features_dim, net_arch, self.activation_fn, norm=None)
-        return [extractor, *layers, output_layer(last_width(extractor.features_dim, net_arch), output_dim, self.final_init)]
+        width = extractor.features_dim
+        modules: list[nn.Module] = [extractor]
+        for next_width in net_arch:
+            modules += [linear(width, next_width), self.activation_fn()]
+            width = next_width
+        return [*modules, linear(width, output_dim, init=self.final_init)]
 
     @property
     def weights(self) -> ActorCriticWeights[th.Tensor]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
@@ -63,8 +64,10 @@ def action_values(model: BaseAlgorithm) -> ActionValues:
 
 
 def greedy_actions(model: BaseAlgorithm, observations: PyTorchObs) -> th.Tensor:
-    """mu(s) of a policy that squashes its actions, scaled to [-1, 1], (batch_size, action_dim)."""
-    return model.policy._predict(observations, deterministic=True).flatten(1)
+    """mu(s) of the actor that learns, where the policy acts by an average of it; scaled to [-1, 1], (batch_size, action_dim)."""
+    actor = getattr(model, "actor", None)
+    policy = actor if isinstance(actor, BasePolicy) else model.policy
+    return policy._predict(observations, deterministic=True).flatten(1)
 
 
 @contextmanager

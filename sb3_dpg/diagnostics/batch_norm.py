@@ -8,7 +8,7 @@ import torch as th
 from sb3_contrib.common.torch_layers import BatchRenorm
 from torch import nn
 
-from sb3_dpg.common.batch_norm import BatchNormStatistics
+from sb3_dpg.common.torch_layers import batch_norm_layers
 
 
 def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | None:
@@ -39,7 +39,7 @@ def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | 
         drifts.append(float((th.hypot(batch.mean(1) - mean, batch_std - std) / std).mean()))
 
     with ExitStack() as stack, th.no_grad():
-        for layer in BatchNormStatistics(network).layers:
+        for layer in batch_norm_layers(network):
             stack.callback(layer.register_forward_pre_hook(measure).remove)
         forward()
     return max(drifts) if drifts else None

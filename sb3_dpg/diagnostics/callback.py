@@ -9,11 +9,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
-from sb3_dpg.common.batch_norm import BatchNormStatistics
 from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.common.noise import ScheduledNoise
 from sb3_dpg.common.noise.base import without_wrapper
 from sb3_dpg.common.noise.scaled import standard_deviation
+from sb3_dpg.common.torch_layers import batch_norm_layers
 from sb3_dpg.diagnostics.action_values import (
     Observation,
     action_gradient,
@@ -127,7 +127,7 @@ class DiagnosticsCallback(BaseCallback):
         assert isinstance(model, OffPolicyAlgorithm)
         # Not before training has sampled the buffer: SB3's for HER refuses until its first episode has ended
         sampled = model._n_updates > self._n_updates_before
-        if model.replay_buffer is None or not sampled or not BatchNormStatistics(model.policy).layers:
+        if model.replay_buffer is None or not sampled or not batch_norm_layers(model.policy):
             return {}
         # Buffers draw from NumPy's global generator, which is training's
         state = np.random.get_state()

@@ -1,5 +1,8 @@
 """Which pass uses which batch-norm statistics, and which one moves them."""
 
+import threading
+
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -10,9 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from sb3_dpg import BNDDPG
-from sb3_dpg.common.batch_norm import BatchNormStatistics
+from sb3_dpg.common.torch_layers import batch_norm_layers
 
-MODES = ("joint", "target-batch", "running")
+TARGETS = (False, True)
 
 
 class NormExtractor(BaseFeaturesExtractor):
@@ -44,164 +47,256 @@ def count_moves(network: nn.Module) -> list[list[bool]]:
     def watch(layer: nn.Module) -> list[bool]:
         passes: list[bool] = []
         before: list[th.Tensor] = []
-        running_mean = next(layer.buffers())
-        layer.register_forward_pre_hook(lambda *_: before.append(running_mean.clone()))
-        layer.register_forward_hook(lambda *_: passes.append(not th.equal(before.pop(), running_mean)))
+        layer.register_forward_pre_hook(lambda *_: before.append(layer.running_mean.clone()))
+        layer.register_forward_hook(lambda *_: passes.append(not th.equal(before.pop(), layer.running_mean)))
         return passes
 
-    return [watch(layer) for layer in BatchNormStatistics(network).layers]
+    return [watch(layer) for layer in batch_norm_layers(network)]
 
 
-def copies(network: nn.Module) -> list[th.Tensor]:
-    return [buffer.clone() for buffer in BatchNormStatistics(network).buffers]
+def statistics(network: nn.Module) -> list[th.Tensor]:
+    return [buffer.clone() for layer in batch_norm_layers(network) for buffer in layer.buffers()]
 
 
 def unchanged(network: nn.Module, before: list[th.Tensor]) -> bool:
-    return all(th.equal(new, old) for new, old in zip(BatchNormStatistics(network).buffers, before, strict=True))
+    return all(th.equal(new, old) for new, old in zip(statistics(network), before, strict=True))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("renorm", [False, True])
-def test_statistics_move_once_per_gradient_step(mode, renorm):
-    model = make_model(batch_norm_mode=mode, policy_delay=2, policy_kwargs=dict(renorm=renorm, n_critics=2))
+@pytest.mark.parametrize("target_networks", TARGETS)
+def test_statistics_move_once_per_gradient_step(target_networks):
+    model = make_model(target_networks=target_networks, policy_delay=2)
     critic, actor = count_moves(model.critic), count_moves(model.actor)
     model.train(6, batch_size=32)
-    assert len(critic) == 6  # two networks: input and two hidden layers
-    assert [sum(passes) for passes in critic] == [6] * 6
+    assert len(critic) == len(actor) == 3  # input and two hidden layers
+    assert [sum(passes) for passes in critic] == [6] * 3
     assert [sum(passes) for passes in actor] == [3] * 3
-    # The first network is passed by the actor's loss too
-    assert [len(passes) for passes in critic] == [9] * 3 + [6] * 3
+    # The actor's loss passes the critic too; the next actions are the actor's, where there is no target actor
+    assert [len(passes) for passes in critic] == [9] * 3
+    assert [len(passes) for passes in actor] == [3 if target_networks else 9] * 3
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_statistics_of_a_shared_extractor_move_with_the_actor(mode):
+@pytest.mark.parametrize("target_networks", TARGETS)
+def test_statistics_of_a_shared_extractor_move_with_the_actor(target_networks):
     model = make_model(
-        batch_norm_mode=mode,
+        target_networks=target_networks,
         policy_delay=2,
         policy_kwargs=dict(features_extractor_class=NormExtractor, share_features_extractor=True),
     )
     model.train(1, batch_size=32)
-    before = copies(model.critic.features_extractor)
+    before = statistics(model.critic.features_extractor)
     assert th.equal(before[0], th.zeros(8))  # one update of the critic alone has left the running mean at its start
     model.train(1, batch_size=32)
     assert not unchanged(model.critic.features_extractor, before)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("renorm", [False, True])
-def test_actor_loss_leaves_the_critic_alone(mode, renorm):
-    model = make_model(batch_norm_mode=mode, policy_kwargs=dict(renorm=renorm))
+@pytest.mark.parametrize("target_networks", TARGETS)
+def test_actor_loss_leaves_the_critic_alone(target_networks):
+    model = make_model(target_networks=target_networks)
     model.train(3, batch_size=32)
-    model.policy.set_training_mode(True)
-    before = copies(model.critic)
+    before = statistics(model.critic)
     loss = model.actor_loss(model.replay_buffer.sample(32))
     assert unchanged(model.critic, before)
-    assert all(layer.training for layer in BatchNormStatistics(model.critic).layers)
     loss.backward(inputs=list(model.actor.parameters()))
     assert max(p.grad.abs().max() for p in model.actor.parameters() if p.grad is not None) > 0
 
 
-def test_predict_moves_nothing():
-    model = make_model()
+@pytest.mark.parametrize("extractor", [None, NormExtractor])
+@pytest.mark.parametrize("target_networks", TARGETS)
+def test_looking_changes_nothing(target_networks, extractor):
+    """After training, and on a loaded model before its first predict, every network is in evaluation mode."""
+    policy_kwargs = {} if extractor is None else dict(features_extractor_class=extractor)
+    model = make_model(target_networks=target_networks, policy_kwargs=policy_kwargs)
     model.train(3, batch_size=32)
+    before = statistics(model.policy)
+    # SB3's switch has no say
     model.policy.set_training_mode(True)
-    before = copies(model.policy)
-    model.predict(np.ones((7, 3), dtype=np.float32))
+    model.actor.set_training_mode(True)
+    observations, actions = th.ones(7, 3), th.zeros(7, 1)
+    values, action = model.critic(observations, actions), model.actor(observations)
+    for count in (1, 7):
+        th.testing.assert_close(model.critic(observations[:count], actions[:count])[0], values[0][:count])
+        th.testing.assert_close(model.actor(observations[:count]), action[:count])
+        model.predict(np.ones((count, 3), dtype=np.float32))
     assert unchanged(model.policy, before)
-
-
-def test_target_statistics_are_copies_in_the_mode_running():
-    model = make_model(batch_norm_mode="running", policy_delay=2)
-    model.train(2, batch_size=32)
-    assert unchanged(model.critic_target, copies(model.critic))
-    assert unchanged(model.actor_target, copies(model.actor))
-    before = copies(model.critic_target)
-    model.train(1, batch_size=32)  # no update of the targets: their statistics stay, whatever their own passes used
-    assert unchanged(model.critic_target, before)
+    assert not any(module.training for module in model.policy.modules())
 
 
 def test_target_statistics_of_an_extractor_are_copies_without_batch_norm():
-    model = make_model(batch_norm_mode="none", policy_kwargs=dict(features_extractor_class=NormExtractor))
-    start = copies(model.critic_target)
+    kwargs = dict(policy_kwargs=dict(features_extractor_class=NormExtractor))
+    model = make_model(batch_norm=False, target_networks=True, policy_delay=1, **kwargs)
+    start = statistics(model.critic_target)
     model.train(2, batch_size=32)
-    assert unchanged(model.critic_target, copies(model.critic))
+    assert unchanged(model.critic_target, statistics(model.critic))
     assert not unchanged(model.critic_target, start)
 
 
-@pytest.mark.parametrize("mode", ["joint", "target-batch"])
-@pytest.mark.parametrize("renorm", [False, True])
-def test_target_statistics_are_the_target_networks_own(mode, renorm):
-    """Averages of what their own layers saw."""
-    model = make_model(batch_norm_mode=mode, policy_kwargs=dict(renorm=renorm, batch_norm_momentum=0.2), tau=0.001)
-    for network in (model.actor_target, model.critic_target):
-        layer = BatchNormStatistics(network).layers[-1]
-        expected = next(layer.buffers()).clone()
-
-        def follow(layer: nn.Module, inputs: tuple[th.Tensor], expected: th.Tensor = expected) -> None:
-            expected += 0.2 * (inputs[0].mean(0) - expected)
-
-        layer.register_forward_pre_hook(follow)
-        model.train(20, batch_size=32)
-        th.testing.assert_close(next(layer.buffers()), expected)
-    assert not unchanged(model.critic_target, copies(model.critic))
+def test_the_averaged_actor_follows_with_its_statistics():
+    model = make_model(tau=0.25, policy_delay=1)
+    averaged = model.policy.averaged_actor
+    for weight in (1.0, 1 / 2, 1 / 3, 1 / 4, 1 / 4):
+        expected = {name: tensor.clone() for name, tensor in averaged.state_dict().items()}
+        model.train(1, batch_size=32)
+        for name, tensor in model.actor.state_dict().items():
+            if tensor.is_floating_point():
+                mean = (1 - weight) * expected[name] + weight * tensor
+                th.testing.assert_close(averaged.state_dict()[name], mean)
+    assert not unchanged(averaged, statistics(model.actor))
 
 
-def normalise(x: th.Tensor, mean: th.Tensor, var: th.Tensor) -> th.Tensor:
-    return (x - mean) / th.sqrt(var + 1e-5)
+def test_the_average_acts_and_the_actor_explores(monkeypatch):
+    model = make_model()
+    with th.no_grad():
+        model.actor.mu[-2].bias.fill_(0.5)
+        model.policy.averaged_actor.mu[-2].bias.fill_(-0.5)
+        for actor in (model.actor, model.policy.averaged_actor):
+            actor.mu[-2].weight.zero_()
+    average, online = 2 * np.tanh(-0.5), 2 * np.tanh(0.5)
+    observation = np.ones(3, dtype=np.float32)
+    for deterministic in (True, False):
+        assert model.predict(observation, deterministic=deterministic)[0].item() == pytest.approx(average)
+    model._last_obs, model.num_timesteps = observation[None], 1000
+    assert model._sample_action(1000)[0].item() == pytest.approx(online)
+    presets = make_model(**BNDDPG.td3_kwargs())
+    assert not hasattr(presets.policy, "averaged_actor")
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_critic_loss_by_hand(mode):
-    """The loss of a critic without hidden layers, recomputed from the formula of each mode."""
-    model = make_model(batch_norm_mode=mode, policy_kwargs=dict(net_arch=dict(pi=[8], qf=[])))
+def normalise(x: th.Tensor, mean: th.Tensor, var: th.Tensor, eps: float) -> th.Tensor:
+    return (x - mean) / th.sqrt(var + eps)
+
+
+@pytest.mark.parametrize("target_networks", TARGETS)
+def test_critic_loss_by_hand(target_networks):
+    """The loss of two critics with one hidden layer, recomputed network by network."""
+    model = make_model(
+        target_networks=target_networks, target_policy_noise=0.0, policy_kwargs=dict(net_arch=dict(pi=[8], qf=[5]))
+    )
     model.train(5, batch_size=32)
-    model.policy.set_training_mode(True)
     data = model.replay_buffer.sample(32)
-    running = model.critic_target.q_networks[0].head[0]
-    running_mean, running_var = running.running_mean.clone(), running.running_var.clone()
-    actor_target = model.actor_target
-    for layer in BatchNormStatistics(actor_target).layers:
-        layer.training = mode != "running"
     with th.no_grad():
-        next_actions = actor_target(data.next_observations)
-    loss = model.critic_loss(data).item()
+        next_actions = (
+            model.actor_target(data.next_observations, train=True) if target_networks else model.actor(data.next_observations)
+        )
 
-    pairs = th.cat([data.observations, data.actions], dim=1)
-    next_pairs = th.cat([data.next_observations, next_actions], dim=1)
-    own = lambda x: (x.mean(0), x.var(0, unbiased=False))  # noqa: E731
-    joint = own(th.cat([pairs, next_pairs]))
-    statistics = {"joint": (joint, joint), "target-batch": (own(pairs), own(next_pairs))}
-    current, following = statistics.get(mode, (own(pairs), (running_mean, running_var)))
+    def q_values(critic, i: int) -> th.Tensor:
+        observations = th.cat([data.observations, data.next_observations])
+        actions = th.cat([data.actions, next_actions])
+        features = normalise(observations, observations.mean(0), observations.var(0, unbiased=False), 1e-14)
+        first, norm, _, last = critic.head
+        hidden = th.cat([features, actions], dim=1) @ first.weight[i].T
+        hidden = normalise(hidden, hidden.mean(0), hidden.var(0, unbiased=False), 1e-5)
+        hidden = F.relu(hidden * norm.weight[5 * i : 5 * i + 5] + norm.bias[5 * i : 5 * i + 5])
+        return hidden @ last.weight[i].T + last.bias[i]
+
     with th.no_grad():
-        weight, bias = (model.critic.q_networks[0].head[1].weight, model.critic.q_networks[0].head[1].bias)
-        norm = model.critic.q_networks[0].head[0]
-        target_norm, target_out = model.critic_target.q_networks[0].head
-        q = (normalise(pairs, *current) * norm.weight + norm.bias) @ weight.T + bias
-        next_q = target_out(normalise(next_pairs, *following) * target_norm.weight + target_norm.bias)
-        expected = F.mse_loss(q, data.rewards + 0.99 * next_q).item()
+        loss = model.critic_loss(data).item()
+        critic = model.critic_target if target_networks else model.critic
+        next_q = th.minimum(*(q_values(critic, i)[32:] for i in range(2)))
+        target = data.rewards + 0.99 * next_q
+        expected = sum(F.mse_loss(q_values(model.critic, i)[:32], target) for i in range(2)).item()
     assert loss == pytest.approx(expected, rel=1e-4)
 
 
-def test_modes_differ():
-    """The three uses of the statistics are three different losses on one batch, so that no mode is another one's name."""
-    values = []
-    for mode in MODES:
-        model = make_model(batch_norm_mode=mode)
-        np.random.seed(0)
-        model.policy.set_training_mode(True)
-        values.append(model.critic_loss(model.replay_buffer.sample(64)).item())
-    assert len({round(value, 4) for value in values}) == 3
+def test_normalising_apart_is_another_loss():
+    """What the joint pass is for: the halves by their own statistics, as in the DDPG paper, give other values."""
+    model = make_model(target_policy_noise=0.0)
+    data = model.replay_buffer.sample(64)
+    with th.no_grad():
+        joint = model.critic_loss(data).item()
+        next_q = model.critic.q_values(data.next_observations, model.actor(data.next_observations), train=True)
+        q_values = model.critic.q_values(data.observations, data.actions, train=True)
+        target = model.target_values(data, next_q)
+        apart = 2 * F.mse_loss(q_values, target.expand_as(q_values)).item()
+    assert abs(joint / apart - 1) > 0.01
 
 
-def test_from_batch_and_from_running_restore_after_an_error():
-    network = nn.Sequential(nn.BatchNorm1d(2)).eval()
-    statistics = BatchNormStatistics(network)
-    for context in (statistics.from_batch, statistics.from_running):
-        with pytest.raises(RuntimeError, match="inside"), context():
-            raise RuntimeError("inside")
-        assert (network[0].training, network[0].momentum) == (False, 0.1)
+def test_predict_and_training_do_not_disturb_each_other():
+    """``predict`` in another thread while ``learn`` runs: no call fails, and the weights are those without it, bit for bit."""
+
+    def trained(watched: bool) -> tuple[dict[str, th.Tensor], list[Exception]]:
+        model = BNDDPG(
+            "MlpPolicy", "Pendulum-v1", seed=0, device="cpu", learning_starts=20, buffer_size=500, batch_size=32,
+            policy_kwargs=dict(net_arch=[16, 16]),
+        )  # fmt: skip
+        errors: list[Exception] = []
+        done = threading.Event()
+
+        def look() -> None:
+            observation = np.ones(3, dtype=np.float32)
+            while not done.is_set():
+                try:
+                    model.predict(observation)
+                    model.actor.predict(observation)
+                    model.critic(th.ones(1, 3), th.zeros(1, 1))
+                except Exception as error:
+                    errors.append(error)
+                    return
+
+        thread = threading.Thread(target=look)
+        if watched:
+            thread.start()
+        try:
+            model.learn(400)
+        finally:
+            done.set()
+            if watched:
+                thread.join()
+        return {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}, errors
+
+    alone, _ = trained(watched=False)
+    watched, errors = trained(watched=True)
+    assert errors == []
+    assert all(th.equal(tensor, watched[name]) for name, tensor in alone.items())
 
 
-def test_copy_between_different_networks_is_refused():
-    with pytest.raises(ValueError, match="cannot copy"):
-        BatchNormStatistics(nn.BatchNorm1d(2)).copy_from(BatchNormStatistics(nn.Linear(2, 2)))
+class Scaled(gym.ObservationWrapper):
+    """Observations in other units, or with a feature that is constant until late."""
+
+    def __init__(self, scale: float = 1.0, offset: float = 0.0) -> None:
+        super().__init__(gym.make("Pendulum-v1"))
+        self.observation_space = spaces.Box(-np.inf, np.inf, (3,))
+        self.scale, self.offset = scale, offset
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        return (self.scale * (observation + self.offset)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-5, 0.0), (1e6, 0.0), (1e-5, 1e3), (1e3, 1e3)])
+def test_observations_of_any_scale_are_normalised(scale, offset):
+    """By the batch and by running statistics: what the first layer sees is what it sees of the plain observations."""
+    seen = []
+    for environment in (Scaled(), Scaled(scale, offset)):
+        model = BNDDPG(
+            "MlpPolicy",
+            environment,
+            seed=0,
+            device="cpu",
+            learning_starts=300,
+            buffer_size=500,
+            policy_kwargs=dict(net_arch=[8]),
+        )
+        with pytest.warns(UserWarning, match="will not learn"):
+            model.learn(300)
+        norm = model.actor.mu[0]
+        observations = th.as_tensor(model.replay_buffer.observations[:300, 0])
+        for _ in range(200):
+            batch = norm(observations, train=True)
+        seen.append((batch, norm(observations)))
+    for plain, scaled in zip(*seen, strict=True):
+        assert plain.std() == pytest.approx(1.0, abs=0.01)
+        th.testing.assert_close(scaled, plain, atol=0.02, rtol=0.01)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 100.0, -3e4])
+def test_a_feature_that_was_constant_for_long_and_then_moves_does_no_harm(constant):
+    model = make_model()
+    norm = model.actor.mu[0]
+    observations = th.randn(64, 3, generator=th.Generator().manual_seed(0))
+    observations[:, 1] = constant
+    for _ in range(3000):
+        norm(observations, train=True)
+    # While it is constant it says nothing
+    assert norm(observations)[:, 1].abs().max() < 0.1
+    moved = observations.clone()
+    moved[:, 1] += 1.0
+    assert norm(moved).abs().max() <= norm.clip
+    th.testing.assert_close(norm(moved)[:, 0], norm(observations)[:, 0])
