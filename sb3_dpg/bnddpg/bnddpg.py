@@ -99,6 +99,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         "MultiInputPolicy": MultiInputPolicy,
     }
     policy_base = BNDDPGPolicy
+    network_arguments = ("policy", "batch_norm", "target_networks")
     policy: BNDDPGPolicy
     actor: Actor
     critic: Critic
@@ -172,6 +173,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self.target_networks = target_networks
         self.gradient_clip = gradient_clip
         self.compile = compile
+        self._hinted = False
 
         if _init_setup_model:
             self._setup_model()
@@ -355,7 +357,12 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         if not self.target_networks:
             # A plain average at first: the networks of the start are not worth remembering
             tau = max(self.tau, self.policy_delay / self._n_updates)
-            polyak_update(self.actor.state_dict().values(), self.policy.averaged_actor.state_dict().values(), tau)
+            averaged_actor = self.policy.averaged_actor
+            if tau >= 1.0:
+                # Lazy layers have no tensors to move yet
+                averaged_actor.load_state_dict(self.actor.state_dict())
+            else:
+                polyak_update(self.actor.state_dict().values(), averaged_actor.state_dict().values(), tau)
             return
         polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
         polyak_update(self.critic.own_parameters(), self.critic_target.own_parameters(), self.tau)
@@ -407,6 +414,12 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> SelfBNDDPG:
+        if self.n_envs > 1 and self.gradient_steps == 1 and self.verbose >= 1 and not self._hinted:
+            self._hinted = True
+            print(
+                f"Hint: gradient_steps=1 is one update for {self.n_envs} transitions; gradient_steps=-1 does one for each, as "
+                "with a single environment."
+            )
         return super().learn(
             total_timesteps=total_timesteps,
             callback=callback,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import maybe_make_env
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -15,7 +16,7 @@ from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule, TensorDict
 from stable_baselines3.common.utils import FloatSchedule
 
 from sb3_dpg.common.checks import (
@@ -59,6 +60,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
 
     #: What every policy of the algorithm is a subclass of
     policy_base: ClassVar[type[BasePolicy]]
+    #: The algorithm's own arguments that decide, besides ``policy_kwargs``, what networks there are
+    network_arguments: ClassVar[tuple[str, ...]] = ("policy",)
 
     def __init__(
         self,
@@ -298,6 +301,18 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         """
         check_archive(path)
         return super().load(path, *args, **kwargs)
+
+    def set_parameters(
+        self, load_path_or_dict: str | TensorDict, exact_match: bool = True, device: th.device | str = "auto"
+    ) -> None:
+        try:
+            super().set_parameters(load_path_or_dict, exact_match, device)
+        except RuntimeError as error:
+            # PyTorch lists the keys of all layers. Not a ValueError: SB3's load takes one for an old file of DQN
+            raise RuntimeError(
+                f"the weights are of other networks than this model's: {', '.join(self.network_arguments)} and policy_kwargs "
+                "must be as they were when the weights were saved"
+            ) from error
 
     def save(self, path: File, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
         with replacing(path, "zip") as file:

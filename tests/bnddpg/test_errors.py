@@ -49,14 +49,15 @@ def test_action_spaces(action_space, message):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        (dict(batch_norm_mode="batch"), ValueError, "batch_norm_mode='batch'.*joint, target-batch, running, none"),
+        (dict(batch_norm="yes"), TypeError, "batch_norm must be bool, not 'yes'"),
+        (dict(target_networks=2), TypeError, "target_networks must be bool, not 2"),
         (dict(tau=0.0), ValueError, r"tau=0.0.*\(0, 1\]"),
         (dict(tau=1.5), ValueError, r"tau=1.5.*\(0, 1\]"),
         (dict(tau="half"), TypeError, "tau must be a number, not 'half'"),
         (dict(gamma=-0.1), ValueError, r"gamma=-0.1.*\[0, 1\]"),
         (dict(gamma=float("nan")), ValueError, "gamma=nan"),
-        (dict(batch_size=1), ValueError, "batch_size=1.*at least 2 or batch_norm_mode='none'"),
-        (dict(batch_size=0, batch_norm_mode="none"), ValueError, "batch_size=0.*at least 1"),
+        (dict(batch_size=1), ValueError, "batch_size=1.*at least 2 or batch_norm=False"),
+        (dict(batch_size=0, batch_norm=False), ValueError, "batch_size=0.*at least 1"),
         (dict(policy_kwargs=dict(net_arch=(8, 8))), TypeError, r"net_arch=\(8, 8\) must be a list of integers"),
         (dict(batch_size=2.5), TypeError, "batch_size must be an integer"),
         (dict(buffer_size=0), ValueError, "buffer_size=0"),
@@ -64,7 +65,8 @@ def test_action_spaces(action_space, message):
         (dict(gradient_steps=-2), ValueError, "gradient_steps=-2"),
         (dict(n_steps=0), ValueError, "n_steps=0"),
         (dict(learning_rate=-1e-3), ValueError, "learning_rate=-0.001"),
-        (dict(learning_rate="fast"), TypeError, "learning_rate must be a number or a schedule, not 'fast'"),
+        (dict(learning_rate="fast"), ValueError, "learning_rate.*'fast'.*lin_0.5_0.05"),
+        (dict(learning_rate="lin_1e-3_-1"), ValueError, "learning_rate.*-1"),
         (dict(actor_learning_rate=float("inf")), ValueError, "actor_learning_rate=inf"),
         (dict(policy_delay=0), ValueError, "policy_delay=0.*at least 1"),
         (dict(target_policy_noise=-0.1), ValueError, "target_policy_noise=-0.1"),
@@ -76,13 +78,16 @@ def test_action_spaces(action_space, message):
         (dict(action_noise=dict(type="normal", sigma=-0.1)), ValueError, "sigma"),
         (dict(action_noise=dict(type="brown", sigma=0.1)), ValueError, "brown"),
         (dict(action_noise=dict(type="normal", sigma=[0.1, 0.2])), ValueError, "sigma"),
-        (dict(policy_kwargs=dict(batch_norm=False)), ValueError, "batch_norm_mode says whether"),
+        (
+            dict(policy_kwargs=dict(batch_norm=False)),
+            ValueError,
+            "policy_kwargs must not hold 'batch_norm'",
+        ),
         (dict(policy_kwargs=dict(n_critics=0)), ValueError, "n_critics=0"),
         (dict(policy_kwargs=dict(batch_norm_momentum=0.0)), ValueError, "batch_norm_momentum=0.0"),
         (dict(policy_kwargs=dict(batch_norm_eps=0.0)), ValueError, "batch_norm_eps=0.0"),
         (dict(policy_kwargs=dict(action_layer=3)), ValueError, r"action_layer=3.*2 hidden layer\(s\)"),
         (dict(policy_kwargs=dict(final_init=-1.0)), ValueError, "final_init=-1.0"),
-        (dict(policy_kwargs=dict(renorm_warmup_steps=-1)), ValueError, "renorm_warmup_steps=-1"),
         (dict(policy_kwargs=dict(features_extractor_class="NatureCNN")), TypeError, "'NatureCNN' must be a subclass"),
         (dict(policy_kwargs=dict(features_extractor_class=3)), TypeError, "features_extractor_class must be a class"),
         (dict(compile="no"), TypeError, "compile must be bool, not 'no'"),
@@ -133,4 +138,41 @@ def test_the_signature_contains_that_of_ddpg():
     assert "stats_window_size" in ours  # which SB3's own DDPG lacks and TD3 has
     assert set(inspect.signature(TD3.__init__).parameters) <= set(ours)
     different = {name for name in theirs if theirs[name].default != ours[name].default}
-    assert different == set()
+    assert different == {"learning_starts", "action_noise"}
+    assert [BNDDPG.ddpg_kwargs()[name] for name in sorted(different)] == [theirs[name].default for name in sorted(different)]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(batch_norm=False), "neither batch_norm nor target_networks: nothing holds the targets"),
+        (dict(target_policy_noise=0.0, target_noise_clip=0.1), "target_noise_clip=0.1 without effect"),
+    ],
+)
+def test_settings_that_make_no_sense_are_warned_about(kwargs, message):
+    with pytest.warns(UserWarning, match=message) as record:
+        BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10, **kwargs)
+    assert len(record) == 1
+    assert record[0].filename == __file__, "attributed to the line that builds"
+
+
+def test_a_policy_for_dictionaries_is_refused_other_observations():
+    with pytest.raises(ValueError, match=r"policy='MultiInputPolicy' is for observations of type Dict, not Box"):
+        BNDDPG("MultiInputPolicy", "Pendulum-v1", buffer_size=10)
+
+
+def test_files_of_other_settings(tmp_path):
+    """What SB3 or PyTorch would answer by lists of keys, or not at all."""
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10, policy_kwargs=dict(net_arch=[8]))
+    model.save(tmp_path / "model")
+    for kwargs in (dict(batch_norm=False, target_networks=True), dict(target_networks=True)):
+        with pytest.raises(RuntimeError, match=r"other networks than this model's.*batch_norm.*target_networks.*policy_kwargs"):
+            BNDDPG.load(tmp_path / "model", **kwargs)
+    for algorithm in (TD3, DDPG):
+        with pytest.raises(TypeError, match="batch_norm"):
+            algorithm.load(tmp_path / "model")
+    # What a BNDDPG of before 0.1.0 saved
+    model.batch_norm_mode = "joint"
+    model.save(tmp_path / "old")
+    with pytest.raises(ValueError, match=r"before version 0\.1\.0"):
+        BNDDPG.load(tmp_path / "old")

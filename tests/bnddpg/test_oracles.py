@@ -35,6 +35,7 @@ def value_errors(
         algorithm=algorithm,
         batch_norm=batch_norm,
         target_networks=target_networks,
+        policy_delay=1,
         target_policy_noise=0.0,
         gamma=0.8,
         tau=0.05,

@@ -18,8 +18,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 
 from sb3_dpg import BNDDPG
 from sb3_dpg.bnddpg import BNDDPGPolicy
-from sb3_dpg.bnddpg.bnddpg import BATCH_NORM_MODES
-from sb3_dpg.bnddpg.networks import Actor
+from sb3_dpg.bnddpg.policies import Actor
 from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import GaussianNoise, ScheduledNoise
 
@@ -55,7 +54,7 @@ def train(policy, env, total_timesteps=60, **kwargs) -> BNDDPG:
     return model
 
 
-@pytest.mark.parametrize("mode", BATCH_NORM_MODES)
+@pytest.mark.parametrize(("batch_norm", "target_networks"), [(True, False), (True, True), (False, True)])
 @pytest.mark.parametrize(
     "kwargs",
     [
@@ -66,8 +65,8 @@ def train(policy, env, total_timesteps=60, **kwargs) -> BNDDPG:
     ],
     ids=["td3", "clip", "late-action", "linear-shared"],
 )
-def test_options(mode, kwargs):
-    model = train("MlpPolicy", "Pendulum-v1", batch_norm_mode=mode, **kwargs)
+def test_options(batch_norm, target_networks, kwargs):
+    model = train("MlpPolicy", "Pendulum-v1", batch_norm=batch_norm, target_networks=target_networks, **kwargs)
     assert model._n_updates > 0
 
 
@@ -92,7 +91,7 @@ def test_a_learning_rate_that_is_changed_holds_for_both_networks():
     model.learning_rate = 1e-5
     model._setup_lr_schedule()
     model.learn(20, reset_num_timesteps=False)
-    assert [network.optimizer.param_groups[0]["lr"] for network in (model.actor, model.critic)] == [1e-5, 1e-5]
+    assert [network.optimizer.param_groups[0]["lr"] for network in (model.actor, model.critic)] == pytest.approx([3e-6, 1e-5])
 
 
 @pytest.mark.parametrize(
@@ -221,16 +220,15 @@ def test_seeds_are_exact():
 def test_predict_does_not_depend_on_the_batch_or_the_mode():
     model = train("MlpPolicy", "Pendulum-v1")
     obs = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
-    model.policy.set_training_mode(True)
     together = model.predict(obs)[0]
-    model.policy.set_training_mode(False)
     one_by_one = np.stack([model.predict(o)[0] for o in obs])
     np.testing.assert_allclose(together, one_by_one, atol=1e-5)
 
 
-@pytest.mark.parametrize("renorm", [False, True])
-def test_policy_and_actor_are_saved_alone(tmp_path, renorm):
-    model = train("MlpPolicy", "Pendulum-v1", policy_kwargs=dict(net_arch=[8], renorm=renorm, final_init=1e-3, action_layer=1))
+@pytest.mark.parametrize("target_networks", [False, True])
+def test_policy_and_actor_are_saved_alone(tmp_path, target_networks):
+    policy_kwargs = dict(net_arch=[8], final_init=1e-3, action_layer=1)
+    model = train("MlpPolicy", "Pendulum-v1", target_networks=target_networks, policy_kwargs=policy_kwargs)
     obs = model.observation_space.sample()
     for part, cls in ((model.policy, BNDDPGPolicy), (model.actor, Actor)):
         part.save(tmp_path / "part.pt")
@@ -311,12 +309,18 @@ def test_paper_setting():
     model = BNDDPG("MlpPolicy", "Pendulum-v1", seed=0, device="cpu", **BNDDPG.paper_kwargs() | dict(buffer_size=100))
     norms = [module for module in model.actor.modules() if isinstance(module, th.nn.BatchNorm1d)]
     assert [norm.num_features for norm in norms] == [3, 400, 300]
-    q_network = model.critic.q_networks[0]
-    assert [type(m).__name__ for m in q_network.trunk] == ["BatchNorm1d", "Linear", "BatchNorm1d", "ReLU"]
-    assert [type(m).__name__ for m in q_network.head] == ["Linear", "ReLU", "Linear"]
-    assert (q_network.head[0].in_features, q_network.head[0].out_features) == (401, 300)
-    assert q_network.head[-1].weight.abs().max() <= 3e-3
-    assert 0.9 / 400**0.5 < q_network.head[0].bias.abs().max() < 1 / 400**0.5  # fan_in is 401
+    critic = model.critic
+    assert [type(m).__name__ for m in (critic.input_norm, *critic.trunk)] == [
+        "InputNorm",
+        "EnsembleLinear",
+        "BatchNorm1d",
+        "ReLU",
+    ]
+    assert [type(m).__name__ for m in critic.head] == ["EnsembleLinear", "ReLU", "EnsembleLinear"]
+    assert critic.head[0].weight.shape == (1, 300, 401)
+    assert critic.head[-1].weight.abs().max() <= 3e-3
+    assert 0.9 / 400**0.5 < critic.head[0].bias.abs().max() < 1 / 400**0.5  # fan_in is 401
+    assert (model.target_networks, model.policy_delay, model.target_policy_noise) == (True, 1, 0.0)
     assert model.critic.optimizer.param_groups[0]["weight_decay"] == 1e-2
     assert model.actor.optimizer.param_groups[0]["weight_decay"] == 0
     assert (model.lr_schedule(1), model.actor_lr_schedule(1)) == (1e-3, 1e-4)
@@ -361,3 +365,55 @@ def test_sb3_noise_of_one_environment_serves_several(tmp_path):
         loaded = BNDDPG.load(tmp_path / "model", env=make_vec_env("Pendulum-v1", n_envs))
         loaded.learn(40)
         assert loaded.num_timesteps >= 40
+
+
+def test_the_default_is_written_out():
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10)
+    assert (model.batch_norm, model.target_networks, model.critic.n_critics) == (True, False, 2)
+    assert model.policy.net_arch == [256, 256]
+    assert (model.policy_delay, model.target_policy_noise, model.tau) == (3, 0.2, 0.005)
+    assert not hasattr(model.policy, "critic_target")
+    rates = [(round(model.lr_schedule(progress), 9), round(model.actor_lr_schedule(progress), 9)) for progress in (1, 0)]
+    assert rates == [(1e-3, 3e-4), (1e-3, 3e-4)]
+    assert model.critic.optimizer.param_groups[0]["betas"] == (0.5, 0.999)
+    noise = model.action_noise
+    assert noise.std == pytest.approx(0.3)
+    noise.update(0.0)
+    assert noise.std == pytest.approx(0.05)
+
+
+def test_learning_rates_as_strings():
+    model = train("MlpPolicy", "Pendulum-v1", 100, learning_rate="lin_1e-3_1e-4")
+    assert model.learning_rate == "lin_1e-3_1e-4"
+    assert model.critic.optimizer.param_groups[0]["lr"] == pytest.approx(1e-4)
+    assert model.actor.optimizer.param_groups[0]["lr"] == pytest.approx(3e-5)
+
+
+def test_several_environments_and_one_update_a_step_get_a_hint(capsys):
+    for n_envs, hinted in ((1, False), (2, True)):
+        model = BNDDPG("MlpPolicy", make_vec_env("Pendulum-v1", n_envs), **SMALL, verbose=1)
+        for _ in range(2):
+            model.learn(25, log_interval=1000)
+        assert capsys.readouterr().out.count("gradient_steps=-1") == int(hinted)
+
+
+@pytest.mark.parametrize("low", [-0.7, -0.1])
+def test_actions_are_within_the_bounds(low):
+    """low + (high - low) is one rounding above high in single precision."""
+
+    class Saturated(gym.Env):
+        observation_space = spaces.Box(-1, 1, (2,))
+        action_space = spaces.Box(low, 0.1, (3,))
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return np.zeros(2, np.float32), {}
+
+        def step(self, action):
+            assert self.action_space.contains(action), action
+            return np.zeros(2, np.float32), 0.0, False, False, {}
+
+    model = train("MlpPolicy", Saturated(), action_noise=dict(type="normal", sigma=5.0))
+    for actor in (model.actor, model.policy.averaged_actor):
+        th.nn.init.constant_(actor.mu[-2].bias, 50.0)
+    assert model.action_space.contains(model.predict(np.zeros(2, np.float32))[0])

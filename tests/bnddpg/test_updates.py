@@ -1,6 +1,8 @@
 """Which parameters an update moves, and by whose loss; compiled updates."""
 
 import copy
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from sb3_dpg import BNDDPG
+from sb3_dpg.bnddpg import bnddpg
 
 RATE = 1e-3
 
@@ -48,10 +51,10 @@ def weights(model: BNDDPG) -> th.Tensor:
     return th.cat([parameter.detach().flatten() for parameter in model.policy.parameters()])
 
 
-@pytest.mark.parametrize("mode", ["joint", "none"])
-def test_a_shared_extractor_moves_with_the_actor_alone(mode):
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_shared_extractor_moves_with_the_actor_alone(batch_norm):
     shared = dict(features_extractor_class=Features, share_features_extractor=True)
-    model = make_model(policy_kwargs=shared, policy_delay=2, batch_norm_mode=mode)
+    model = make_model(policy_kwargs=shared, policy_delay=2, batch_norm=batch_norm, target_networks=not batch_norm)
     moves = [moved(model, model.actor.features_extractor) for _ in range(6)]
     assert moves[::2] == [0.0, 0.0, 0.0], "an update of the critic moves nothing that is the actor's"
     # Adam moves by the learning rate at first, and by the actor's only once an update
@@ -59,7 +62,7 @@ def test_a_shared_extractor_moves_with_the_actor_alone(mode):
 
 
 def test_frozen_layers_stay_as_they_are():
-    model = make_model()
+    model = make_model(policy_delay=1)
     model.train(5, batch_size=16)
     first = model.actor.mu[1]
     for parameter in first.parameters():
@@ -70,7 +73,7 @@ def test_frozen_layers_stay_as_they_are():
 
 @pytest.mark.parametrize("name", ["actor", "critic"])
 def test_one_network_can_be_trained_alone(name):
-    model = make_model()
+    model = make_model(policy_delay=1)
     frozen = getattr(model, name)
     frozen.requires_grad_(False)
     assert moved(model, frozen) == 0.0
@@ -78,8 +81,7 @@ def test_one_network_can_be_trained_alone(name):
 
 
 def test_networks_learn_whatever_acted_last():
-    """The actor's own ``predict`` puts it in evaluation mode, without the policy's knowledge."""
-    model = make_model()
+    model = make_model(policy_delay=1)
     model.train(1, batch_size=16)
     model.actor.predict(np.zeros(3, np.float32))
     before = model.actor.mu[0].running_mean.clone()
@@ -91,43 +93,60 @@ def test_networks_learn_whatever_acted_last():
 def traced_only(monkeypatch):
     """``th.compile`` without the C++ compiler, which takes a minute."""
     compile_ = th.compile
-    monkeypatch.setattr(th, "compile", lambda function: compile_(function, backend="eager"))
+    monkeypatch.setattr(bnddpg, "compiled", lambda function: compile_(function, backend="eager"))
 
 
 def gradients(model: BNDDPG) -> list[th.Tensor]:
     """:return: Both losses at the initial weights, as training computes them, and their gradients"""
     np.random.seed(1)
-    model.policy.set_training_mode(True)
+    th.manual_seed(1)
     data = model.replay_buffer.sample(16)
+    critic_loss, actor_loss = BNDDPG.critic_loss, BNDDPG.actor_loss
+    if model.compile:
+        critic_loss, actor_loss = bnddpg.compiled(critic_loss), bnddpg.compiled(actor_loss)
     results = []
-    for network, loss in ((model.critic, model._critic_loss(data)), (model.actor, model._actor_loss(data))):
+    for network, loss in ((model.critic, critic_loss(model, data)), (model.actor, actor_loss(model, data))):
         results += [loss.detach(), *th.autograd.grad(loss, list(network.parameters()))]
     return results
 
 
 # Gradients, not weights: Adam makes steps of what is zero but for rounding, as a shift's before a normalised layer
-def assert_compiled_as_eager(mode: str) -> None:
-    compiled, eager = (gradients(make_model(compile=how, batch_norm_mode=mode)) for how in (True, False))
-    for ours, expected in zip(compiled, eager, strict=True):
+def assert_compiled_as_eager(batch_norm: bool) -> None:
+    kwargs = dict(batch_norm=batch_norm, target_networks=not batch_norm, target_policy_noise=0.0)
+    traced, eager = (gradients(make_model(compile=how, **kwargs)) for how in (True, False))
+    for ours, expected in zip(traced, eager, strict=True):
         assert th.allclose(ours, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["joint", "none"])
-def test_traced_losses_are_the_same(mode, traced_only):
-    assert_compiled_as_eager(mode)
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_traced_losses_are_the_same(batch_norm, traced_only):
+    assert_compiled_as_eager(batch_norm)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["joint", "none"])
-def test_compiled_losses_are_the_same(mode):
-    assert_compiled_as_eager(mode)
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_compiled_losses_are_the_same(batch_norm):
+    assert_compiled_as_eager(batch_norm)
 
 
 def test_a_deep_copy_with_compiled_losses_learns(traced_only):
-    model = make_model(compile=True)
+    model = make_model(compile=True, policy_delay=1)
     model.train(1, batch_size=16)
     duplicate = copy.deepcopy(model)
     before = weights(model).clone()
     assert moved(duplicate, duplicate.actor) > 0.0
     assert moved(duplicate, duplicate.critic) > 0.0
     assert th.equal(weights(model), before)
+
+
+@pytest.mark.parametrize("kwargs", [dict(), dict(compile=True), BNDDPG.td3_kwargs()], ids=["default", "compile", "td3"])
+def test_a_model_is_freed_when_nobody_needs_it(kwargs):
+    models = [BNDDPG("MlpPolicy", "Pendulum-v1", device="cpu", **kwargs | dict(buffer_size=100))]
+    gc.collect()
+    gc.disable()
+    try:
+        references = [weakref.ref(models[0]), weakref.ref(models[0].replay_buffer), weakref.ref(models[0].policy)]
+        models.clear()
+        assert [reference() is None for reference in references] == [True, True, True]
+    finally:
+        gc.enable()
