@@ -35,8 +35,8 @@ from sb3_dpg.diagnostics.plots import (
 )
 
 #: Plain DDPG, and the same with batch normalisation
-PLAIN = {"batch_norm_mode": "none"}
-NORMALISED = {"batch_norm_mode": "joint"}
+PLAIN = BNDDPG.ddpg_kwargs()
+NORMALISED: dict[str, Any] = {}
 
 
 class Training(NamedTuple):

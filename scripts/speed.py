@@ -75,7 +75,7 @@ def contestants() -> dict[str, Factory]:
         "SB3 SAC": _deep(SAC, noisy=False, device="cpu"),
         "BNDDPG": _deep(BNDDPG, device="cpu"),
         "BNDDPG, delay 2": _deep(BNDDPG, device="cpu", policy_delay=2),
-        "BNDDPG, no batch norm": _deep(BNDDPG, device="cpu", batch_norm_mode="none"),
+        "BNDDPG, no batch norm": _deep(BNDDPG, device="cpu", **BNDDPG.ddpg_kwargs()),
         "BNDDPG, compiled": _deep(BNDDPG, device="cpu", compile=True),
         "sb3-contrib CrossQ": _deep(CrossQ, noisy=False, device="cpu"),
         "COPDACQ": _copdacq,

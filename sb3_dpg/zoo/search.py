@@ -19,8 +19,6 @@ NOISE_SCHEDULES = ("const", "lin", "exp")
 FINAL_NOISE = 0.1
 #: Tables of which a trial samples some keys: the others stay the entry's
 MERGED_KWARGS = frozenset({"policy_kwargs", "replay_buffer_kwargs"})
-#: BNDDPG's own begins after 100,000 passes, when most searches have ended; this is that of our studies
-RENORM_WARMUP_STEPS = 1_000
 NET_ARCHS = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
 
 
@@ -46,7 +44,7 @@ def _convert_noise(params: Params) -> Params | None:
 
 
 def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: Params) -> Params:
-    """Sampler for BNDDPG, from DDPG to TD3 with batch normalisation."""
+    """Sampler for BNDDPG, around its default."""
     params = {
         "one_minus_gamma": trial.suggest_float("one_minus_gamma", 1e-4, 0.03, log=True),
         "batch_size_pow": trial.suggest_int("batch_size_pow", 5, 9),
@@ -55,9 +53,7 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
         "tau": trial.suggest_float("tau", 1e-3, 0.05, log=True),
         "policy_delay": trial.suggest_int("policy_delay", 1, 3),
         "target_policy_noise": trial.suggest_categorical("target_policy_noise", [0.0, 0.2]),
-        "batch_norm_mode": trial.suggest_categorical("batch_norm_mode", ["joint", "target-batch", "none"]),
         "batch_norm_momentum": trial.suggest_float("batch_norm_momentum", 0.005, 0.2, log=True),
-        "renorm": trial.suggest_categorical("renorm", [False, True]),
         "n_critics": trial.suggest_int("n_critics", 1, 2),
         "beta1": trial.suggest_categorical("beta1", [0.5, 0.9]),
         "net_arch": trial.suggest_categorical("net_arch", list(NET_ARCHS)),
@@ -74,10 +70,8 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
 def convert_bnddpg_params(sampled_params: Params) -> Params:
     """Arguments of the constructor of what :func:`sample_bnddpg_params` sampled, as Optuna stores it."""
     params = dict(sampled_params)
-    policy_kwargs = {name: params.pop(name) for name in ("batch_norm_momentum", "renorm", "n_critics")}
+    policy_kwargs = {name: params.pop(name) for name in ("batch_norm_momentum", "n_critics")}
     policy_kwargs["net_arch"] = list(NET_ARCHS[params.pop("net_arch")])
-    if policy_kwargs["renorm"]:
-        policy_kwargs["renorm_warmup_steps"] = RENORM_WARMUP_STEPS
     policy_kwargs["optimizer_kwargs"] = {"betas": [params.pop("beta1"), 0.999]}
     if "n_sampled_goal" in params:
         params["replay_buffer_kwargs"] = {name: params.pop(name) for name in ("n_sampled_goal", "goal_selection_strategy")}

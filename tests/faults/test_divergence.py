@@ -11,7 +11,7 @@ from sb3_dpg.common.divergence import SNAPSHOT_INTERVAL, DivergenceError, Weight
 from tests.algorithms import finite, make, same, weights
 
 DIVERGES: dict[str, dict[str, Any]] = {
-    "bnddpg": dict(learning_rate=1e30, batch_norm_mode="none"),
+    "bnddpg": dict(learning_rate=1e30, batch_norm=False, target_networks=True),
     "copdacq": dict(value_learning_rate=50.0),
     "copdacq-replay": dict(value_learning_rate=50.0),
 }
@@ -73,7 +73,7 @@ def test_weights_that_were_never_good_are_not_called_so(name: str) -> None:
 
 def test_optimizers_go_back_too() -> None:
     """Weights that are put back with moments that are not finite would be lost in the next update."""
-    model = make("bnddpg", learning_rate=1e30, batch_norm_mode="none")
+    model = make("bnddpg", learning_rate=1e30, batch_norm=False, target_networks=True)
     with pytest.raises(DivergenceError):
         model.learn(100)
     for name in ("actor", "critic"):

@@ -101,7 +101,7 @@ def test_mistakes_get_one_line(capsys: Capture, arguments: tuple[str, ...], expe
         ({"policy": "MlpPolcy"}, "policy 'MlpPolcy' is unknown, did you mean 'MlpPolicy'? Known: MlpPolicy,"),
         ({"learning_rate": "lin_x_0.1"}, "learning_rate"),
         ({"tau": 2.0}, "tau"),
-        ({"batch_norm_mode": "both"}, "batch_norm_mode='both'"),
+        ({"batch_norm": "both"}, "batch_norm must be bool, not 'both'"),
         ({"policy_kwargs": {"net_arhc": [8]}}, "net_arhc"),
         ({"policy_kwargs": "dict(net_arch=[8]"}, "policy_kwargs='dict(net_arch=[8]' cannot be evaluated"),
         ({"replay_buffer_class": "HerReplayBufer"}, "replay_buffer_class='HerReplayBufer' cannot be evaluated"),

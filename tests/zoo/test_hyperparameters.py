@@ -77,7 +77,7 @@ def test_the_files_for_builtin_algorithms_only_fill_gaps() -> None:
 
 def test_constructor_keys() -> None:
     keys = constructor_keys(ALGOS["bnddpg"])
-    assert {"policy", "batch_norm_mode", "action_noise", "stats_window_size"} <= keys
+    assert {"policy", "batch_norm", "action_noise", "stats_window_size"} <= keys
     assert not keys & {"self", "env", "_init_setup_model"}
 
 

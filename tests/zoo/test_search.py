@@ -55,15 +55,9 @@ def test_every_sample_makes_an_agent_and_comes_back_from_the_study(algo: str) ->
 
 def test_what_bnddpg_searches() -> None:
     keys = {key for sampled, _ in random_trials("bnddpg", 1) for key in sampled}
-    assert keys >= {"learning_rate", "actor_learning_rate", "batch_norm_mode", "action_noise", "policy_kwargs", "tau", "gamma"}
+    assert keys >= {"learning_rate", "actor_learning_rate", "action_noise", "policy_kwargs", "tau", "gamma"}
     (sampled, _), *_ = random_trials("bnddpg", 1)
-    assert set(sampled["policy_kwargs"]) >= {"batch_norm_momentum", "renorm", "net_arch", "n_critics"}
-
-
-def test_renormalisation_begins_within_a_search() -> None:
-    warmups = {sampled["policy_kwargs"]["renorm"]: sampled["policy_kwargs"] for sampled, _ in random_trials("bnddpg", 25)}
-    assert warmups[True]["renorm_warmup_steps"] == 1000
-    assert "renorm_warmup_steps" not in warmups[False]
+    assert set(sampled["policy_kwargs"]) >= {"batch_norm_momentum", "net_arch", "n_critics"}
 
 
 def test_what_copdacq_searches() -> None:
