@@ -1,7 +1,10 @@
 """Files that are whole or not there: writing that replaces, reading that verifies; weights that cannot run code."""
 
+import errno
 import io
 import os
+import stat
+import uuid
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -53,11 +56,19 @@ def completed(path: Path, suffix: str) -> Path:
 def durable_replacement(path: Path) -> Iterator[io.BufferedWriter]:
     """
     :param path: The file to replace, in a folder that exists
-    :return: A context manager that gives a temporary file beside it, which takes its name at the end
+    :return: A context manager that gives a temporary file beside it, which takes its name, and its mode, at the end
+    :raises PermissionError: if there is a file that is not to be written to
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    # By its mode too: root may write to any file
+    if mode is not None and not (mode & 0o222 and os.access(path, os.W_OK)):
+        raise PermissionError(errno.EACCES, f"{os.strerror(errno.EACCES)} (the file's mode is {mode:o})", str(path))
+    # A name of its own: that of the file may be as long as names can be
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "wb") as file:
+            if mode is not None:
+                os.chmod(temporary, mode)
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -20,6 +20,8 @@ import pytest
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.zoo.callbacks import ResumableCheckpointCallback
 from sb3_dpg.zoo.checkpoints import checkpoints, saved_timesteps
+from sb3_dpg.common.save_util import write_atomically
+from sb3_dpg.export import export_policy
 from tests.algorithms import CLASSES, make, same, weights
 from tests.benchmark.samples import make_plan, make_records, write_results
 
@@ -51,6 +53,54 @@ def test_full_disk(name: str, method: str, tmp_path: Path) -> None:
     assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
     getattr(model, method)(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+@pytest.mark.parametrize("method", ["save", "save_weights", "save_replay_buffer"])
+def test_a_file_keeps_its_mode(method: str, mode: int, tmp_path: Path) -> None:
+    model = make("bnddpg")
+    path = tmp_path / "file.bin"
+    getattr(model, method)(path)
+    path.chmod(mode)
+    getattr(model, method)(path)
+    assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+def test_exports_and_results_keep_their_mode_too(tmp_path: Path) -> None:
+    writers = {
+        tmp_path / "policy.pt": lambda path: export_policy(make("bnddpg"), path, "torchscript"),
+        tmp_path / "text": lambda path: write_atomically(path, "text"),
+    }
+    for path, write in writers.items():
+        write(path)
+        path.chmod(0o600)
+        write(path)
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+@pytest.mark.parametrize("method", ["save", "save_weights", "save_replay_buffer"])
+def test_a_file_that_is_read_only_is_not_replaced(method: str, tmp_path: Path) -> None:
+    """Root may write to it: the mode says that it is not to be."""
+    model = make("bnddpg")
+    path = tmp_path / "file.bin"
+    getattr(model, method)(path)
+    content = path.read_bytes()
+    path.chmod(0o444)
+    model.learn(30)
+    with pytest.raises(PermissionError, match=r"mode is 444.*file\.bin"):
+        getattr(model, method)(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("length", [245, 255])
+def test_names_may_be_as_long_as_the_file_system_lets_them(length: int, tmp_path: Path) -> None:
+    path = tmp_path / ("m" * (length - 4) + ".zip")
+    make("bnddpg").save(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("method", ["save", "save_weights", "save_replay_buffer"])
