@@ -94,7 +94,7 @@ def test_n_steps(name: str, n_envs: int) -> None:
 
 
 @pytest.mark.parametrize("n_envs", [1, 2])
-@pytest.mark.parametrize("name", ["bnddpg", "bnddpg-none"])
+@pytest.mark.parametrize("name", ["bnddpg", "bnddpg-targets"])
 def test_hindsight_experience(name: str, n_envs: int) -> None:
     outcomes = []
     for algorithm in ("ddpg", name):

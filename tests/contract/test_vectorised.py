@@ -97,7 +97,7 @@ def test_buffer_holds_what_the_environment_said(name: str) -> None:
         np.testing.assert_allclose(getattr(buffers[0], field)[:30], getattr(buffers[1], field)[:30], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["ddpg", "bnddpg", "bnddpg-none"])
+@pytest.mark.parametrize("name", ["ddpg", "bnddpg", "bnddpg-targets"])
 def test_normalised_dictionaries(name: str) -> None:
     space = spaces.Dict({"a": spaces.Box(-9, 9, (3,)), "b": spaces.Discrete(3)})
     env = VecNormalize(observed(2, observation_space=space), norm_obs_keys=["a"])
