@@ -64,7 +64,7 @@ def action_values(model: BaseAlgorithm) -> ActionValues:
 
 
 def greedy_actions(model: BaseAlgorithm, observations: PyTorchObs) -> th.Tensor:
-    """mu(s) of the actor that learns, where the policy acts by an average of it; scaled to [-1, 1], (batch_size, action_dim)."""
+    """mu(s), scaled to [-1, 1], (batch_size, action_dim), of the actor that learns where the policy acts by an average."""
     actor = getattr(model, "actor", None)
     policy = actor if isinstance(actor, BasePolicy) else model.policy
     return policy._predict(observations, deterministic=True).flatten(1)

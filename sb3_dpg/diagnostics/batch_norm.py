@@ -8,7 +8,7 @@ import torch as th
 from sb3_contrib.common.torch_layers import BatchRenorm
 from torch import nn
 
-from sb3_dpg.common.torch_layers import batch_norm_layers
+from sb3_dpg.common.torch_layers import BatchNorm1d, batch_norm_layers
 
 
 def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | None:
@@ -33,7 +33,8 @@ def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | 
             (layer.ra_mean, layer.ra_var) if isinstance(layer, BatchRenorm) else (layer.running_mean, layer.running_var)
         )
         # Features are on axis 1, (batch_size, features) or (batch_size, channels, height, width)
-        batch = inputs[0].detach().transpose(0, 1).flatten(1)
+        rows = layer.rows(inputs[0]) if isinstance(layer, BatchNorm1d) else inputs[0]
+        batch = rows.detach().transpose(0, 1).flatten(1)
         std = (variance + eps).sqrt()
         batch_std = (batch.var(1, correction=0) + eps).sqrt()
         drifts.append(float((th.hypot(batch.mean(1) - mean, batch_std - std) / std).mean()))
