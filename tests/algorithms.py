@@ -29,7 +29,7 @@ VARIANTS = {
     "td3": Variant(TD3, "MlpPolicy", REPLAY | NETWORK),
     "sac": Variant(SAC, "MlpPolicy", REPLAY | NETWORK),
     "bnddpg": Variant(BNDDPG, "MlpPolicy", REPLAY | NETWORK),
-    "bnddpg-none": Variant(BNDDPG, "MlpPolicy", REPLAY | NETWORK | dict(batch_norm_mode="none")),
+    "bnddpg-targets": Variant(BNDDPG, "MlpPolicy", REPLAY | NETWORK | dict(batch_norm=False, target_networks=True)),
     "copdacq": Variant(COPDACQ, "LinearPolicy", dict(actor_learning_rate=0.01)),
     "copdacq-mlp": Variant(COPDACQ, "MlpPolicy", NETWORK),
     "copdacq-replay": Variant(COPDACQ, "LinearPolicy", REPLAY),

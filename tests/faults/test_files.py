@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from sb3_dpg.benchmark.results import Results
-from sb3_dpg.zoo.callbacks import ResumableCheckpointCallback
-from sb3_dpg.zoo.checkpoints import checkpoints, saved_timesteps
 from sb3_dpg.common.save_util import write_atomically
 from sb3_dpg.export import export_policy
+from sb3_dpg.zoo.callbacks import ResumableCheckpointCallback
+from sb3_dpg.zoo.checkpoints import checkpoints, saved_timesteps
 from tests.algorithms import CLASSES, make, same, weights
 from tests.benchmark.samples import make_plan, make_records, write_results
 
