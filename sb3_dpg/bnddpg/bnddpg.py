@@ -1,7 +1,7 @@
 """A deterministic policy gradient with batch normalisation that works."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
@@ -12,7 +12,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule, TensorDict
-from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
+from stable_baselines3.common.utils import polyak_update, update_learning_rate
 from torch import nn
 from torch.nn import functional as F
 
@@ -175,7 +175,6 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self.target_networks = target_networks
         self.gradient_clip = gradient_clip
         self.compile = compile
-        self._hinted = False
 
         if _init_setup_model:
             self._setup_model()
@@ -189,12 +188,14 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         check_real("target_noise_clip", self.target_noise_clip, 0.0)
         if self.gradient_clip is not None:
             check_real("gradient_clip", self.gradient_clip, 0.0, low_open=True)
-        if self.actor_learning_rate is not None:
-            parse_learning_rate("actor_learning_rate", self.actor_learning_rate)
         for name in ("batch_norm", "target_networks"):
             if name in self.policy_kwargs:
                 raise ValueError(f"policy_kwargs must not hold {name!r}: it is an argument of BNDDPG itself")
-        self._check_batch_size(self.batch_size)
+        if self.batch_norm and self.batch_size < 2:
+            raise ValueError(
+                f"batch_size={self.batch_size} is too small for batch_norm=True: a batch of one transition has no variance to "
+                "normalise by; use at least 2 or batch_norm=False"
+            )
         if not self.batch_norm and not self.target_networks:
             self._warn(
                 "has neither batch_norm nor target_networks: nothing holds the targets then, and the values tend to grow "
@@ -202,13 +203,6 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             )
         if self.target_policy_noise == 0 and self.target_noise_clip != TARGET_NOISE_CLIP:
             self._warn(f"has a target_noise_clip={self.target_noise_clip!r} without effect: target_policy_noise is 0.")
-
-    def _check_batch_size(self, batch_size: int) -> None:
-        if self.batch_norm and batch_size < 2:
-            raise ValueError(
-                f"batch_size={batch_size} is too small for batch_norm=True: a batch of one transition has no variance to "
-                "normalise by; use at least 2 or batch_norm=False"
-            )
 
     def _complete_policy_kwargs(self) -> dict[str, Any]:
         return self.policy_kwargs | dict(batch_norm=self.batch_norm, target_networks=self.target_networks)
@@ -226,14 +220,10 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             self.actor_target = self.policy.actor_target
             self.critic_target = self.policy.critic_target
 
-    def actor_lr_schedule(self, progress_remaining: float) -> float:
-        """
-        :param progress_remaining: 1 at the start of training, 0 at its end
-        :return: The actor's learning rate
-        """
-        if self.actor_learning_rate is None:
-            return ACTOR_RATE * self.lr_schedule(progress_remaining)
-        return FloatSchedule(parse_learning_rate("actor_learning_rate", self.actor_learning_rate))(progress_remaining)
+    def _setup_lr_schedule(self) -> None:
+        super()._setup_lr_schedule()
+        rate = self.actor_learning_rate
+        self.actor_lr_schedule = None if rate is None else parse_learning_rate("actor_learning_rate", rate)
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
@@ -256,37 +246,52 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         :raises ValueError: if the batch is too small for batch normalisation
         :raises DivergenceError: if a loss is not finite; good weights are back in place by then
         """
-        self._check_batch_size(batch_size)
-        self._update_learning_rates()
+        critic_rate = self.lr_schedule(self._current_progress_remaining)
+        actor_rate = ACTOR_RATE * critic_rate
+        if self.actor_lr_schedule is not None:
+            actor_rate = self.actor_lr_schedule(self._current_progress_remaining)
+        update_learning_rate(self.critic.optimizer, critic_rate)
+        update_learning_rate(self.actor.optimizer, actor_rate)
         critic_loss_fn, actor_loss_fn = type(self).critic_loss, type(self).actor_loss
         if self.compile:
             critic_loss_fn, actor_loss_fn = compiled(critic_loss_fn), compiled(actor_loss_fn)
 
-        actor_losses, critic_losses = [], []
+        critic_losses, actor_losses = [], []
         for _ in range(gradient_steps):
             self._n_updates += 1
             replay_data = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
-            critic_loss = critic_loss_fn(self, replay_data)
+            critic_loss = critic_loss_fn(self, replay_data, self.next_actions(replay_data.next_observations))
             gradient_step(self.critic.optimizer, critic_loss, self.gradient_clip)
             critic_losses.append(critic_loss.detach())
             if self._n_updates % self.policy_delay == 0:
                 actor_loss = actor_loss_fn(self, replay_data)
                 gradient_step(self.actor.optimizer, actor_loss, self.gradient_clip)
                 actor_losses.append(actor_loss.detach())
-                self.update_averages()
+                self.update_targets() if self.target_networks else self.update_averaged_actor()
 
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self._record_losses(critic=critic_losses, actor=actor_losses)
-        self._guard.update(gradient_steps, self.get_parameters)
+        self.logger.record("train/learning_rate", critic_rate)
+        self.logger.record("train/actor_learning_rate", actor_rate)
+        for name, losses in (("critic", critic_losses), ("actor", actor_losses)):
+            if len(losses) > 0:
+                loss = th.stack(losses).mean().item()
+                self.logger.record(f"train/{name}_loss", loss)
+                if not math.isfinite(loss):
+                    raise self._diverged(
+                        f"training diverges: the {name}'s loss is {loss:g} at step {self.num_timesteps}, at or before "
+                        f"gradient step {self._n_updates}."
+                    )
+        if self._guard.is_due_after < self._n_updates:
+            self._guard.keep(self._n_updates, self.get_parameters())
 
-    def critic_loss(self, replay_data: ReplayBufferSamples) -> th.Tensor:
+    def critic_loss(self, replay_data: ReplayBufferSamples, next_actions: th.Tensor) -> th.Tensor:
         """
         Sum over the critics of the mean squared TD error (DDPG paper, equations 4 and 5).
 
         :param replay_data: A minibatch of transitions
+        :param next_actions: mu(s'), see :meth:`next_actions`
         :return: The loss, a scalar
         """
-        next_actions = self.next_actions(replay_data.next_observations)
         if self.batch_norm:
             # (s, a) and (s', mu(s')) are distributed differently: normalised apart, each by its own statistics, one and the
             # same pair would have two different values
@@ -349,58 +354,41 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         actions = self.actor(replay_data.observations, train=True)
         # By running statistics: the pairs (s, mu(s)) are no batch that the critic was fitted on, so it must neither be
         # normalised by their statistics nor keep them
-        return -self.critic.q1_forward(replay_data.observations, actions).mean()
+        return -self.critic.q_values(replay_data.observations, actions, n_networks=1).mean()
 
-    def update_averages(self) -> None:
-        """
-        theta' <- tau theta + (1 - tau) theta' for the averaged actor, running statistics included, or for both target networks
-        (DDPG paper, algorithm 1), whose running statistics are copied, as in SB3.
-        """
-        if not self.target_networks:
-            # A plain average at first: the networks of the start are not worth remembering
-            tau = max(self.tau, self.policy_delay / self._n_updates)
-            averaged_actor = self.policy.averaged_actor
-            if tau >= 1.0:
-                # Lazy layers have no tensors to move yet
-                averaged_actor.load_state_dict(self.actor.state_dict())
-            else:
-                polyak_update(self.actor.state_dict().values(), averaged_actor.state_dict().values(), tau)
+    @th.no_grad()
+    def update_averaged_actor(self) -> None:
+        """theta' <- tau theta + (1 - tau) theta' for the averaged actor, running statistics included."""
+        state, averaged_state = self.actor.state_dict(), self.policy.averaged_actor.state_dict()
+        # A plain average at first: the networks of the start are not worth remembering
+        tau = max(self.tau, self.policy_delay / self._n_updates)
+        if tau >= 1.0:
+            # Lazy layers have no tensors to move yet
+            self.policy.averaged_actor.load_state_dict(state)
             return
+        moving = [name for name, tensor in state.items() if tensor.is_floating_point()]
+        th._foreach_lerp_([averaged_state[name] for name in moving], [state[name] for name in moving], tau)
+        for name in state.keys() - moving:
+            averaged_state[name].copy_(state[name])
+
+    @th.no_grad()
+    def update_targets(self) -> None:
+        """
+        theta' <- tau theta + (1 - tau) theta' for both target networks (DDPG paper, algorithm 1); running statistics are
+        copied, as in SB3.
+        """
         polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
         polyak_update(self.critic.own_parameters(), self.critic_target.own_parameters(), self.tau)
         for network, target in ((self.actor, self.actor_target), (self.critic, self.critic_target)):
             for layer, target_layer in zip(batch_norm_layers(network), batch_norm_layers(target), strict=True):
-                polyak_update(layer.buffers(), target_layer.buffers(), 1.0)
-
-    def _update_learning_rates(self) -> None:
-        critic_rate = self.lr_schedule(self._current_progress_remaining)
-        actor_rate = self.actor_lr_schedule(self._current_progress_remaining)
-        update_learning_rate(self.critic.optimizer, critic_rate)
-        update_learning_rate(self.actor.optimizer, actor_rate)
-        self.logger.record("train/learning_rate", critic_rate)
-        self.logger.record("train/actor_learning_rate", actor_rate)
-
-    def _record_losses(self, **losses: list[th.Tensor]) -> None:
-        """
-        :param losses: Losses of each network's gradient steps, by network
-        :raises DivergenceError: if one is not finite
-        """
-        for name, values in losses.items():
-            if len(values) == 0:
-                continue
-            mean = th.stack(values).mean().item()
-            self.logger.record(f"train/{name}_loss", mean)
-            if not math.isfinite(mean):
-                raise self._diverged(
-                    f"training diverges: the {name}'s loss is {mean:g} at step {self.num_timesteps}, at or before gradient "
-                    f"step {self._n_updates}."
-                )
+                for buffer, target_buffer in zip(layer.buffers(), target_layer.buffers(), strict=True):
+                    target_buffer.copy_(buffer)
 
     def _advice(self) -> str:
         buffer = self.replay_buffer
         assert buffer is not None
         reward = abs(buffer.rewards[: buffer.size()]).max(initial=0.0)
-        rates = [schedule(self._current_progress_remaining) for schedule in (self.lr_schedule, self.actor_lr_schedule)]
+        rates = [network.optimizer.param_groups[0]["lr"] for network in (self.critic, self.actor)]
         return (
             f"Likely causes: rewards that are too large (the largest in the replay buffer is {reward:g}; see VecNormalize) or "
             f"learning rates that are too high (critic {rates[0]:g}, actor {rates[1]:g}; gradient_clip limits the steps, "
@@ -416,12 +404,6 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> SelfBNDDPG:
-        if self.n_envs > 1 and self.gradient_steps == 1 and self.verbose >= 1 and not self._hinted:
-            self._hinted = True
-            print(
-                f"Hint: gradient_steps=1 is one update for {self.n_envs} transitions; gradient_steps=-1 does one for each, as "
-                "with a single environment."
-            )
         return super().learn(
             total_timesteps=total_timesteps,
             callback=callback,
@@ -456,23 +438,6 @@ def gradient_step(optimizer: th.optim.Optimizer, loss: th.Tensor, gradient_clip:
     if gradient_clip is not None:
         nn.utils.clip_grad_norm_(parameters, gradient_clip)
     optimizer.step()
-
-
-@th.no_grad()
-def polyak_update(source: Iterable[th.Tensor], target: Iterable[th.Tensor], tau: float) -> None:
-    """
-    theta' <- tau theta + (1 - tau) theta', one call for all tensors.
-
-    :param source: theta
-    :param target: theta', changed in place; what is no floating-point number is copied
-    :param tau: The soft update coefficient, in (0, 1]
-    """
-    pairs = list(zip(source, target, strict=True))
-    moving = [(new, old) for new, old in pairs if old.is_floating_point()]
-    th._foreach_lerp_([old for _, old in moving], [new for new, _ in moving], tau)
-    for new, old in pairs:
-        if not old.is_floating_point():
-            old.copy_(new)
 
 
 def concatenate(first: th.Tensor | TensorDict, second: th.Tensor | TensorDict) -> th.Tensor | TensorDict:

@@ -2,12 +2,10 @@
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.torch_layers import (
     BaseFeaturesExtractor,
@@ -20,20 +18,8 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
 from sb3_dpg.common.checks import check_integer, check_real
-from sb3_dpg.common.policies import DeterministicPolicy
+from sb3_dpg.common.policies import DeterministicPolicy, EvaluationModel
 from sb3_dpg.common.torch_layers import BatchNorm1d, EnsembleLinear, InputNorm, NormalizedSequential, linear
-
-
-@contextmanager
-def training_mode(module: nn.Module, train: bool) -> Iterator[None]:
-    """The one place where a module is in training mode: a features extractor, in the pass of a loss that asks for it."""
-    if train:
-        module.train()
-    try:
-        yield
-    finally:
-        if train:
-            module.eval()
 
 
 class Actor(DeterministicPolicy):
@@ -101,16 +87,14 @@ class Actor(DeterministicPolicy):
         :param train: Normalise by the batch's own statistics, and let the running ones follow
         :return: Actions scaled to [-1, 1], (batch_size, action_dim)
         """
-        with training_mode(self.features_extractor, train):
-            features = self.extract_features(obs, self.features_extractor)
-        return self.mu(features, train)
+        return self.mu(self.extract_features(obs, self.features_extractor, train), train)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
         # A deterministic policy has no other action to give, whatever `deterministic` says
         return self(observation)
 
 
-class Critic(BaseModel):
+class Critic(EvaluationModel):
     """
     The action values Q(s, a) of one or several networks over common features, computed at once.
 
@@ -201,9 +185,6 @@ class Critic(BaseModel):
             **self.network_kwargs,
         )
 
-    def set_training_mode(self, mode: bool) -> None:
-        """Does nothing, see :class:`~sb3_dpg.common.policies.DeterministicPolicy`."""
-
     def forward(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, ...]:
         """
         :param obs: Observations, the first axis is the batch
@@ -212,23 +193,25 @@ class Critic(BaseModel):
         """
         return tuple(self.q_values(obs, actions))
 
-    def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False) -> th.Tensor:
+    def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False, n_networks: int | None = None) -> th.Tensor:
         """
-        Values of all networks, for the critics' loss.
+        Values of all networks, for the critics' loss, or of the first ones, for the actor's.
 
         :param obs: Observations, the first axis is the batch
         :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
         :param train: Normalise by the batch's own statistics, and let the running ones follow
-        :return: Values, (n_critics, batch_size, 1)
+        :param n_networks: How many networks, None for all; for some of them no gradient flows into the features extractor
+        :return: Values, (n_networks, batch_size, 1)
         """
-        if self.share_features_extractor:
-            # It learns from the actor's loss only, as in SB3, and so do its statistics
-            with th.no_grad():
-                features = self.extract_features(obs, self.features_extractor)
-        else:
-            with training_mode(self.features_extractor, train):
-                features = self.extract_features(obs, self.features_extractor)
-        return self._values_of_features(features, actions, self.n_critics, train)
+        own = not self.share_features_extractor
+        # A shared features extractor learns from the actor's loss only, as in SB3, and so do its statistics
+        with th.set_grad_enabled(th.is_grad_enabled() and own and n_networks is None):
+            features = self.extract_features(obs, self.features_extractor, train and own)
+        if self.input_norm is not None:
+            features = self.input_norm(features, train)
+        n_networks = n_networks or self.n_critics
+        hidden = self.trunk(features.expand(n_networks, -1, -1), train)
+        return self.head(th.cat([hidden, actions.expand(n_networks, -1, -1)], dim=2), train)
 
     def q1_forward(self, obs: PyTorchObs, actions: th.Tensor) -> th.Tensor:
         """
@@ -238,16 +221,7 @@ class Critic(BaseModel):
         :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
         :return: Values, (batch_size, 1)
         """
-        with th.no_grad():
-            features = self.extract_features(obs, self.features_extractor)
-        return self._values_of_features(features, actions, 1)[0]
-
-    def _values_of_features(self, features: th.Tensor, actions: th.Tensor, n_networks: int, train: bool = False) -> th.Tensor:
-        """The values of the first networks, (n_networks, batch_size, 1)."""
-        if self.input_norm is not None:
-            features = self.input_norm(features, train)
-        hidden = self.trunk(features.expand(n_networks, -1, -1), train)
-        return self.head(th.cat([hidden, actions.expand(n_networks, -1, -1)], dim=2), train)
+        return self.q_values(obs, actions, n_networks=1)[0]
 
 
 class BNDDPGPolicy(DeterministicPolicy):

@@ -1,7 +1,7 @@
 """Stopping a training that diverges, with weights that can still be saved."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,32 +35,31 @@ class WeightsGuard:
     """
 
     def __init__(self) -> None:
-        self._n_updates = 0
         self._older: State | None = None
         self._newer: State | None = None
+        #: The update after which the next copy is due
+        self.is_due_after = 0
 
-    def start(self, parameters: State) -> None:
+    def start(self, n_updates: int, parameters: State) -> None:
         """
         To be called when a training starts.
 
+        :param n_updates: Updates so far
         :param parameters: What to go back to, copied here: nested dictionaries of tensors (SB3's ``get_parameters``)
         """
-        self._n_updates = 0
-        self._older = self._newer = copy.deepcopy(parameters)
+        self._newer = None
+        self.keep(n_updates, parameters)
 
-    def update(self, n_updates: int, get_parameters: Callable[[], State]) -> None:
+    def keep(self, n_updates: int, parameters: State) -> None:
         """
-        To be called with updates that were found sane.
+        To be called with updates that were found sane, when a copy is due.
 
-        :param n_updates: How many
-        :param get_parameters: Gives the parameters after them, called when a copy is due
+        :param n_updates: Updates so far
+        :param parameters: As in :meth:`start`
         """
-        self._n_updates += n_updates
-        if self._newer is None:
-            self.start(get_parameters())
-        elif self._n_updates >= SNAPSHOT_INTERVAL:
-            self._n_updates = 0
-            self._older, self._newer = self._newer, copy.deepcopy(get_parameters())
+        newer = copy.deepcopy(parameters)
+        self._older, self._newer = newer if self._newer is None else self._newer, newer
+        self.is_due_after = n_updates + SNAPSHOT_INTERVAL - 1
 
     def last_good(self) -> State | None:
         """

@@ -4,7 +4,7 @@ import io
 import pathlib
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 import torch as th
@@ -16,8 +16,7 @@ from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule, TensorDict
-from stable_baselines3.common.utils import FloatSchedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
 
 from sb3_dpg.common.checks import (
     check_action_space,
@@ -99,7 +98,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
 
     def _setup_lr_schedule(self) -> None:
         # learning_rate stays what the user wrote
-        self.lr_schedule = FloatSchedule(parse_learning_rate("learning_rate", self.learning_rate))
+        self.lr_schedule = parse_learning_rate("learning_rate", self.learning_rate)
 
     def _check_env(self, env: GymEnv) -> None:
         """
@@ -116,7 +115,6 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         :raises ValueError: if an argument is out of its range
         """
         check_common_arguments(vars(self))
-        parse_learning_rate("learning_rate", self.learning_rate)
         check_normalization(self._vec_normalize_env, self.observation_space)
         self._make_action_noise()
 
@@ -171,7 +169,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
                 f"learning_starts={self.learning_starts} are random. Train for longer or lower learning_starts."
             )
         self._check_weights("before training")
-        self._guard.start(self.get_parameters())
+        self._guard.start(self._n_updates, self.get_parameters())
         return total_timesteps, callback
 
     def learn(self: SelfDeterministic, *args: Any, **kwargs: Any) -> SelfDeterministic:
@@ -179,17 +177,6 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         # The last update has no loss after it that would show what it did
         self._check_weights("after the last update")
         return self
-
-    def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
-        # Not before: a callback may bring the noise
-        if self.action_noise is None and not self._warned_without_noise:
-            self._warned_without_noise = True
-            self._warn(
-                "is trained without action_noise: a deterministic policy does not explore by itself and can settle on doing "
-                "nothing (MountainCarContinuous-v0 is the classic trap). "
-                "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise."
-            )
-        return super().collect_rollouts(*args, **kwargs)
 
     def _fit_action_noise(self, n_envs: int) -> None:
         """
@@ -206,14 +193,17 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             noise.resize(n_envs)
         self.action_noise = noise
 
-    def _warn(self, problem: str) -> None:
-        warnings.warn(f"{type(self).__name__} {problem}", UserWarning, stacklevel=6)  # 6: the caller of learn
+    def _warn(self, problem: str, stacklevel: int = 6) -> None:
+        # 6: the caller of the constructor, or of learn
+        warnings.warn(f"{type(self).__name__} {problem}", UserWarning, stacklevel=stacklevel)
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         # Training goes on to the end of the rollout that reaches the total: schedules of the users' own may be negative there
         super()._update_current_progress_remaining(min(num_timesteps, total_timesteps), total_timesteps)
-        if isinstance(self.action_noise, ScheduledNoise):
-            self.action_noise.update(self._current_progress_remaining)
+        noise, progress = self.action_noise, self._current_progress_remaining
+        # A thousand levels are as good as one for each step
+        if isinstance(noise, ScheduledNoise) and (abs(progress - noise.progress_remaining) >= 1e-3 or progress in (0.0, 1.0)):
+            noise.update(progress)
 
     def dump_logs(self) -> None:
         if isinstance(self.action_noise, ScheduledNoise):
@@ -249,37 +239,56 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         """
         raise NotImplementedError
 
-    def _store_transition(self, replay_buffer: ReplayBuffer, *args: Any, **kwargs: Any) -> None:
-        # Once in the replay buffer it would spoil the training long after
-        self._check_transition(*args, **kwargs)
-        super()._store_transition(replay_buffer, *args, **kwargs)
-
-    def _check_transition(
+    def _store_transition(
         self,
+        replay_buffer: ReplayBuffer,
         buffer_action: np.ndarray,
         new_obs: np.ndarray | dict[str, np.ndarray],
         reward: np.ndarray,
         dones: np.ndarray,
         infos: list[dict[str, Any]],
     ) -> None:
+        # Not before: a callback may bring the noise
+        if self.action_noise is None and not self._warned_without_noise:
+            self._warned_without_noise = True
+            self._warn(
+                "is trained without action_noise: a deterministic policy does not explore by itself and can settle on doing "
+                "nothing (MountainCarContinuous-v0 is the classic trap). "
+                "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise.",
+                stacklevel=7,
+            )
+        observed, rewarded = new_obs, reward
+        if self._vec_normalize_env is not None:
+            # It clips what is infinite
+            observed, rewarded = self._vec_normalize_env.get_original_obs(), self._vec_normalize_env.get_original_reward()
+        last = [infos[i].get("terminal_observation") for i in np.flatnonzero(dones)]
+        if not (all_finite(observed) and all_finite(rewarded) and all(obs is None or all_finite(obs) for obs in last)):
+            # Once in the replay buffer it would spoil the training long after
+            self._refuse_transition(buffer_action, observed, rewarded, last)
+        super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+
+    def _refuse_transition(
+        self,
+        buffer_action: np.ndarray,
+        new_obs: np.ndarray | dict[str, np.ndarray],
+        reward: np.ndarray,
+        last: list[np.ndarray | dict[str, np.ndarray] | None],
+    ) -> NoReturn:
         """
-        :param buffer_action: The action, and all others, as SB3's ``_store_transition`` has them
+        :param buffer_action: The action, scaled to [-1, 1]
+        :param new_obs: The observations, of which something is not finite: one of them, or of the rewards, or of the last ones
+        :param reward: The rewards
+        :param last: Last observations of the episodes that have ended
         :raises DivergenceError: if the policy's weights, and so its action, are not finite
         :raises ValueError: if the policy's action, or the environment's reward or observation is not finite
         """
-        if self._vec_normalize_env is not None:
-            # It clips what is infinite
-            new_obs, reward = self._vec_normalize_env.get_original_obs(), self._vec_normalize_env.get_original_reward()
-        last = [infos[i].get("terminal_observation") for i in np.flatnonzero(dones)]
-        observed = all_finite(new_obs) and all(obs is None or all_finite(obs) for obs in last)
-        if observed and all_finite(reward):
-            return
         if not all_finite(buffer_action):
             self._check_weights("after an update")
             raise ValueError(
                 f"at step {self.num_timesteps} the policy's action {buffer_action} is not finite, although its weights are: "
                 "the observation before was too large for single precision (see VecNormalize). The weights can be saved."
             )
+        observed = all_finite(new_obs) and all(obs is None or all_finite(obs) for obs in last)
         what = f"reward {reward}" if observed else f"observation {last if all_finite(new_obs) else new_obs}"
         raise ValueError(
             f"at step {self.num_timesteps} the environment returned {what}, which is not finite, for the action "

@@ -1,13 +1,16 @@
-"""The base of our deterministic policies."""
+"""The bases of our networks and deterministic policies."""
 
 import numpy as np
-from stable_baselines3.common.policies import BasePolicy
+import torch as th
+from stable_baselines3.common.policies import BaseModel, BasePolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs
 
 
-class DeterministicPolicy(BasePolicy):
+class EvaluationModel(BaseModel):
     """
-    A policy, or an actor, whose networks are in evaluation mode at all times: a loss that wants the statistics of its batch
-    asks for them in the pass. So nobody who looks at a network changes it, and ``predict`` may be called while training runs.
+    A model that is in evaluation mode at all times: a loss that wants the statistics of its batch asks for them in the pass.
+    So nobody who looks at a network changes it, and ``predict`` may be called while training runs.
     """
 
     def set_training_mode(self, mode: bool) -> None:
@@ -17,6 +20,28 @@ class DeterministicPolicy(BasePolicy):
         :param mode: Not used
         """
 
+    def extract_features(self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor, train: bool = False) -> th.Tensor:
+        """
+        Preprocess the observation if needed and extract features.
+
+        :param obs: Observations, the first axis is the batch
+        :param features_extractor: The features extractor to use; this is the one place where a module is in training mode
+        :param train: Whether it is, in this pass
+        :return: The features, (batch_size, features_dim)
+        """
+        if train:
+            features_extractor.train()
+        try:
+            return super().extract_features(obs, features_extractor)
+        finally:
+            if train:
+                features_extractor.eval()
+
+
+class DeterministicPolicy(EvaluationModel, BasePolicy):
+    """A policy, or an actor, whose actions are within the bounds."""
+
     def unscale_action(self, scaled_action: np.ndarray) -> np.ndarray:
         # In single precision low + (high - low) may be above high
-        return np.clip(super().unscale_action(scaled_action), self.action_space.low, self.action_space.high)
+        low, high = self.action_space.low, self.action_space.high
+        return np.clip(low + 0.5 * (scaled_action + 1.0) * (high - low), low, high)

@@ -187,20 +187,19 @@ def parse_schedule(value: str | float | Schedule, name: str | None = None) -> Sc
         raise ValueError(f"{prefix}schedule {value!r} is not valid ({reason}): {_VALID}") from error
 
 
-def parse_learning_rate(name: str, value: float | str | Schedule) -> float | Schedule:
+def parse_learning_rate(name: str, value: float | str | Schedule) -> Schedule:
     """
-    Make what SB3 takes as a learning rate from what our constructors take.
+    Make the schedule of a learning rate.
 
     :param name: Name of the parameter, for the error
     :param value: A number, a schedule or a string such as ``"lin_1e-3_1e-4"``, see :func:`parse_schedule`
-    :return: A number or a schedule
+    :return: A schedule of the progress remaining
     :raises TypeError: if the value is none of these
     :raises ValueError: if the string is not a schedule, or a number, or an end of the string's schedule, is negative or not
         finite
     """
-    if callable(value):
-        return value
     schedule = parse_schedule(value, name)
-    for progress_remaining in (1.0, 0.0):
-        check_real(name, schedule(progress_remaining), 0.0, high_open=True)
-    return schedule if isinstance(value, str) else value
+    if not callable(value):
+        for progress_remaining in (1.0, 0.0):
+            check_real(name, schedule(progress_remaining), 0.0, high_open=True)
+    return schedule

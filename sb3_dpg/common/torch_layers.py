@@ -26,13 +26,6 @@ class BatchNorm1d(nn.BatchNorm1d):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps, momentum)
 
-    def rows(self, input: th.Tensor) -> th.Tensor:
-        """
-        :param input: As in :meth:`forward`
-        :return: The features of all networks side by side, (batch_size, n_networks * n_features)
-        """
-        return input.transpose(0, 1).flatten(1) if input.dim() == 3 else input
-
     def forward(self, input: th.Tensor, train: bool = False) -> th.Tensor:
         """
         :param input: Features, (batch_size, n_features); of an ensemble, or its first networks, (n_networks, batch_size,
@@ -40,7 +33,7 @@ class BatchNorm1d(nn.BatchNorm1d):
         :param train: Normalise by the batch's own statistics, and let the running ones follow
         :return: The input normalised, scaled and shifted
         """
-        rows = self.rows(input)
+        rows = input.transpose(0, 1).flatten(1) if input.dim() == 3 else input
         n = rows.shape[1]
         normalized = F.batch_norm(
             rows, self.running_mean[:n], self.running_var[:n], self.weight[:n], self.bias[:n], train, self.momentum, self.eps

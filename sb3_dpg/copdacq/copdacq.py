@@ -16,7 +16,6 @@ from stable_baselines3.common.type_aliases import (
     TrainFreq,
     TrainFrequencyUnit,
 )
-from stable_baselines3.common.utils import FloatSchedule
 
 from sb3_dpg.common.checks import check_real, check_type
 from sb3_dpg.common.features import BoundedFeatures
@@ -196,9 +195,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             self.learning_rate = self.policy_class.default_learning_rate
         if self.actor_learning_rate is None:
             self.actor_learning_rate = self.policy_class.default_actor_learning_rate
-        for name in ("learning_rate", *LEARNING_RATES):
-            if getattr(self, name) is not None:
-                setattr(self, name, parse_learning_rate(name, getattr(self, name)))
         super()._check_arguments()
         if self.replay_buffer_class in (None, LatestTransitions):
             self.replay_buffer_class = LatestTransitions if self.buffer_size == 1 else None
@@ -225,12 +221,15 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
                     f"comes and keeps no other; pass a larger buffer_size, or leave {name} out"
                 )
 
+    def _setup_lr_schedule(self) -> None:
+        super()._setup_lr_schedule()
+        rates = {name: getattr(self, name) for name in LEARNING_RATES}
+        self._schedules = [None if rate is None else parse_learning_rate(name, rate) for name, rate in rates.items()]
+
     def _setup_model(self) -> None:
         if self._features_bound is None:
             self._features_bound = self._normalized_bound()
         super()._setup_model()
-        rates = [getattr(self, name) for name in LEARNING_RATES]
-        self._schedules = [None if rate is None else FloatSchedule(rate) for rate in rates]
         self._tiles = self._tile_policy()
         self._reset_statistics()
 
@@ -321,7 +320,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
                 f"training diverges: a TD error of {largest:g} at step {self.num_timesteps}, after {self._n_updates} updates, "
                 f"above max_td_error={self.max_td_error:g} (raise it if rewards are of that size)."
             )
-        self._guard.update(1, self.get_parameters)
+        if self._guard.is_due_after < self._n_updates:
+            self._guard.keep(self._n_updates, self.get_parameters())
         increments = copdac_q(batch, delta, weights, step_sizes, self.natural_gradient)
         if self.gradient_q:
             increments += gradient_q_correction(batch, delta, weights, step_sizes, self.gradient_q == "full")

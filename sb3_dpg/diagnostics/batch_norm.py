@@ -33,8 +33,10 @@ def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | 
             (layer.ra_mean, layer.ra_var) if isinstance(layer, BatchRenorm) else (layer.running_mean, layer.running_var)
         )
         # Features are on axis 1, (batch_size, features) or (batch_size, channels, height, width)
-        rows = layer.rows(inputs[0]) if isinstance(layer, BatchNorm1d) else inputs[0]
-        batch = rows.detach().transpose(0, 1).flatten(1)
+        batch = inputs[0].detach().transpose(0, 1).flatten(1)
+        if isinstance(layer, BatchNorm1d) and inputs[0].dim() == 3:
+            # An ensemble's (n_networks, batch_size, features): those of all networks side by side
+            batch = inputs[0].detach().transpose(1, 2).flatten(0, 1)
         std = (variance + eps).sqrt()
         batch_std = (batch.var(1, correction=0) + eps).sqrt()
         drifts.append(float((th.hypot(batch.mean(1) - mean, batch_std - std) / std).mean()))

@@ -104,8 +104,10 @@ def gradients(model: BNDDPG) -> list[th.Tensor]:
     critic_loss, actor_loss = BNDDPG.critic_loss, BNDDPG.actor_loss
     if model.compile:
         critic_loss, actor_loss = bnddpg.compiled(critic_loss), bnddpg.compiled(actor_loss)
+    next_actions = model.next_actions(data.next_observations)
+    losses = ((model.critic, critic_loss(model, data, next_actions)), (model.actor, actor_loss(model, data)))
     results = []
-    for network, loss in ((model.critic, critic_loss(model, data)), (model.actor, actor_loss(model, data))):
+    for network, loss in losses:
         results += [loss.detach(), *th.autograd.grad(loss, list(network.parameters()))]
     return results
 

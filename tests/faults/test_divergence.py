@@ -93,10 +93,11 @@ def test_guard_goes_back_at_least_one_interval(at_once: int) -> None:
         return {"policy": {"weight": weight}}
 
     guard = WeightsGuard()
-    guard.start(parameters())
-    for _ in range(0, 3 * SNAPSHOT_INTERVAL + 5, at_once):
+    guard.start(0, parameters())
+    for n_updates in range(at_once, 3 * SNAPSHOT_INTERVAL + 6, at_once):
         weight += at_once
-        guard.update(at_once, parameters)
+        if guard.is_due_after < n_updates:
+            guard.keep(n_updates, parameters())
     good = guard.last_good()
     assert good is not None
     assert good["policy"]["weight"].item() == 2 * SNAPSHOT_INTERVAL

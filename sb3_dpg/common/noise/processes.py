@@ -85,7 +85,9 @@ class GaussianNoise(_ProcessNoise):
         self._set_coefficients()
 
     def __call__(self) -> np.ndarray:
-        return (self.mean + self.sigma * self._stream().standard_normal(self._draw_shape)).astype(np.float32)
+        return (self.mean + self.sigma * (self._generator or self._stream()).standard_normal(self._draw_shape)).astype(
+            np.float32
+        )
 
     @property
     def std(self) -> np.ndarray:
@@ -214,7 +216,8 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         if self._any_starting:
             self._start()
         # Not in place: NumPy takes four times as long for that on arrays of one element
-        self._deviation = self.lambda_ * self._deviation + self._step_std * self._stream().standard_normal(self._draw_shape)
+        draw = (self._generator or self._stream()).standard_normal(self._draw_shape)
+        self._deviation = self.lambda_ * self._deviation + self._step_std * draw
         return (self.mean + self._deviation).astype(np.float32)
 
     def reset(self, indices: Iterable[int] | None = None) -> None:
