@@ -1,6 +1,7 @@
 """Fixtures of tests that run commands: a wheel, installed."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,9 @@ import pytest
 from filelock import FileLock
 
 CLONE = Path(__file__).parents[1]
+
+# Shells let background jobs, and what these start, ignore Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
