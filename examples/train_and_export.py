@@ -12,7 +12,7 @@ parser.add_argument("--steps", type=int, default=10_000, help="environment steps
 parser.add_argument("--file", default="pendulum.pt", help="the file to write")
 options = parser.parse_args()
 
-model = BNDDPG("MlpPolicy", "Pendulum-v1", action_noise={"type": "ornstein-uhlenbeck", "sigma": 0.3}, seed=0)
+model = BNDDPG("MlpPolicy", "Pendulum-v1", seed=0)
 model.learn(options.steps)
 path = export_policy(model, options.file, format="torchscript")
 

@@ -104,7 +104,7 @@ def make_copdacq() -> COPDACQ:
 
 def make_bnddpg() -> BNDDPG:
     """
-    :return: BNDDPG with a small network that is normalised jointly, and a replay buffer of the whole training
+    :return: BNDDPG with a small network, and a replay buffer of the whole training
     """
     return BNDDPG(
         "MlpPolicy",
