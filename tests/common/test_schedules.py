@@ -177,8 +177,7 @@ def test_bad_types(value):
 @pytest.mark.parametrize("value", [0.1, "lin_0.1_0", "1e-3", LinearAnnealing(1.0, 0.0)])
 def test_learning_rates(value):
     rate = parse_learning_rate("learning_rate", value)
-    # A number stays one, for SB3 to save it as such
-    assert repr(rate) == repr(parse_schedule(value) if isinstance(value, str) else value)
+    assert repr(rate) == repr(parse_schedule(value))
 
 
 @pytest.mark.parametrize(
