@@ -53,14 +53,7 @@ linear = COPDACQ(
     policy_kwargs=dict(features_extractor_class=PendulumBins, features_extractor_kwargs=dict(n_bins=15)),
     seed=0,
 )
-deep = BNDDPG(
-    "MlpPolicy",
-    "Pendulum-v1",
-    action_noise={"type": "normal", "sigma": 0.1},
-    batch_size=64,
-    policy_kwargs=dict(features_extractor_class=Products, net_arch=[64, 64]),
-    seed=0,
-)
+deep = BNDDPG("MlpPolicy", "Pendulum-v1", policy_kwargs=dict(features_extractor_class=Products), seed=0)
 for model, budget in ((linear, 10 * steps), (deep, steps)):
     model.learn(budget)
     mean, std = evaluate_policy(model, model.get_env(), n_eval_episodes=10)

@@ -15,14 +15,7 @@ options = parser.parse_args()
 options.folder.mkdir(parents=True, exist_ok=True)
 half = options.steps // 2
 
-model = BNDDPG(
-    "MlpPolicy",
-    "Pendulum-v1",
-    action_noise={"type": "normal", "sigma": 0.1},
-    batch_size=64,
-    policy_kwargs=dict(net_arch=[64, 64]),
-    seed=0,
-)
+model = BNDDPG("MlpPolicy", "Pendulum-v1", seed=0)
 model.learn(half)
 model.save(options.folder / "model.zip")
 model.save_replay_buffer(options.folder / "replay_buffer.pkl")
