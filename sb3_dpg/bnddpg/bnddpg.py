@@ -295,7 +295,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         if self.batch_norm:
             # (s, a) and (s', mu(s')) are distributed differently: normalised apart, each by its own statistics, one and the
             # same pair would have two different values
-            observations = concatenate(replay_data.observations, replay_data.next_observations)
+            observations, next_observations = replay_data.observations, replay_data.next_observations
+            if isinstance(observations, dict):
+                observations = {key: th.cat([obs, next_observations[key]]) for key, obs in observations.items()}
+            else:
+                observations = th.cat([observations, next_observations])
             actions = th.cat([replay_data.actions, next_actions])
             q_values = self.critic.q_values(observations, actions, train=True)
             all_next_q_values = q_values
@@ -438,16 +442,3 @@ def gradient_step(optimizer: th.optim.Optimizer, loss: th.Tensor, gradient_clip:
     if gradient_clip is not None:
         nn.utils.clip_grad_norm_(parameters, gradient_clip)
     optimizer.step()
-
-
-def concatenate(first: th.Tensor | TensorDict, second: th.Tensor | TensorDict) -> th.Tensor | TensorDict:
-    """
-    :param first: Observations, tensors of the shape (batch_size, ...), possibly by key
-    :param second: Observations of the same form
-    :return: Both as one batch, (2 * batch_size, ...), the first one first
-    """
-    if isinstance(first, dict):
-        assert isinstance(second, dict)
-        return {key: th.cat([value, second[key]]) for key, value in first.items()}
-    assert isinstance(second, th.Tensor)
-    return th.cat([first, second])

@@ -3,6 +3,7 @@
 import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BaseModel, BasePolicy
+from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 
@@ -29,10 +30,11 @@ class EvaluationModel(BaseModel):
         :param train: Whether it is, in this pass
         :return: The features, (batch_size, features_dim)
         """
+        preprocessed_obs = preprocess_obs(obs, self.observation_space, normalize_images=self.normalize_images)
         if train:
             features_extractor.train()
         try:
-            return super().extract_features(obs, features_extractor)
+            return features_extractor(preprocessed_obs)
         finally:
             if train:
                 features_extractor.eval()
