@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 import torch as th
@@ -31,7 +31,6 @@ DEFAULT_ACTION_NOISE: Mapping[str, Any] = MappingProxyType(
 )
 #: The actor's learning rate, where it is given none of its own, beside the critic's
 ACTOR_RATE = 0.3
-TAU = 0.005
 TARGET_NOISE_CLIP = 0.5
 
 # One compiled function for all models of a class
@@ -118,7 +117,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         buffer_size: int = 1_000_000,  # 1e6
         learning_starts: int = 1000,
         batch_size: int = 256,
-        tau: float = TAU,
+        tau: float = 0.005,
         gamma: float = 0.99,
         train_freq: int | tuple[int, str] = 1,
         gradient_steps: int = 1,
@@ -192,10 +191,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             if name in self.policy_kwargs:
                 raise ValueError(f"policy_kwargs must not hold {name!r}: it is an argument of BNDDPG itself")
         if self.batch_norm and self.batch_size < 2:
-            raise ValueError(
-                f"batch_size={self.batch_size} is too small for batch_norm=True: a batch of one transition has no variance to "
-                "normalise by; use at least 2 or batch_norm=False"
-            )
+            self._refuse_batch_size(self.batch_size)
         if not self.batch_norm and not self.target_networks:
             self._warn(
                 "has neither batch_norm nor target_networks: nothing holds the targets then, and the values tend to grow "
@@ -203,6 +199,12 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             )
         if self.target_policy_noise == 0 and self.target_noise_clip != TARGET_NOISE_CLIP:
             self._warn(f"has a target_noise_clip={self.target_noise_clip!r} without effect: target_policy_noise is 0.")
+
+    def _refuse_batch_size(self, batch_size: int) -> NoReturn:
+        raise ValueError(
+            f"batch_size={batch_size} is too small for batch_norm=True: a batch of one transition has no variance to "
+            "normalise by; use at least 2 or batch_norm=False"
+        )
 
     def _complete_policy_kwargs(self) -> dict[str, Any]:
         return self.policy_kwargs | dict(batch_norm=self.batch_norm, target_networks=self.target_networks)
@@ -246,6 +248,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         :raises ValueError: if the batch is too small for batch normalisation
         :raises DivergenceError: if a loss is not finite; good weights are back in place by then
         """
+        if self.batch_norm and batch_size < 2:
+            # The joint pass has two rows even then
+            self._refuse_batch_size(batch_size)
         critic_rate = self.lr_schedule(self._current_progress_remaining)
         actor_rate = ACTOR_RATE * critic_rate
         if self.actor_lr_schedule is not None:

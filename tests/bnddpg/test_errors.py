@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from stable_baselines3 import DDPG, TD3
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.td3.policies import TD3Policy
 
@@ -127,10 +126,8 @@ def test_noise_may_have_an_attribute_of_our_names():
 
 
 def test_train_refuses_a_batch_of_one():
-    model = BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10, policy_delay=1)
-    model.set_logger(configure(None, []))
-    model.replay_buffer.add(np.zeros(3), np.zeros(3), np.zeros((1, 1)), np.zeros(1), np.zeros(1), [{}])
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10)
+    with pytest.raises(ValueError, match="batch_size=1"):
         model.train(1, batch_size=1)
 
 

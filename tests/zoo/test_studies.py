@@ -132,7 +132,7 @@ def test_all_trials_counted_but_one_of_a_dead_process_is_run_again() -> None:
 
 def test_an_sqlite_file_may_be_named_by_its_path() -> None:
     assert storage_url("logs/hopper.db") == "sqlite:///logs/hopper.db"
-    assert storage_url("/tmp/hopper.db") == "sqlite:////tmp/hopper.db"
+    assert storage_url("/data/hopper.db") == "sqlite:////data/hopper.db"
     for storage in (None, "study.log", "mysql://somewhere/hopper.db"):
         assert storage_url(storage) == storage
     heartbeat_storage("sqlite:///new/folder/hopper.db")
