@@ -2,8 +2,10 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch as th
 from stable_baselines3 import DDPG, SAC, TD3
+from stable_baselines3.common.logger import configure
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_dpg import BNDDPG, COPDACQ
@@ -52,6 +54,23 @@ def make(name: str, env: Any = "Pendulum-v1", policy: str | None = None, **kwarg
     # A new dictionary each time, as SB3's DDPG writes into the one that it is given
     arguments["policy_kwargs"] = {**variant.arguments.get("policy_kwargs", {}), **(kwargs.get("policy_kwargs") or {})}
     return variant.algorithm(policy or variant.policy, env, **arguments)
+
+
+def make_filled(transitions: int = 100, shift: float = 0.0, **kwargs: Any) -> BNDDPG:
+    """
+    :param transitions: How many random ones its replay buffer holds
+    :param shift: Added to their next observations
+    :param kwargs: As for ``make``
+    :return: A BNDDPG that can be trained without its environment
+    """
+    model = make("bnddpg", **kwargs)
+    rng = np.random.default_rng(0)
+    for _ in range(transitions):
+        obs, next_obs = rng.normal(size=(2, 1, 3)).astype(np.float32)
+        action = rng.uniform(-1, 1, size=(1, 1)).astype(np.float32)
+        model.replay_buffer.add(obs, next_obs + shift, action, rng.normal(size=1), np.zeros(1), [{}])
+    model.set_logger(configure(None, []))
+    return model
 
 
 def weights(model: OffPolicyAlgorithm) -> dict[str, th.Tensor]:

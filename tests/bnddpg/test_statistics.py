@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 from torch.nn import functional as F
 
 from sb3_dpg import BNDDPG
 from sb3_dpg.common.torch_layers import batch_norm_layers
+from tests.algorithms import make_filled
 
 TARGETS = (False, True)
+# Next states are far from the states, so that one batch's statistics are not the other's
+FILLED = dict(transitions=300, shift=2.0, buffer_size=500)
 
 
 class NormExtractor(BaseFeaturesExtractor):
@@ -28,18 +30,6 @@ class NormExtractor(BaseFeaturesExtractor):
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
         return self.net(observations)
-
-
-def make_model(**kwargs) -> BNDDPG:
-    policy_kwargs = dict(net_arch=[16, 16]) | kwargs.pop("policy_kwargs", {})
-    model = BNDDPG("MlpPolicy", "Pendulum-v1", seed=0, device="cpu", buffer_size=500, policy_kwargs=policy_kwargs, **kwargs)
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        obs, next_obs = rng.normal(size=(2, 1, 3)).astype(np.float32)
-        action = rng.uniform(-1, 1, size=(1, 1)).astype(np.float32)
-        model.replay_buffer.add(obs, next_obs + 2, action, rng.normal(size=1), np.zeros(1), [{}])
-    model.set_logger(configure(None, []))
-    return model
 
 
 def count_moves(network: nn.Module) -> list[list[bool]]:
@@ -65,7 +55,7 @@ def unchanged(network: nn.Module, before: list[th.Tensor]) -> bool:
 
 @pytest.mark.parametrize("target_networks", TARGETS)
 def test_statistics_move_once_per_gradient_step(target_networks):
-    model = make_model(target_networks=target_networks, policy_delay=2)
+    model = make_filled(**FILLED, target_networks=target_networks, policy_delay=2, policy_kwargs=dict(net_arch=[16, 16]))
     critic, actor = count_moves(model.critic), count_moves(model.actor)
     model.train(6, batch_size=32)
     assert len(critic) == len(actor) == 3  # input and two hidden layers
@@ -78,7 +68,8 @@ def test_statistics_move_once_per_gradient_step(target_networks):
 
 @pytest.mark.parametrize("target_networks", TARGETS)
 def test_statistics_of_a_shared_extractor_move_with_the_actor(target_networks):
-    model = make_model(
+    model = make_filled(
+        **FILLED,
         target_networks=target_networks,
         policy_delay=2,
         policy_kwargs=dict(features_extractor_class=NormExtractor, share_features_extractor=True),
@@ -92,7 +83,7 @@ def test_statistics_of_a_shared_extractor_move_with_the_actor(target_networks):
 
 @pytest.mark.parametrize("target_networks", TARGETS)
 def test_actor_loss_leaves_the_critic_alone(target_networks):
-    model = make_model(target_networks=target_networks)
+    model = make_filled(**FILLED, target_networks=target_networks)
     model.train(3, batch_size=32)
     before = statistics(model.critic)
     loss = model.actor_loss(model.replay_buffer.sample(32))
@@ -106,7 +97,7 @@ def test_actor_loss_leaves_the_critic_alone(target_networks):
 def test_looking_changes_nothing(target_networks, extractor):
     """After training, and on a loaded model before its first predict, every network is in evaluation mode."""
     policy_kwargs = {} if extractor is None else dict(features_extractor_class=extractor)
-    model = make_model(target_networks=target_networks, policy_kwargs=policy_kwargs)
+    model = make_filled(**FILLED, target_networks=target_networks, policy_kwargs=policy_kwargs)
     model.train(3, batch_size=32)
     before = statistics(model.policy)
     # SB3's switch has no say
@@ -124,7 +115,7 @@ def test_looking_changes_nothing(target_networks, extractor):
 
 def test_target_statistics_of_an_extractor_are_copies_without_batch_norm():
     kwargs = dict(policy_kwargs=dict(features_extractor_class=NormExtractor))
-    model = make_model(batch_norm=False, target_networks=True, policy_delay=1, **kwargs)
+    model = make_filled(**FILLED, batch_norm=False, target_networks=True, policy_delay=1, **kwargs)
     start = statistics(model.critic_target)
     model.train(2, batch_size=32)
     assert unchanged(model.critic_target, statistics(model.critic))
@@ -132,7 +123,7 @@ def test_target_statistics_of_an_extractor_are_copies_without_batch_norm():
 
 
 def test_the_averaged_actor_follows_with_its_statistics():
-    model = make_model(tau=0.25, policy_delay=1)
+    model = make_filled(**FILLED, tau=0.25, policy_delay=1)
     averaged = model.policy.averaged_actor
     for weight in (1.0, 1 / 2, 1 / 3, 1 / 4, 1 / 4):
         expected = {name: tensor.clone() for name, tensor in averaged.state_dict().items()}
@@ -145,7 +136,7 @@ def test_the_averaged_actor_follows_with_its_statistics():
 
 
 def test_the_average_acts_and_the_actor_explores(monkeypatch):
-    model = make_model()
+    model = make_filled(**FILLED)
     with th.no_grad():
         model.actor.mu[-2].bias.fill_(0.5)
         model.policy.averaged_actor.mu[-2].bias.fill_(-0.5)
@@ -157,7 +148,7 @@ def test_the_average_acts_and_the_actor_explores(monkeypatch):
         assert model.predict(observation, deterministic=deterministic)[0].item() == pytest.approx(average)
     model._last_obs, model.num_timesteps = observation[None], 1000
     assert model._sample_action(1000)[0].item() == pytest.approx(online)
-    presets = make_model(**BNDDPG.td3_kwargs())
+    presets = make_filled(**FILLED, **BNDDPG.td3_kwargs())
     assert not hasattr(presets.policy, "averaged_actor")
 
 
@@ -168,8 +159,8 @@ def normalise(x: th.Tensor, mean: th.Tensor, var: th.Tensor, eps: float) -> th.T
 @pytest.mark.parametrize("target_networks", TARGETS)
 def test_critic_loss_by_hand(target_networks):
     """The loss of two critics with one hidden layer, recomputed network by network."""
-    model = make_model(
-        target_networks=target_networks, target_policy_noise=0.0, policy_kwargs=dict(net_arch=dict(pi=[8], qf=[5]))
+    model = make_filled(
+        **FILLED, target_networks=target_networks, target_policy_noise=0.0, policy_kwargs=dict(net_arch=dict(pi=[8], qf=[5]))
     )
     model.train(5, batch_size=32)
     data = model.replay_buffer.sample(32)
@@ -199,7 +190,7 @@ def test_critic_loss_by_hand(target_networks):
 
 def test_normalising_apart_is_another_loss():
     """What the joint pass is for: the halves by their own statistics, as in the DDPG paper, give other values."""
-    model = make_model(target_policy_noise=0.0)
+    model = make_filled(**FILLED, target_policy_noise=0.0)
     data = model.replay_buffer.sample(64)
     with th.no_grad():
         joint = model.critic_loss(data, model.next_actions(data.next_observations)).item()
@@ -290,7 +281,7 @@ def test_observations_of_any_scale_are_normalised(scale, offset):
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, 100.0, -3e4])
 def test_a_feature_that_was_constant_for_long_and_then_moves_does_no_harm(constant):
-    model = make_model()
+    model = make_filled(**FILLED)
     norm = model.actor.mu[0]
     observations = th.randn(64, 3, generator=th.Generator().manual_seed(0))
     observations[:, 1] = constant

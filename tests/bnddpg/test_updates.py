@@ -7,14 +7,12 @@ import weakref
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from sb3_dpg import BNDDPG
 from sb3_dpg.bnddpg import bnddpg
-
-RATE = 1e-3
+from tests.algorithms import make_filled
 
 
 class Features(BaseFeaturesExtractor):
@@ -26,18 +24,6 @@ class Features(BaseFeaturesExtractor):
 
     def forward(self, observations):
         return self.net(observations)
-
-
-def make_model(**kwargs) -> BNDDPG:
-    policy_kwargs = dict(net_arch=[16]) | kwargs.pop("policy_kwargs", {})
-    kwargs = dict(buffer_size=200, learning_rate=RATE, seed=0, device="cpu", policy_kwargs=policy_kwargs) | kwargs
-    model = BNDDPG("MlpPolicy", "Pendulum-v1", **kwargs)
-    rng = np.random.default_rng(0)
-    for _ in range(100):
-        obs, next_obs = rng.normal(size=(2, 1, 3)).astype(np.float32)
-        model.replay_buffer.add(obs, next_obs, rng.uniform(-1, 1, (1, 1)), rng.normal(size=1), np.zeros(1), [{}])
-    model.set_logger(configure(None, []))
-    return model
 
 
 def moved(model: BNDDPG, module: nn.Module) -> float:
@@ -54,15 +40,15 @@ def weights(model: BNDDPG) -> th.Tensor:
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_a_shared_extractor_moves_with_the_actor_alone(batch_norm):
     shared = dict(features_extractor_class=Features, share_features_extractor=True)
-    model = make_model(policy_kwargs=shared, policy_delay=2, batch_norm=batch_norm, target_networks=not batch_norm)
+    model = make_filled(policy_kwargs=shared, policy_delay=2, batch_norm=batch_norm, target_networks=not batch_norm)
     moves = [moved(model, model.actor.features_extractor) for _ in range(6)]
     assert moves[::2] == [0.0, 0.0, 0.0], "an update of the critic moves nothing that is the actor's"
     # Adam moves by the learning rate at first, and by the actor's only once an update
-    assert all(0 < move < 1.01 * RATE for move in moves[1::2])
+    assert all(0 < move < 1.01 * model.learning_rate for move in moves[1::2])
 
 
 def test_frozen_layers_stay_as_they_are():
-    model = make_model(policy_delay=1)
+    model = make_filled(policy_delay=1)
     model.train(5, batch_size=16)
     first = model.actor.mu[1]
     for parameter in first.parameters():
@@ -73,7 +59,7 @@ def test_frozen_layers_stay_as_they_are():
 
 @pytest.mark.parametrize("name", ["actor", "critic"])
 def test_one_network_can_be_trained_alone(name):
-    model = make_model(policy_delay=1)
+    model = make_filled(policy_delay=1)
     frozen = getattr(model, name)
     frozen.requires_grad_(False)
     assert moved(model, frozen) == 0.0
@@ -81,7 +67,7 @@ def test_one_network_can_be_trained_alone(name):
 
 
 def test_networks_learn_whatever_acted_last():
-    model = make_model(policy_delay=1)
+    model = make_filled(policy_delay=1)
     model.train(1, batch_size=16)
     model.actor.predict(np.zeros(3, np.float32))
     before = model.actor.mu[0].running_mean.clone()
@@ -115,7 +101,7 @@ def gradients(model: BNDDPG) -> list[th.Tensor]:
 # Gradients, not weights: Adam makes steps of what is zero but for rounding, as a shift's before a normalised layer
 def assert_compiled_as_eager(batch_norm: bool) -> None:
     kwargs = dict(batch_norm=batch_norm, target_networks=not batch_norm, target_policy_noise=0.0)
-    traced, eager = (gradients(make_model(compile=how, **kwargs)) for how in (True, False))
+    traced, eager = (gradients(make_filled(compile=how, **kwargs)) for how in (True, False))
     for ours, expected in zip(traced, eager, strict=True):
         assert th.allclose(ours, expected, rtol=1e-4, atol=1e-6)
 
@@ -132,7 +118,7 @@ def test_compiled_losses_are_the_same(batch_norm):
 
 
 def test_a_deep_copy_with_compiled_losses_learns(traced_only):
-    model = make_model(compile=True, policy_delay=1)
+    model = make_filled(compile=True, policy_delay=1)
     model.train(1, batch_size=16)
     duplicate = copy.deepcopy(model)
     before = weights(model).clone()
