@@ -1,5 +1,6 @@
 """Checks of constructor arguments: each error names the parameter, the value it got and what is allowed."""
 
+import inspect
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -10,6 +11,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from sb3_dpg.common.errors import unknown_name
 
 
 def check_real(
@@ -87,6 +90,23 @@ def check_policy_class(policy_class: type, base: type, algorithm: str) -> None:
             f"policy={policy_class.__name__} is not for {algorithm}: it must be a subclass of {base.__name__} (a loaded file "
             "must be one that this algorithm has saved)"
         )
+
+
+def check_policy_keywords(policy_class: type, policy_kwargs: Mapping[str, Any]) -> None:
+    """
+    Refuse arguments that the policy does not have, before Python does so without its name.
+
+    :param policy_class: The class of the policy
+    :param policy_kwargs: Its arguments
+    :raises TypeError: if there is no argument of such a name
+    """
+    parameters = inspect.signature(policy_class).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    known = [name for name in parameters if name not in ("observation_space", "action_space", "lr_schedule", "use_sde")]
+    for name in policy_kwargs:
+        if name not in parameters:
+            raise TypeError(f"policy_kwargs: {unknown_name(name, known)}")
 
 
 def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:

@@ -23,6 +23,7 @@ from sb3_dpg.common.checks import (
     check_common_arguments,
     check_normalization,
     check_policy_class,
+    check_policy_keywords,
 )
 from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
@@ -130,6 +131,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         check_policy_class(self.policy_class, self.policy_base, type(self).__name__)
+        check_policy_keywords(self.policy_class, self.policy_kwargs)
         self._check_arguments()
         # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
         policy_kwargs, self.policy_kwargs = self.policy_kwargs, self._complete_policy_kwargs()

@@ -83,6 +83,7 @@ def test_action_spaces(action_space, message):
             ValueError,
             "policy_kwargs must not hold 'batch_norm'",
         ),
+        (dict(policy_kwargs=dict(n_critic=3)), TypeError, "policy_kwargs: 'n_critic' is unknown, did you mean 'n_critics'"),
         (dict(policy_kwargs=dict(n_critics=0)), ValueError, "n_critics=0"),
         (dict(policy_kwargs=dict(batch_norm_momentum=0.0)), ValueError, "batch_norm_momentum=0.0"),
         (dict(policy_kwargs=dict(batch_norm_eps=0.0)), ValueError, "batch_norm_eps=0.0"),
