@@ -31,7 +31,8 @@ VARIANTS = {
     "td3": Variant(TD3, "MlpPolicy", REPLAY | NETWORK),
     "sac": Variant(SAC, "MlpPolicy", REPLAY | NETWORK),
     "bnddpg": Variant(BNDDPG, "MlpPolicy", REPLAY | NETWORK),
-    "bnddpg-targets": Variant(BNDDPG, "MlpPolicy", REPLAY | NETWORK | dict(batch_norm=False, target_networks=True)),
+    "bnddpg-ddpg": Variant(BNDDPG, "MlpPolicy", BNDDPG.ddpg_kwargs(**REPLAY, **NETWORK)),
+    "bnddpg-td3": Variant(BNDDPG, "MlpPolicy", BNDDPG.td3_kwargs(**REPLAY, **NETWORK)),
     "copdacq": Variant(COPDACQ, "LinearPolicy", dict(actor_learning_rate=0.01)),
     "copdacq-mlp": Variant(COPDACQ, "MlpPolicy", NETWORK),
     "copdacq-replay": Variant(COPDACQ, "LinearPolicy", REPLAY),
@@ -50,7 +51,7 @@ def make(name: str, env: Any = "Pendulum-v1", policy: str | None = None, **kwarg
     """
     variant = VARIANTS[name]
     noise = dict(action_noise=NOISE) if variant.algorithm in (BNDDPG, COPDACQ) else {}
-    arguments: dict[str, Any] = dict(seed=0, device="cpu") | noise | variant.arguments | kwargs
+    arguments: dict[str, Any] = dict(seed=0, device="cpu") | variant.arguments | noise | kwargs
     # A new dictionary each time, as SB3's DDPG writes into the one that it is given
     arguments["policy_kwargs"] = {**variant.arguments.get("policy_kwargs", {}), **(kwargs.get("policy_kwargs") or {})}
     return variant.algorithm(policy or variant.policy, env, **arguments)

@@ -12,9 +12,8 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from tests.algorithms import VARIANTS
-from tests.contract.scripts import ALL, OURS, Observed, build
+from tests.contract.scripts import ALL, BNDDPGS, OURS, Observed, build
 
-BNDDPGS = ["bnddpg", "bnddpg-targets"]
 NOT_OF_ALL = {"train/actor_loss", "train/critic_loss", "train/learning_rate"}
 TRAINING = {"train/td_error", "train/action_saturation"} | {
     f"train/{name}_{what}"

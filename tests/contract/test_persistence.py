@@ -14,10 +14,10 @@ from stable_baselines3.common.save_util import load_from_zip_file
 
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from tests.algorithms import finite, same, weights
-from tests.contract.scripts import ALL, OURS, OURS_WITH_REPLAY, Observed, build
+from tests.contract.scripts import ALL, BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build
 
 OBSERVATIONS = np.linspace(-0.9, 0.9, 15, dtype=np.float32).reshape(5, 3)
-WITH_OPTIMIZERS = ["ddpg", "bnddpg", "bnddpg-targets"]
+WITH_OPTIMIZERS = ["ddpg", *BNDDPGS]
 
 
 def acts_alike(first: BaseAlgorithm, second: BaseAlgorithm) -> bool:
@@ -184,7 +184,7 @@ def test_parameters(name: str, tmp_path: Path) -> None:
     assert finite(from_file.learn(20))
 
 
-@pytest.mark.parametrize("name", ["bnddpg", "bnddpg-targets"])
+@pytest.mark.parametrize("name", BNDDPGS)
 def test_parameters_are_named_as_in_ddpg(name: str) -> None:
     assert set(build(name).get_parameters()) == set(build("ddpg").get_parameters())
 

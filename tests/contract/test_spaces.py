@@ -10,7 +10,7 @@ from stable_baselines3.common.torch_layers import NatureCNN
 
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from tests.algorithms import same, weights
-from tests.contract.scripts import ALL, COPDACQS, OURS, OURS_WITH_REPLAY, Observed, build
+from tests.contract.scripts import ALL, BNDDPGS, COPDACQS, OURS, OURS_WITH_REPLAY, Observed, build
 
 FLAT = {
     "box": spaces.Box(-1.0, 1.0, (3,)),
@@ -98,7 +98,7 @@ def test_dictionaries_of_pythons_numbers(name: str) -> None:
 
 
 @pytest.mark.parametrize("space", IMAGES.values(), ids=IMAGES)
-@pytest.mark.parametrize("name", ["bnddpg", "bnddpg-targets"])
+@pytest.mark.parametrize("name", BNDDPGS)
 def test_images(name: str, space: spaces.Space) -> None:
     outcome = script(name, Observed(space), policy="CnnPolicy", policy_kwargs=SMALL_CNN)
     assert outcome == script("ddpg", Observed(space), policy="CnnPolicy", policy_kwargs=SMALL_CNN)
@@ -127,7 +127,7 @@ def test_tiles_of_images_tell_bright_from_dark(name: str) -> None:
 
 
 @pytest.mark.parametrize("space", DICTS.values(), ids=DICTS)
-@pytest.mark.parametrize("name", ["bnddpg", "bnddpg-targets"])
+@pytest.mark.parametrize("name", BNDDPGS)
 def test_dictionaries(name: str, space: spaces.Dict) -> None:
     kwargs: dict[str, Any] = dict(policy="MultiInputPolicy", policy_kwargs=SMALL_COMBINED)
     assert script(name, Observed(space), **kwargs) == script("ddpg", Observed(space), **kwargs)

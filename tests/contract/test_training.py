@@ -11,7 +11,7 @@ from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.her import HerReplayBuffer
 
 from tests.algorithms import finite, same, weights
-from tests.contract.scripts import OURS, OURS_WITH_REPLAY, Observed, build
+from tests.contract.scripts import BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build
 
 TRAIN_FREQ: list[dict[str, Any]] = [
     dict(train_freq=1),
@@ -94,7 +94,7 @@ def test_n_steps(name: str, n_envs: int) -> None:
 
 
 @pytest.mark.parametrize("n_envs", [1, 2])
-@pytest.mark.parametrize("name", ["bnddpg", "bnddpg-targets"])
+@pytest.mark.parametrize("name", BNDDPGS)
 def test_hindsight_experience(name: str, n_envs: int) -> None:
     outcomes = []
     for algorithm in ("ddpg", name):

@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from tests.algorithms import finite, same, weights
-from tests.contract.scripts import ALL, OURS, OURS_WITH_REPLAY, Observed, build
+from tests.contract.scripts import ALL, BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build
 
 
 def observed(n_envs: int = 1, **kwargs: Any) -> VecEnv:
@@ -97,7 +97,7 @@ def test_buffer_holds_what_the_environment_said(name: str) -> None:
         np.testing.assert_allclose(getattr(buffers[0], field)[:30], getattr(buffers[1], field)[:30], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["ddpg", "bnddpg", "bnddpg-targets"])
+@pytest.mark.parametrize("name", ["ddpg", *BNDDPGS])
 def test_normalised_dictionaries(name: str) -> None:
     space = spaces.Dict({"a": spaces.Box(-9, 9, (3,)), "b": spaces.Discrete(3)})
     env = VecNormalize(observed(2, observation_space=space), norm_obs_keys=["a"])
