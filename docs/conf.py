@@ -23,6 +23,8 @@ exclude_patterns = ["_build"]
 # The apostrophes of s' and mu' are no quotation marks
 smartquotes = False
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"sb3-dpg {release}"
 html_math_renderer = "mathml"
 

@@ -1,5 +1,5 @@
 """
-Trainings that fail, each beside one that does not, and what the diagnostics say: the pictures of docs/diagnostics.md.
+Trainings that fail, each beside one that does not: the pictures of docs/studies/failing_trainings.md.
 
     python -m scripts.failing_trainings saturation --folder docs/images
 """

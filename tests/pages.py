@@ -5,7 +5,8 @@ from pathlib import Path
 
 CLONE = Path(__file__).parents[1]
 DOCS = CLONE / "docs"
-PAGES = [CLONE / "README.md", CLONE / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "api").glob("*.md"))]
+FOLDERS = (DOCS, DOCS / "studies", DOCS / "api")
+PAGES = [CLONE / "README.md", CLONE / "CONTRIBUTING.md", *(page for folder in FOLDERS for page in sorted(folder.glob("*.md")))]
 
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")

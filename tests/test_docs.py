@@ -22,7 +22,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 import sb3_dpg
+from sb3_dpg import BNDDPG
 from sb3_dpg.benchmark.plan import load_plan
+from sb3_dpg.zoo.action_noise import check_noise_keys
+from sb3_dpg.zoo.hyperparameters import check_hyperparameters, read_entry
 from tests.pages import CLONE, DOCS, FENCE, PAGES, SPAN, anchors, blocks, prose
 
 # Of the extra "docs", which is not installed everywhere
@@ -72,13 +75,25 @@ def test_code_blocks(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_yaml_blocks(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "yaml"):
         content = yaml.safe_load(block)
+        file = tmp_path / "block.yml"
+        file.write_text(block)
         if "algorithms" in content:
-            plan = tmp_path / "plan.yml"
-            plan.write_text(block)
-            assert load_plan(plan).runs
+            assert load_plan(file).runs
+        elif "MyTask-v0" in content:
+            entry = read_entry(str(file), "MyTask-v0", False, yaml.SafeLoader)
+            check_hyperparameters(entry, BNDDPG)
+            check_noise_keys(entry)
         else:
             assert set(content) == {"callback"}, "a kind of YAML that this test does not know"
             assert all(isinstance(callback, BaseCallback) for callback in get_callback_list(content))
+
+
+@each_page
+def test_pages_are_short(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    assert len(lines) <= 150
+    if page.name == "README.md":
+        assert max(map(len, lines)) <= 120
 
 
 @each_page

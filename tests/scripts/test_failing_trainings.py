@@ -10,7 +10,7 @@ from tests.pages import DOCS
 
 
 def test_the_page_has_each_case() -> None:
-    page = (DOCS / "diagnostics.md").read_text()
+    page = (DOCS / "studies" / "failing_trainings.md").read_text()
     assert all(set(case.panels) <= QUANTITIES.keys() for case in CASES.values())
     for name in CASES:
         picture = f"images/diagnostics_{name}.png"
