@@ -78,7 +78,7 @@ def draw_annealed_path(axes: Axes) -> None:
     :param axes: Where to draw
     """
     n_steps = 2000
-    noise = OrnsteinUhlenbeckNoise.from_stationary("lin_0.3_0.05", THETA, initial="stationary", seed=SEED)
+    noise = OrnsteinUhlenbeckNoise.from_stationary("lin_0.5_0.1", THETA, initial="stationary", seed=SEED)
     path, std = np.empty(n_steps), np.empty(n_steps)
     for step in range(n_steps):
         noise.update(1.0 - step / n_steps)
@@ -86,7 +86,7 @@ def draw_annealed_path(axes: Axes) -> None:
     done = np.arange(n_steps) / n_steps
     axes.plot(done, path, linewidth=0.6, color=COLORS[0])
     axes.fill_between(done, -2 * std, 2 * std, color=COLORS[0], alpha=0.15, linewidth=0, label="± 2 std")
-    axes.set(title="std: lin_0.3_0.05", xlabel="fraction of training done", ylabel="noise", xlim=(0, 1))
+    axes.set(title="std: lin_0.5_0.1", xlabel="fraction of training done", ylabel="noise", xlim=(0, 1))
     axes.legend(loc="upper right")
 
 

@@ -27,7 +27,7 @@ SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
 
 #: The exploration of the default: noise that lasts for some steps, and fades while the policy gets better
 DEFAULT_ACTION_NOISE: Mapping[str, Any] = MappingProxyType(
-    dict(type="ornstein-uhlenbeck", std="lin_0.3_0.05", theta=0.15, initial="stationary")
+    dict(type="ornstein-uhlenbeck", std="lin_0.5_0.1", theta=0.15, initial="stationary")
 )
 #: The actor's learning rate, where it is given none of its own, beside the critic's
 ACTOR_RATE = 0.3
