@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from sb3_dpg import __version__
 
 #: Packages whose version can change a result
-PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "mujoco", "torch", "numpy")
+PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "mujoco", "torch", "numpy", "sbx-rl", "jax")
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def provenance() -> dict[str, str]:
@@ -58,7 +60,12 @@ def processor_of(machine: str) -> str:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPU_INFO.read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    # Of the first core
+    fields = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in reversed(lines) if ":" in line)
+    if "model name" not in fields:
+        return platform.processor()
+    # Virtual machines give several generations one name
+    return f"{fields['model name'].strip()} (family {fields.get('cpu family', '?')} model {fields.get('model', '?')})"

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sb3_dpg.benchmark.analysis.scores import Reference, by_processor, load_references, lost, time_to_solve
+from sb3_dpg.benchmark import provenance
+from sb3_dpg.benchmark.analysis.scores import Reference, by_processor, fallen, load_references, lost, time_to_solve
 from sb3_dpg.benchmark.analysis.selection import check_comparable, select
 from sb3_dpg.benchmark.analysis.suite import make_suite
 from sb3_dpg.benchmark.configuration import EvaluationProtocol
@@ -35,6 +36,21 @@ def test_stability_with_negative_returns():
     assert lost(SCALE.normalise(returns)).tolist() == [False, False, True, False]
 
 
+def test_fallen_is_below_six_tenths_of_the_best_so_far_in_the_second_half():
+    returns = np.array(
+        [
+            [100.0, 0.0, 60.0, 59.9],  # what was before the second half does not count, but sets the mark
+            [-9.0, -9.0, 10.0, 100.0],  # the best of later evaluations is no mark yet
+            [-9.0, -5.0, -50.0, -50.0],  # nothing to fall from
+            [-9.0, -5.0, -50.0, 1.0],  # nothing to fall from in time
+            [5.0, 10.0, -1.0, 5.9],
+        ]
+    )
+    np.testing.assert_array_equal(fallen(returns), [0.5, 0.0, np.nan, 0.0, 1.0])
+    # Of an odd number the one in the middle belongs to the second half
+    np.testing.assert_array_equal(fallen(np.array([[10.0, 1.0, 10.0]])), [0.5])
+
+
 def table_of(returns, seconds=1.0, machine="Linux x86_64, AMD EPYC, 2 cores"):
     steps = [10, 20, 30, 40]
     return pd.DataFrame(
@@ -46,6 +62,9 @@ def test_time_to_solve_is_a_median_in_which_never_is_infinitely_long():
     runs = {0: table_of([0, 5, 9, 0]), 1: table_of([5, 0, 0, 0], seconds=2.0), 2: table_of([0, 0, 0, 0])}
     assert time_to_solve(runs, 5) == (2, 20, 20)
     assert time_to_solve(runs, 9) == (1, np.inf, np.inf)
+    # Of an even number never counts as much
+    assert time_to_solve({0: runs[0], 1: runs[1]}, 5) == (2, 15, 20)
+    assert time_to_solve({0: runs[0], 2: runs[2]}, 5) == (1, np.inf, np.inf)
 
 
 def test_two_in_a_row_count_from_the_second_of_them():
@@ -60,6 +79,17 @@ def test_cores_and_system_do_not_make_another_processor():
     machines = ("Linux x86_64, AMD EPYC, 2 cores", "Linux x86_64, Intel(R), 2 cores", "Darwin x86_64, AMD EPYC, 64 cores", "?")
     groups = by_processor({seed: table_of([0] * 4, machine=machine) for seed, machine in enumerate(machines)})
     assert {processor: list(runs) for processor, runs in groups.items()} == {"AMD EPYC": [0, 2], "Intel(R)": [1], "?": [3]}
+
+
+def test_processors_of_one_name_and_two_generations_are_two(tmp_path, monkeypatch):
+    core = "processor\t: {}\nmodel\t\t: {}\nmodel name\t: AMD EPYC\ncpu family\t: 25\nflags\t\t: a b\n\n"
+    machines = []
+    for generation in (1, 17):
+        monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "cpuinfo")
+        provenance.CPU_INFO.write_text("".join(core.format(index, generation) for index in range(2)))
+        machines.append(provenance.provenance()["machine"])
+    groups = by_processor({seed: table_of([0] * 4, machine=machine) for seed, machine in enumerate(machines)})
+    assert list(groups) == ["AMD EPYC (family 25 model 1)", "AMD EPYC (family 25 model 17)"]
 
 
 def test_selection_orders_returns_by_seed_and_step(tmp_path):

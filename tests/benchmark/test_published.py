@@ -8,10 +8,12 @@ from sb3_dpg.benchmark.report import write_report
 from sb3_dpg.benchmark.results import PLAN_FILE
 
 CLONE = Path(__file__).parents[2]
-PUBLISHED = sorted(path.parent for path in (CLONE / "docs" / "benchmark").glob(f"*/{PLAN_FILE}"))
+# Results without a report are those of a plan that is not done yet
+PUBLISHED = sorted(path.parent for path in (CLONE / "docs" / "benchmark").glob("*/benchmark.md"))
+# Written by an earlier form of the report, with fewer tables, and to be replaced by new results
+EARLIER = {"batch_norm_modes", "bnddpg", "copdacq", "hyperparameters", "suite", "terminating_tasks"}
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.skipif(not PUBLISHED, reason="no published results in this checkout")
 @pytest.mark.parametrize("published", PUBLISHED, ids=lambda path: path.name)
@@ -19,7 +21,13 @@ def test_published_reports_are_what_the_published_results_say(published, tmp_pat
     for name in (PLAN_FILE, "evaluations.csv", "failures.csv"):
         if (published / name).is_file():
             (tmp_path / name).write_bytes((published / name).read_bytes())
-    assert write_report([tmp_path]).read_bytes() == (published / "benchmark.md").read_bytes()
+    written, text = (path.read_text(encoding="utf-8") for path in (write_report([tmp_path]), published / "benchmark.md"))
+    if published.name in EARLIER:
+        lines = [line for line in text.splitlines() if line.startswith(("|", "- "))]
+        assert len(lines) > 10
+        assert set(lines) <= set(written.splitlines())
+    else:
+        assert written == text
     # Their pixels depend on Matplotlib's version
     figures = [sorted(path.name for path in (folder / "figures").iterdir()) for folder in (tmp_path, published)]
     assert figures[0] == figures[1]

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from sb3_dpg.benchmark.analysis import statistics
+from sb3_dpg.benchmark.analysis.scores import load_references
 from sb3_dpg.benchmark.analysis.selection import select
+from sb3_dpg.benchmark.analysis.suite import compare, make_suite
 from sb3_dpg.benchmark.configuration import Environment
 from sb3_dpg.benchmark.report import write_report
 from sb3_dpg.benchmark.report.figures import CURVES_PER_PANEL, learning_curves, make_styles
-from sb3_dpg.benchmark.report.tables import time_to_solve_section
+from sb3_dpg.benchmark.report.tables import holding_section, summary_section, time_to_solve_section
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.common.errors import ConfigurationError
 from tests.benchmark.samples import make_plan, write_results
@@ -108,9 +110,64 @@ def test_time_to_solve_has_a_row_for_each_processor_and_names_the_steps_that_wer
     table.loc[table["seed"] == 2, "machine"] = "Linux x86_64, Intel(R) Xeon(R), 2 cores"
     rows = [line for line in time_to_solve_section(select(plan, table)).splitlines() if line.startswith("| Pendulum-v1")]
     assert rows == [
+        "| Pendulum-v1, -200 | ddpg | several | 2 of 3 | 100 | - | 1 of 3 | not in 100 | - | - |",
         "| Pendulum-v1, -200 | ddpg | here | 1 of 2 | not in 100 | - | 0 of 2 | not in 100 | - | 20.00 |",
         "| Pendulum-v1, -200 | ddpg | Intel(R) Xeon(R) | 1 of 1 | 50 | 10.0 | 1 of 1 | 100 | 20.0 | 200.00 |",
     ]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_first_table_has_a_line_for_each_algorithm(tmp_path):
+    plan = make_plan(environments=["Pendulum-v1", "Hopper-v5"], seeds=[0, 1], points=2)
+    table = write_results(tmp_path, plan).evaluations
+    table["mean_return"] = np.where(table["step"] == 50, 5.0, 20.0 + 10 * table["seed"])
+    is_absent = (table["algorithm"] == "ddpg") & (table["environment"] == "Hopper-v5")
+    selection = select(plan, table[~is_absent | (table["seed"] == 1)])
+    rows = [line for line in summary_section(selection, None).splitlines() if line.startswith("|")]
+    assert rows == [
+        "| algorithm | Pendulum-v1 | Hopper-v5 |",
+        "| :-- | --: | --: |",
+        "| bnddpg | 25.0 (2) | 25.0 (2) |",
+        "| ddpg | 25.0 (2) | 30.0 (1) |",
+    ]
+    rows = summary_section(select(plan, table[~is_absent]), None).splitlines()
+    assert rows[-1] == "| ddpg | 25.0 (2) | - |"
+    comparison = compare(make_suite(selection, load_references()))
+    (row,) = [line for line in summary_section(selection, comparison).splitlines() if line.startswith("| bnddpg")]
+    # Of seed 1 alone: (30 + 1233.66) / (1233.66 - 151.855) and (30 - 18.43) / (3606.39 - 18.43)
+    assert row == "| bnddpg | 25.0 (2) | 25.0 (2) | 0.59 [0.59, 0.59] |"
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_first_screen_has_the_curves_and_one_table_and_commits_come_later(tmp_path):
+    plan = make_plan()
+    table = write_results(tmp_path, plan).evaluations
+    table.loc[table["seed"] == 1, "git_commit"] = "another"
+    Results(tmp_path)._write_evaluations(table)
+    text = write_report([tmp_path]).read_text()
+    order = [
+        "](figures/learning_curves.png)",
+        "\n| bnddpg | ",
+        "Mind when comparing",
+        "another",
+        "## Time to solve",
+        "## Holding",
+    ]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert text.count("![") > 1
+    assert "![" not in text[places[1] : places[3]]
+
+
+def test_holding_counts_the_second_half_and_leaves_out_what_never_was_positive(tmp_path):
+    plan = make_plan(algorithms=["ddpg"], environments=["Hopper-v5", "Pendulum-v1"])
+    table = write_results(tmp_path, plan).evaluations
+    # By environment, seed and step
+    hopper = [100.0, 10.0, 59.0, 60.0, 50.0, 100.0, 100.0, 90.0, -4.0, -1.0, -2.0, -9.0]
+    table["mean_return"] = [*hopper, *np.linspace(-1000.0, -150.0, 12)]
+    rows = holding_section(select(plan, table)).splitlines()
+    assert rows[-1] == "| Hopper-v5 | ddpg | 2 of 3 | 25 % | 50 % | 19.3 | 40.0 |"
+    assert not any("Pendulum" in row for row in rows)
 
 
 def test_without_a_threshold_there_is_no_time_to_solve(tmp_path):

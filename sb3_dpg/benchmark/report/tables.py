@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from sb3_dpg.benchmark.analysis.scores import Reference, TimeToSolve, by_processor, lost, time_to_solve
+from sb3_dpg.benchmark.analysis.scores import HELD, Reference, TimeToSolve, by_processor, fallen, lost, time_to_solve
 from sb3_dpg.benchmark.analysis.selection import Selection
 from sb3_dpg.benchmark.analysis.statistics import AGGREGATES, REPETITIONS, interval_estimates, iqm
 from sb3_dpg.benchmark.analysis.suite import MIN_SEEDS, Comparison
 from sb3_dpg.benchmark.configuration import Configuration, Environment, EvaluationProtocol, Plan
+
+#: In place of a processor's name
+SEVERAL = "several"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], n_texts: int = 1) -> str:
@@ -62,29 +65,93 @@ def time_to_solve_section(selection: Selection) -> str:
         "## Time to solve\n\n"
         "Environment steps, and CPU seconds of training without evaluations, until the mean return of an evaluation first is "
         "at least the one behind the environment's name, and until two evaluations in a row are: medians over the seeds, of "
-        "which those that never get there count as infinitely slow. A row is of one kind of processor.\n\n"
+        "which those that never get there count as infinitely slow. CPU seconds of two kinds of processor are never in one "
+        "row: where seeds ran on several, a row of all of them has the steps alone.\n\n"
         + _table([*header, "CPU ms a step"], rows, n_texts=3)
     )
 
 
 def _time_to_solve_rows(selection: Selection, environment: Environment) -> list[list[str]]:
-    """A row for each algorithm and each kind of processor that it was run on; none without a threshold."""
+    """
+    A row for each algorithm and each kind of processor that it was run on; before these, where they are several, one of all
+    seeds without CPU seconds. None without a threshold.
+    """
     if environment.threshold is None:
         return []
     rows = []
     for algorithm, all_runs in selection.runs[environment.id].items():
-        for processor, runs in by_processor(all_runs).items():
+        groups = by_processor(all_runs)
+        for processor, runs in (({SEVERAL: all_runs} if len(groups) > 1 else {}) | groups).items():
             row = [f"{environment.id}, {environment.threshold:,.12g}", algorithm, processor]
             for in_a_row in (1, 2):
-                row += _time_cells(time_to_solve(runs, environment.threshold, in_a_row), len(runs), environment.steps)
+                time = time_to_solve(runs, environment.threshold, in_a_row)
+                time = time._replace(cpu_seconds=np.nan) if processor == SEVERAL else time
+                row += _time_cells(time, len(runs), environment.steps)
             milliseconds = np.median([1000 * run["cpu_time"].iloc[-1] / run.index[-1] for run in runs.values()])
-            rows.append([*row, _number(float(milliseconds), 2)])
+            rows.append([*row, "-" if processor == SEVERAL else _number(float(milliseconds), 2)])
     return rows
 
 
 def _time_cells(time: TimeToSolve, n_seeds: int, n_steps: int) -> list[str]:
     steps = _number(time.steps) if np.isfinite(time.steps) else f"not in {n_steps:,}"
     return [f"{time.reached} of {n_seeds}", steps, _number(time.cpu_seconds, 1)]
+
+
+def summary_section(selection: Selection, comparison: Comparison | None) -> str:
+    """
+    :param selection: Complete runs
+    :param comparison: The algorithms against each other, None if there is nothing to compare
+    :return: The first table of the report: a line for each algorithm
+    """
+    returns = {
+        environment: {algorithm: selection.mean_returns(environment, algorithm).to_numpy() for algorithm in algorithms}
+        for environment, algorithms in selection.runs.items()
+        if algorithms
+    }
+    rows = []
+    for algorithm in selection.plan.algorithms:
+        row = [algorithm]
+        for by_algorithm in returns.values():
+            digits = min(_return_digits(values) for values in by_algorithm.values())
+            last = by_algorithm[algorithm][:, -1] if algorithm in by_algorithm else None
+            row.append("-" if last is None else f"{_number(last.mean(), digits)} ({len(last)})")
+        if comparison is not None:
+            points, intervals = comparison.final
+            is_in = algorithm in points
+            row.append(_with_interval(points[algorithm][0], intervals[algorithm][:, 0], 2) if is_in else "-")
+        rows.append(row)
+    score = "; *score*: their interquartile mean, normalised, over all environments, with its 95 % interval"
+    return f"Mean return of the last evaluation (number of seeds){score if comparison is not None else ''}.\n\n" + _table(
+        ["algorithm", *returns, *(["score"] if comparison is not None else [])], rows
+    )
+
+
+def holding_section(selection: Selection) -> str:
+    """
+    :param selection: Complete runs
+    :return: The section of the report: whether agents hold what they have reached; empty if no return is positive
+    """
+    rows = []
+    for environment, algorithms in selection.runs.items():
+        for algorithm in algorithms:
+            returns = selection.mean_returns(environment, algorithm).to_numpy()
+            shares = fallen(returns)
+            shares = shares[np.isfinite(shares)]
+            if len(shares):
+                drop = returns.max(axis=1) - returns[:, -1]
+                cells = [f"{100 * shares.mean():.0f} %", f"{100 * shares.max():.0f} %"]
+                cells += [_number(value, _return_digits(returns)) for value in (drop.mean(), drop.max())]
+                rows.append([environment, algorithm, f"{len(shares)} of {len(returns)}", *cells])
+    if not rows:
+        return ""
+    worst = "in the worst seed"
+    header = ["environment", "algorithm", "seeds", f"below {100 * HELD:.0f} %", worst, "best minus last", worst]
+    return (
+        "## Holding\n\n"
+        f"Share of the evaluations in the second half of training with less than {100 * HELD:.0f} % of the best return so "
+        "far, of the seeds that had a positive one; and by how much the last return is below the best, of all seeds: their "
+        "mean, and the worst.\n\n" + _table(header, rows, n_texts=2)
+    )
 
 
 def aggregate_section(comparison: Comparison) -> str:
