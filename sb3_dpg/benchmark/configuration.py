@@ -133,12 +133,13 @@ class Plan:
 
     @property
     def runs(self) -> list[Run]:
-        """All runs: first one seed of everything, then the next, so that results that are cut short are balanced."""
+        """All runs, algorithm by algorithm in the order of the plan; of each, one seed everywhere, then the next."""
         return [
             Run(configuration, seed)
-            for seed in self.seeds
+            for algorithm in self.algorithms
+            for seed in self.seeds_of(algorithm)
             for configuration in self.configurations
-            if seed in self.seeds_of(configuration.algorithm)
+            if configuration.algorithm == algorithm
         ]
 
 

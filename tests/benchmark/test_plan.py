@@ -9,10 +9,12 @@ import pytest
 import yaml
 from rich.console import Console
 
+from sb3_dpg import BNDDPG
 from sb3_dpg.benchmark.engine import LocalEngine
 from sb3_dpg.benchmark.plan import find_plan, load_plan
 from sb3_dpg.benchmark.results import plan_to_yaml, read_plan
 from sb3_dpg.benchmark.run import run_plan
+from sb3_dpg.bnddpg.bnddpg import DEFAULT_ACTION_NOISE
 from sb3_dpg.common.errors import ConfigurationError
 
 CLONE = Path(__file__).parents[2]
@@ -61,24 +63,56 @@ def test_a_file_of_ones_own_is_found_beside_the_plan(tmp_path):
     assert plan.configurations[0].hyperparameters == {**entry, "n_timesteps": 100}
 
 
-def test_runs_are_all_seeds_of_all_configurations_one_seed_after_the_other(tmp_path):
-    plan = load(tmp_path, PLAN)
-    assert [(run.seed, run.configuration.environment) for run in plan.runs] == [
-        (3, "Pendulum-v1"),
-        (3, "MountainCarContinuous-v0"),
-        (1, "Pendulum-v1"),
-        (1, "MountainCarContinuous-v0"),
+def test_runs_are_of_one_algorithm_after_the_other_and_of_each_one_seed_after_the_other(tmp_path):
+    plan = load(tmp_path, change(["algorithms", "td3"], {"environments": ["Pendulum-v1"]}))
+    assert [(run.configuration.algorithm, run.seed, run.configuration.environment) for run in plan.runs] == [
+        ("ddpg", 3, "Pendulum-v1"),
+        ("ddpg", 3, "MountainCarContinuous-v0"),
+        ("ddpg", 1, "Pendulum-v1"),
+        ("ddpg", 1, "MountainCarContinuous-v0"),
+        ("td3", 3, "Pendulum-v1"),
+        ("td3", 1, "Pendulum-v1"),
     ]
     assert load(tmp_path, change(["seeds"], 3)).seeds == (0, 1, 2)
 
 
-@pytest.mark.parametrize("name", [path.stem for path in find_plan("tiny").parent.glob("*.yml")])
-def test_shipped_plans_can_be_read(name):
-    plan = load_plan(find_plan(name))
-    assert plan.name == name
+def test_what_only_describes_leaves_the_runs_as_they_are(tmp_path):
+    ids = [run.id for run in load(tmp_path, PLAN).runs]
+    for keys, value in (
+        (["name"], "other"),
+        (["description"], "Other."),
+        (["environments", "Pendulum-v1", "threshold"], -150),
+    ):
+        assert [run.id for run in load(tmp_path, change(keys, value)).runs] == ids
+
+
+PLANS = [*find_plan("tiny").parent.glob("*.yml"), *(CLONE / "scripts" / "plans").glob("*.yml")]
+
+
+# The algorithms of the one are in an environment of their own
+@pytest.mark.parametrize("path", [path for path in PLANS if path.stem != "sbx"], ids=lambda path: path.stem)
+def test_plans_can_be_read(path):
+    plan = load_plan(path)
+    assert plan.name == path.stem
     assert plan_to_yaml(plan)
     n_runs = sum(len(plan.seeds_of(configuration.algorithm)) for configuration in plan.configurations)
     assert len({run.id for run in plan.runs}) == n_runs
+
+
+def test_td3_with_our_noise_has_that_of_the_default_and_its_sizes():
+    (hyperparameters,) = (
+        entry.hyperparameters
+        for entry in load_plan(find_plan("suite")).configurations
+        if (entry.algorithm, entry.environment) == ("td3, our noise", "Hopper-v5")
+    )
+    default = BNDDPG("MlpPolicy", "Pendulum-v1")
+    assert hyperparameters == {
+        "policy": "MlpPolicy",
+        "n_timesteps": 50_000,
+        "policy_kwargs": {"net_arch": default.policy.net_arch},
+        "action_noise": dict(DEFAULT_ACTION_NOISE),
+        **{name: getattr(default, name) for name in ("batch_size", "learning_starts", "learning_rate")},
+    }
 
 
 @pytest.mark.parametrize(
