@@ -1,5 +1,6 @@
 #!/bin/bash
-# The pictures of what trained agents do: trains them, draws them, films them. Needs the extra "classic-control".
+# The pictures of what trained agents do: trains them, draws them, films them. Needs the extras
+# "classic-control" and "box2d". From the top of the clone:
 #
 #     bash docs/images/make.sh [LOGS]
 #
@@ -9,14 +10,6 @@ images=$(dirname "$0")
 logs=${1:-logs/images}
 export OMP_NUM_THREADS=1
 
-# A folder with a video to a GIF: folder, GIF, frames a second, width
-gif() {
-    local ffmpeg
-    ffmpeg=$(python -c "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())")
-    "$ffmpeg" -loglevel error -y -i "$1"/*.mp4 \
-        -vf "fps=$3,scale=$4:-1:flags=lanczos,split[a][b];[a]palettegen=max_colors=32[p];[b][p]paletteuse=dither=none" "$2"
-}
-
 train() {
     [ -e "$logs/$1/$2_1" ] || sb3-dpg train --algo "$1" --env "$2" --seed 0 --num-threads 1 --log-folder "$logs" --verbose 0
 }
@@ -24,6 +17,7 @@ train() {
 train copdacq MountainCarContinuous-v0
 train copdacq Pendulum-v1
 train bnddpg Pendulum-v1
+train bnddpg BipedalWalker-v3
 
 # An action at one end, as A(s, a) of COPDACQ is linear in it
 sb3-dpg plot-policy "$logs/copdacq/MountainCarContinuous-v0_1/MountainCarContinuous-v0.zip" --algo copdacq \
@@ -34,10 +28,10 @@ for algo in copdacq bnddpg; do
 done
 
 film() {
-    rm -rf "$logs/film"
-    sb3-dpg record-video --algo "$1" --env "$2" --folder "$logs" --n-timesteps "$3" --deterministic --output-folder "$logs/film"
-    gif "$logs/film" "$images/$1_$4.gif" "$5" 240
+    python -m scripts.animation "$logs/$1/$2_1/$2.zip" --algo "$1" --env "$2" --output "$images/$3.gif" \
+        --steps "$4" --every "$5" --width "$6"
 }
 
-film bnddpg Pendulum-v1 400 pendulum 20
-film copdacq MountainCarContinuous-v0 200 mountain_car 20
+film bnddpg Pendulum-v1 bnddpg_pendulum 200 2 240
+film copdacq MountainCarContinuous-v0 copdacq_mountain_car 200 2 240
+film bnddpg BipedalWalker-v3 bipedal_walker 600 3 300
