@@ -47,5 +47,8 @@ def test_notebook(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
     client.execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert "return of mu at the end" in "".join(output.get("text", "") for output in outputs)
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    printed = "".join(output.get("text", "") for output in outputs)
+    assert "return of mu at the end" in printed
+    assert float(printed.split("exported actions:")[1].split()[0]) < 1e-5
+    # The episode, the diagnostics, actor beside critic, and the policy
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
