@@ -7,13 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from stable_baselines3.common.noise import ActionNoise, OrnsteinUhlenbeckActionNoise
 
+from sb3_dpg.bnddpg.bnddpg import DEFAULT_ACTION_NOISE
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
 from sb3_dpg.common.plotting import COLORS, make_figure, save_figure
+from sb3_dpg.common.schedules import parse_schedule
 
 SEED = 0
 N_STEPS = 100
-# BNDDPG's default, at its beginning
-STD, THETA = 0.3, 0.15
+# BNDDPG's default, and its size at the beginning
+FADING, THETA = DEFAULT_ACTION_NOISE["std"], DEFAULT_ACTION_NOISE["theta"]
+STD = parse_schedule(FADING)(1.0)
 
 
 def white_and_correlated(n_envs: int) -> dict[str, tuple[ActionNoise, str]]:
@@ -35,7 +38,7 @@ def draw_paths(axes: Axes) -> None:
     """
     for name, (noise, color) in white_and_correlated(1).items():
         axes.plot([noise().item() for _ in range(N_STEPS)], color=color, label=name)
-    axes.set(title=f"The noise, std = {STD}", xlabel="step", ylabel="action", xlim=(0, N_STEPS), ylim=(-1, 1.4))
+    axes.set(title=f"The noise, std = {STD}", xlabel="step", ylabel="action", xlim=(0, N_STEPS), ylim=(-2, 2.7))
     axes.legend(loc="upper right", ncols=2)
 
 
@@ -78,7 +81,7 @@ def draw_annealed_path(axes: Axes) -> None:
     :param axes: Where to draw
     """
     n_steps = 2000
-    noise = OrnsteinUhlenbeckNoise.from_stationary("lin_0.5_0.1", THETA, initial="stationary", seed=SEED)
+    noise = OrnsteinUhlenbeckNoise.from_stationary(FADING, THETA, initial="stationary", seed=SEED)
     path, std = np.empty(n_steps), np.empty(n_steps)
     for step in range(n_steps):
         noise.update(1.0 - step / n_steps)
@@ -86,7 +89,7 @@ def draw_annealed_path(axes: Axes) -> None:
     done = np.arange(n_steps) / n_steps
     axes.plot(done, path, linewidth=0.6, color=COLORS[0])
     axes.fill_between(done, -2 * std, 2 * std, color=COLORS[0], alpha=0.15, linewidth=0, label="± 2 std")
-    axes.set(title="std: lin_0.5_0.1", xlabel="fraction of training done", ylabel="noise", xlim=(0, 1))
+    axes.set(title=f"std: {FADING}", xlabel="fraction of training done", ylabel="noise", xlim=(0, 1))
     axes.legend(loc="upper right")
 
 

@@ -1,5 +1,6 @@
 """Code blocks of the pages run, their links lead somewhere, and they become a site without a warning."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -18,12 +19,14 @@ import matplotlib
 import pytest
 import yaml
 from rl_zoo3.utils import ALGOS, get_callback_list
+from stable_baselines3 import TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 import sb3_dpg
 from sb3_dpg import BNDDPG
 from sb3_dpg.benchmark.plan import load_plan
+from sb3_dpg.bnddpg.bnddpg import DEFAULT_ACTION_NOISE
 from sb3_dpg.zoo.action_noise import check_noise_keys
 from sb3_dpg.zoo.hyperparameters import check_hyperparameters, read_entry
 from tests.pages import CLONE, DOCS, FENCE, PAGES, SPAN, anchors, blocks, prose
@@ -151,6 +154,27 @@ def public(name: str) -> set[str]:
         if key[0] != "_" and isinstance(value, type | FunctionType) and (value.__module__, value.__name__) == (name, key)
     }
     return {f"{package if key in exported else name}.{key}" for key in defined if inspect.getdoc(getattr(module, key))}
+
+
+def test_the_page_for_users_of_td3_has_the_defaults() -> None:
+    page = DOCS / "from_td3.md"
+    defaults = {algorithm: inspect.signature(algorithm).parameters for algorithm in (TD3, BNDDPG)}
+    rows = [[cell.strip(" `") for cell in BAR.split(line)[1:4]] for line in page.read_text().splitlines() if line[:3] == "| `"]
+    assert rows
+    for name, *values in rows:
+        for value, parameters in zip(values, defaults.values(), strict=True):
+            if re.fullmatch(r"[\d.e-]+|True|False", value):
+                assert parameters[name].default == ast.literal_eval(value), name
+            elif not value:
+                assert name not in parameters
+    assert f"`net_arch` is {BNDDPG('MlpPolicy', 'Pendulum-v1', buffer_size=1).policy.net_arch}" in page.read_text()
+
+
+def test_the_page_of_noise_begins_with_the_default() -> None:
+    first, *_ = blocks(DOCS / "noise.md", "python")
+    namespace: dict[str, Any] = {}
+    exec(first.split("\n\n")[1].split("# The same")[0], namespace)
+    assert namespace["noise"] == dict(DEFAULT_ACTION_NOISE)
 
 
 @pytest.mark.slow
