@@ -77,6 +77,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param policy_delay: The actor, and what follows it by ``tau``, are updated once every ``policy_delay`` gradient steps
     :param target_policy_noise: Standard deviation of the Gaussian noise on the next action (TD3's smoothing, 0 for none)
     :param target_noise_clip: Limit for the absolute value of that noise
+    :param actor_policy_noise: Standard deviation of the Gaussian noise on the actor's own action in its loss (0 for none): the
+        actor climbs the mean of Q around its action
     :param batch_norm: Whether actor and critics are batch-normalised
     :param target_networks: Whether the targets come from target networks that follow by ``tau``, as in DDPG and TD3. There is
         no averaged actor then
@@ -131,6 +133,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         policy_delay: int = 3,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = TARGET_NOISE_CLIP,
+        actor_policy_noise: float = 0.2,
         batch_norm: bool = True,
         target_networks: bool = False,
         gradient_clip: float | None = None,
@@ -170,6 +173,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self.policy_delay = policy_delay
         self.target_policy_noise = target_policy_noise
         self.target_noise_clip = target_noise_clip
+        self.actor_policy_noise = actor_policy_noise
         self.batch_norm = batch_norm
         self.target_networks = target_networks
         self.gradient_clip = gradient_clip
@@ -185,6 +189,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             check_type(name, getattr(self, name), bool)
         check_real("target_policy_noise", self.target_policy_noise, 0.0)
         check_real("target_noise_clip", self.target_noise_clip, 0.0)
+        check_real("actor_policy_noise", self.actor_policy_noise, 0.0)
         if self.gradient_clip is not None:
             check_real("gradient_clip", self.gradient_clip, 0.0, low_open=True)
         for name in ("batch_norm", "target_networks"):
@@ -355,12 +360,15 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
     def actor_loss(self, replay_data: ReplayBufferSamples) -> th.Tensor:
         """
-        -E[Q(s, mu(s))], whose gradient is the deterministic policy gradient (DDPG paper, equation 6).
+        -E[Q(s, mu(s))], whose gradient is the deterministic policy gradient (DDPG paper, equation 6); the expectation is over
+        the noise on mu(s) too.
 
         :param replay_data: A minibatch of transitions
         :return: The loss, a scalar
         """
         actions = self.actor(replay_data.observations, train=True)
+        if self.actor_policy_noise > 0:
+            actions = (actions + self.actor_policy_noise * th.randn_like(actions)).clamp(-1, 1)
         # By running statistics: the pairs (s, mu(s)) are no batch that the critic was fitted on, so it must neither be
         # normalised by their statistics nor keep them
         return -self.critic.q_values(replay_data.observations, actions, n_networks=1).mean()

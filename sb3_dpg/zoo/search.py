@@ -52,6 +52,7 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
         "actor_learning_rate": trial.suggest_float("actor_learning_rate", 5e-5, 5e-3, log=True),
         "tau": trial.suggest_float("tau", 1e-3, 0.05, log=True),
         "policy_delay": trial.suggest_int("policy_delay", 1, 3),
+        "actor_policy_noise": trial.suggest_categorical("actor_policy_noise", [0.0, 0.2]),
         "target_policy_noise": trial.suggest_categorical("target_policy_noise", [0.0, 0.2]),
         "batch_norm_momentum": trial.suggest_float("batch_norm_momentum", 0.005, 0.2, log=True),
         "n_critics": trial.suggest_int("n_critics", 1, 2),

@@ -100,7 +100,7 @@ def gradients(model: BNDDPG) -> list[th.Tensor]:
 
 # Gradients, not weights: Adam makes steps of what is zero but for rounding, as a shift's before a normalised layer
 def assert_compiled_as_eager(batch_norm: bool) -> None:
-    kwargs = dict(batch_norm=batch_norm, target_networks=not batch_norm, target_policy_noise=0.0)
+    kwargs = dict(batch_norm=batch_norm, target_networks=not batch_norm, actor_policy_noise=0.0)
     traced, eager = (gradients(make_filled(compile=how, **kwargs)) for how in (True, False))
     for ours, expected in zip(traced, eager, strict=True):
         assert th.allclose(ours, expected, rtol=1e-4, atol=1e-6)

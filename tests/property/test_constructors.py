@@ -73,6 +73,7 @@ ARGUMENTS: dict[str, dict[str, st.SearchStrategy]] = {
         actor_learning_rate=st.none() | RATE,
         policy_delay=st.integers(1, 3),
         target_policy_noise=st.floats(0.0, 1.0),
+        actor_policy_noise=st.floats(0.0, 1.0),
         target_noise_clip=st.floats(0.0, 1.0),
         batch_norm=FLAG,
         target_networks=FLAG,
