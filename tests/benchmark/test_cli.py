@@ -33,7 +33,7 @@ def test_dry_run_shows_the_runs_and_runs_none(plan, tmp_path, monkeypatch, capsy
     monkeypatch.setenv("COLUMNS", "200")
     assert main([str(plan), "--dry-run", "--jobs", "2", "--results", str(tmp_path / "results")]) == 0
     output = capsys.readouterr().out
-    assert "4 runs, 4 missing; about 0:00:10 on one core, 0:00:05 with --jobs 2" in " ".join(output.split())
+    assert "4 runs, 4 missing; about 0:00:12 on one core, 0:00:06 with --jobs 2" in " ".join(output.split())
     assert "a guess" in output
     assert not (tmp_path / "results").exists()
 
@@ -42,7 +42,7 @@ def test_more_jobs_than_runs_take_as_long_as_a_run(plan, tmp_path, monkeypatch, 
     monkeypatch.setenv("COLUMNS", "200")
     plan.write_text(plan.read_text().replace("steps: 200", "steps: 12000"))
     main([str(plan), "--dry-run", "--jobs", "64", "--results", str(tmp_path / "results")])
-    assert "about 0:10:02 on one core, 0:02:40 with --jobs 64" in " ".join(capsys.readouterr().out.split())
+    assert "about 0:11:40 on one core, 0:03:20 with --jobs 64" in " ".join(capsys.readouterr().out.split())
 
 
 def test_dry_run_counts_the_runs_that_would_be_reused(plan, tmp_path, monkeypatch, capsys):
