@@ -103,7 +103,7 @@ def check_policy_keywords(policy_class: type, policy_kwargs: Mapping[str, Any]) 
     parameters = inspect.signature(policy_class).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    known = [name for name in parameters if name not in ("observation_space", "action_space", "lr_schedule", "use_sde")]
+    known = [name for name in parameters if name not in ("observation_space", "action_space", "lr_schedule")]
     for name in policy_kwargs:
         if name not in parameters:
             raise TypeError(f"policy_kwargs: {unknown_name(name, known)}")
