@@ -15,6 +15,10 @@ CLONE = Path(__file__).parents[1]
 # Shells let background jobs, and what these start, ignore Ctrl-C
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A make that a test starts is not a part of the one that runs the tests
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+    os.environ.pop(name, None)
+
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
