@@ -81,7 +81,16 @@ def run_onnx(path: Path, batch: np.ndarray) -> np.ndarray:
     return session.run(["action"], {"observation": batch})[0]
 
 
-@pytest.mark.parametrize("name", ["bnddpg", "copdacq", "hashed", "td3", "sac", "normalized", "images"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bnddpg",
+        "copdacq",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ["hashed", "td3", "sac"]),
+        "normalized",
+        "images",
+    ],
+)
 @pytest.mark.parametrize("format", ["torchscript", "onnx"])
 def test_same_actions_as_predict(name: str, format: str, tmp_path: Path) -> None:
     if format == "onnx":
@@ -131,7 +140,7 @@ action = session.run(["action"], {"observation": numpy.array([observation], nump
 
 
 @pytest.mark.parametrize("format", RUNTIMES)
-@pytest.mark.parametrize("name", ["copdacq", "normalized"])
+@pytest.mark.parametrize("name", [pytest.param("copdacq", marks=pytest.mark.slow), "normalized"])
 def test_files_need_neither_sb3_dpg_nor_sb3(name: str, format: str, tmp_path: Path) -> None:
     if format == "onnx":
         pytest.importorskip("onnxscript")
@@ -196,7 +205,7 @@ def test_training_goes_on_as_without(format: Any, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+@pytest.mark.parametrize("dtype", [pytest.param(np.int64, marks=pytest.mark.slow), np.uint8])
 def test_observations_of_integers_are_given_as_float32(dtype: Any, tmp_path: Path) -> None:
     env = Observed(spaces.Box(0, 5, (3,), dtype))
     model = make("bnddpg", env).learn(20)

@@ -55,6 +55,7 @@ def test_the_wheel_carries_hyperparameters_types_and_the_command(installed: Path
     assert (installed / "site" / "bin" / "sb3-dpg").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["bnddpg"])
 def test_train_and_enjoy_from_the_wheel_outside_the_clone(run, installed: Path, tmp_path: Path, algo: str) -> None:
     train = run("train", "--algo", algo, "--env", "Pendulum-v1", "-n", "250", "--num-threads", "1", "--eval-freq", "-1")

@@ -22,6 +22,12 @@ from sb3_dpg.common.policies import DeterministicPolicy, EvaluationModel
 from sb3_dpg.common.torch_layers import BatchNorm1d, EnsembleLinear, InputNorm, NormalizedSequential, linear
 
 
+def input_norm(features_extractor: BaseFeaturesExtractor, features_dim: int, momentum: float, eps: float) -> InputNorm:
+    """Observations may have any scale; features that a network computed, and that differ by rounding alone, are no signal."""
+    is_learned = any(True for _ in features_extractor.parameters())
+    return InputNorm(features_dim, momentum, eps if is_learned else InputNorm.EPS)
+
+
 class Actor(DeterministicPolicy):
     """
     The deterministic policy mu(s), batch-normalised on its input and on every hidden layer (DDPG paper, section 3).
@@ -65,7 +71,7 @@ class Actor(DeterministicPolicy):
         )
         modules: list[nn.Module] = []
         if batch_norm_kwargs is not None:
-            modules.append(InputNorm(features_dim, batch_norm_kwargs["momentum"]))
+            modules.append(input_norm(features_extractor, features_dim, **batch_norm_kwargs))
         width = features_dim
         for next_width in net_arch:
             # Batch normalisation subtracts the mean, so that a bias before it would be without effect
@@ -165,7 +171,9 @@ class Critic(EvaluationModel):
             hidden.append([ensemble, activation_fn()])
             if is_normalized:
                 hidden[-1].insert(1, BatchNorm1d(n_critics * width, **(batch_norm_kwargs or {})))
-        self.input_norm = None if batch_norm_kwargs is None else InputNorm(features_dim, batch_norm_kwargs["momentum"])
+        self.input_norm = None
+        if batch_norm_kwargs is not None:
+            self.input_norm = input_norm(features_extractor, features_dim, **batch_norm_kwargs)
         self.trunk = NormalizedSequential(*(module for modules in hidden[:action_layer] for module in modules))
         self.head = NormalizedSequential(*(module for modules in hidden[action_layer:] for module in modules), output)
         self.train(False)

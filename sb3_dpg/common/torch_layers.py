@@ -48,6 +48,7 @@ class InputNorm(nn.BatchNorm1d):
 
     :param num_features: Number of features
     :param momentum: Weight of the newest batch in the running statistics
+    :param eps: Added to the variance. What a network computed is rounded, so that its features need more than the default
     :param clip: Largest absolute value that is passed on. A feature that was constant for long, and then moves, is thousands
         of its standard deviations away from its mean
     """
@@ -62,8 +63,8 @@ class InputNorm(nn.BatchNorm1d):
     running_var: th.Tensor
     num_batches_tracked: th.Tensor
 
-    def __init__(self, num_features: int, momentum: float = 0.1, clip: float = 10.0) -> None:
-        super().__init__(num_features, self.EPS, momentum, affine=False)
+    def __init__(self, num_features: int, momentum: float = 0.1, eps: float = EPS, clip: float = 10.0) -> None:
+        super().__init__(num_features, eps, momentum, affine=False)
         self.clip = clip
 
     def forward(self, input: th.Tensor, train: bool = False) -> th.Tensor:

@@ -164,7 +164,8 @@ def kill(process: "subprocess.Popen[str]") -> None:
     process.communicate(timeout=60)
 
 
-@pytest.mark.parametrize("interrupt", [ctrl_c, pytest.param(kill, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("interrupt", [ctrl_c, kill])
 def test_the_same_command_continues_an_interrupted_study(plan, tmp_path, interrupt):
     folder = tmp_path / "results"
     plan.write_text(plan.read_text().replace("steps: 200", "steps: 1000"))

@@ -125,6 +125,7 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("training", ["ordinary", "stubborn"])
 def test_workers_follow_a_directing_process_that_was_killed(tmp_path, training):

@@ -100,6 +100,7 @@ def check_kills(plan: Plan, study: Study, folder: Path) -> None:
     assert any(0 < n_missing < len(plan.runs) for n_missing in left), "no kill fell into the middle of a study"
 
 
+@pytest.mark.slow
 def test_while_results_are_written(tmp_path: Path, console: Console) -> None:
     plan = make_plan()
     check_kills(plan, lambda folder: run_plan(plan, folder, FakeEngine(), console), tmp_path)

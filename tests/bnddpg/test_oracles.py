@@ -60,8 +60,16 @@ def value_errors(
     }
 
 
-@pytest.mark.parametrize(("batch_norm", "target_networks"), [(True, False), (True, True), (False, True)])
-@pytest.mark.parametrize("n_critics", [1, 2])
+@pytest.mark.parametrize(
+    ("batch_norm", "target_networks", "n_critics"),
+    [
+        (True, False, 2),
+        *(
+            pytest.param(*setting, marks=pytest.mark.slow)
+            for setting in [(True, False, 1), (True, True, 1), (True, True, 2), (False, True, 1), (False, True, 2)]
+        ),
+    ],
+)
 def test_critic_finds_known_values(batch_norm, target_networks, n_critics):
     assert max(value_errors(batch_norm, target_networks, n_critics).values()) < 0.1
 
@@ -76,6 +84,7 @@ class NormalisedApart(BNDDPG):
         return ((q_values[0] - self.target_values(replay_data, next_q_values)) ** 2).mean()
 
 
+@pytest.mark.slow
 def test_targets_normalised_by_their_own_batch_are_biased():
     """
     Why the joint pass is needed: no transition leads to a transient state, so that s and s' are distributed differently, and

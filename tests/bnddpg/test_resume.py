@@ -27,7 +27,10 @@ def make(**kwargs) -> BNDDPG:
     )
 
 
-@pytest.mark.parametrize(("batch_norm", "target_networks"), [(True, False), (True, True), (False, True)])
+@pytest.mark.parametrize(
+    ("batch_norm", "target_networks"),
+    [(True, False), *(pytest.param(*setting, marks=pytest.mark.slow) for setting in [(True, True), (False, True)])],
+)
 def test_continued_training_is_exact(tmp_path, batch_norm, target_networks):
     """
     The break is at the end of an episode and both trainings go on from the same reset; NumPy's and PyTorch's random states

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 from torch.nn import functional as F
@@ -253,7 +254,16 @@ class Scaled(gym.ObservationWrapper):
         return (self.scale * (observation + self.offset)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("scale", "offset"), [(1e-5, 0.0), (1e6, 0.0), (1e-5, 1e3), (1e3, 1e3)])
+def test_features_that_differ_by_rounding_alone_are_no_signal():
+    """A network's features that are all but constant: of observations such differences would be normalised."""
+    env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False)
+    model = BNDDPG("CnnPolicy", env, buffer_size=10, device="cpu")
+    for norm in (model.actor.mu[0], model.critic.input_norm):
+        features = 0.1 + 1e-7 * th.randn(64, norm.num_features)
+        assert norm(features, train=True).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-5, 0.0), (1e6, 0.0), (1e-5, 1e4), (1.0, 1e4), (1e3, 1e3)])
 def test_observations_of_any_scale_are_normalised(scale, offset):
     """By the batch and by running statistics: what the first layer sees is what it sees of the plain observations."""
     seen = []

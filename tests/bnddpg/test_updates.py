@@ -47,6 +47,17 @@ def test_a_shared_extractor_moves_with_the_actor_alone(batch_norm):
     assert all(0 < move < 1.01 * model.learning_rate for move in moves[1::2])
 
 
+def test_the_actors_rate_rises_over_the_warm_up():
+    """Adam moves by the learning rate at first."""
+    model = make_filled(policy_delay=1, actor_learning_rate=1e-3, actor_warmup_steps=4)
+    rates = []
+    for _ in range(6):
+        model.train(1, batch_size=16)
+        rates.append(model.actor.optimizer.param_groups[0]["lr"])
+        assert model.critic.optimizer.param_groups[0]["lr"] == 1e-3
+    assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
+
+
 def test_frozen_layers_stay_as_they_are():
     model = make_filled(policy_delay=1)
     model.train(5, batch_size=16)

@@ -151,7 +151,12 @@ def test_q_learning_critic_diverges_off_policy(behaviour: str) -> None:
 
 @pytest.mark.parametrize(
     ("gradient_q", "behaviour"),
-    [(True, "fixed offset"), ("full", "fixed offset"), ("full", "offset and noise"), ("full", "zero-mean noise")],
+    [
+        (True, "fixed offset"),
+        pytest.param("full", "fixed offset", marks=pytest.mark.slow),
+        ("full", "offset and noise"),
+        pytest.param("full", "zero-mean noise", marks=pytest.mark.slow),
+    ],
 )
 def test_gradient_q_critic_stays_bounded_where_q_learning_diverges(gradient_q: bool | str, behaviour: str) -> None:
     sizes = train_on_two_states(gradient_q, behaviour)

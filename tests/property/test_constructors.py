@@ -71,6 +71,7 @@ ARGUMENTS: dict[str, dict[str, st.SearchStrategy]] = {
         buffer_size=st.integers(1, 40),
         tau=st.floats(0.001, 1.0),
         actor_learning_rate=st.none() | RATE,
+        actor_warmup_steps=st.integers(0, 20),
         policy_delay=st.integers(1, 3),
         target_policy_noise=st.floats(0.0, 1.0),
         actor_policy_noise=st.floats(0.0, 1.0),

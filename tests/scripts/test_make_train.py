@@ -34,4 +34,5 @@ def test_make_train_says_what_was_learned_in_few_lines(tmp_path: Path) -> None:
     assert "Learning curve: logs/bnddpg/Pendulum-v1_1/learning_curve.png" in lines
     assert (tmp_path / "logs/bnddpg/Pendulum-v1_1/learning_curve.png").is_file()
     assert "make train OPTIONS=--resume" in lines[0]
+    assert any("1,010/1,010" in line for line in lines), "a progress bar"
     assert lines[-1].startswith("Next: venv/bin/sb3-dpg enjoy ")

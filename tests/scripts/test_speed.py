@@ -10,7 +10,8 @@ from scripts.speed import REFERENCE, contestants
 from scripts.timing import WARM_UP_STEPS, alternate, buffer_bytes, fill, warm_up
 
 
-@pytest.mark.parametrize("n_envs", [1, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_envs", [1, 8])
 def test_one_update_for_each_step_of_each_environment(n_envs: int) -> None:
     model = contestants()["BNDDPG"](make_vec_env("Pendulum-v1", n_envs=n_envs), 64)
     warm_up(model)
@@ -48,6 +49,7 @@ def test_every_table_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert text.count("| --- |") > 4
 
 
+@pytest.mark.slow
 def test_denormal_numbers_are_flushed_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

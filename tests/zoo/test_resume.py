@@ -108,7 +108,7 @@ def folder_of(manager: ExperimentManager) -> Path:
     return Path(manager.save_path)
 
 
-@pytest.mark.parametrize("algo", ["bnddpg", "td3", "copdacq"])
+@pytest.mark.parametrize("algo", ["bnddpg", pytest.param("td3", marks=pytest.mark.slow), "copdacq"])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(write_config: WriteConfig, make_manager: MakeManager, algo: str) -> None:
     config = write_config(tiny_entry(algo, n_timesteps=TOTAL, **SCHEDULED))
     _, unbroken = train(make_manager(algo, config))

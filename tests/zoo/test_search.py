@@ -204,6 +204,7 @@ def test_an_agent_that_the_search_cannot_make_is_told(write_config: WriteConfig,
         search.hyperparameters_optimization()
 
 
+@pytest.mark.filterwarnings("ignore:.*is trained without action_noise")
 def test_the_search_keeps_what_bnddpg_does_not_sample(
     write_config: WriteConfig, make_manager: MakeManager, record_constructor: Callable[[str], list[dict[str, Any]]]
 ) -> None:
@@ -219,6 +220,7 @@ def test_the_search_keeps_what_bnddpg_does_not_sample(
     assert set(searched["optimizer_kwargs"]) == {"eps", "betas"}
 
 
+@pytest.mark.filterwarnings("ignore:.*is trained without action_noise")
 def test_the_search_keeps_what_it_does_not_sample_of_the_replay_buffer(
     write_config: WriteConfig,
     make_manager: MakeManager,
