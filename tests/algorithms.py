@@ -64,7 +64,7 @@ def make_filled(transitions: int = 100, shift: float = 0.0, **kwargs: Any) -> BN
     :param kwargs: As for ``make``
     :return: A BNDDPG that can be trained without its environment
     """
-    model = make("bnddpg", **dict(actor_warmup_steps=0) | kwargs)
+    model = make("bnddpg", **dict(actor_warmup=0.0) | kwargs)
     rng = np.random.default_rng(0)
     for _ in range(transitions):
         obs, next_obs = rng.normal(size=(2, 1, 3)).astype(np.float32)

@@ -27,7 +27,7 @@ SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
 
 #: The exploration of the default: noise that lasts for some steps, and fades while the policy gets better
 DEFAULT_ACTION_NOISE: Mapping[str, Any] = MappingProxyType(
-    dict(type="ornstein-uhlenbeck", std="lin_0.5_0.1", theta=0.15, initial="stationary")
+    dict(type="ornstein-uhlenbeck", std="lin_1.0_0.1_0.4", theta=0.15, initial="stationary")
 )
 #: The actor's learning rate, where it is given none of its own, beside the critic's
 ACTOR_RATE = 0.3
@@ -74,8 +74,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param optimize_memory_usage: Enable a memory efficient variant of the replay buffer at a cost of more complexity
     :param n_steps: When n_steps > 1, uses n-step returns (with SB3's ``NStepReplayBuffer``)
     :param actor_learning_rate: Learning rate of the actor, as ``learning_rate``; None: 0.3 times the critics'
-    :param actor_warmup_steps: Gradient steps over which the actor's learning rate rises linearly from 0 (0: at once): an actor
-        that moves as fast as it can before the critics know anything settles in what pays first
+    :param actor_warmup: The actor's learning rate rises linearly from 0 over the first gradient steps, this fraction of the
+        steps that ``learn`` is called for (in [0, 1], 0: at once): an actor at full speed beside critics that know nothing
+        settles in what pays first
     :param policy_delay: The actor, and what follows it by ``tau``, are updated once every ``policy_delay`` gradient steps
     :param target_policy_noise: Standard deviation of the Gaussian noise on the next action (TD3's smoothing, 0 for none)
     :param target_noise_clip: Limit for the absolute value of that noise
@@ -132,7 +133,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         n_steps: int = 1,
         *,
         actor_learning_rate: float | str | Schedule | None = None,
-        actor_warmup_steps: int = 5000,
+        actor_warmup: float = 0.1,
         policy_delay: int = 3,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = TARGET_NOISE_CLIP,
@@ -173,7 +174,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             device=device,
         )
         self.actor_learning_rate = actor_learning_rate
-        self.actor_warmup_steps = actor_warmup_steps
+        self.actor_warmup = actor_warmup
         self.policy_delay = policy_delay
         self.target_policy_noise = target_policy_noise
         self.target_noise_clip = target_noise_clip
@@ -189,7 +190,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     def _check_arguments(self) -> None:
         super()._check_arguments()
         check_integer("policy_delay", self.policy_delay, 1)
-        check_integer("actor_warmup_steps", self.actor_warmup_steps, 0)
+        check_real("actor_warmup", self.actor_warmup, 0.0, 1.0)
         for name in ("batch_norm", "target_networks", "compile"):
             check_type(name, getattr(self, name), bool)
         check_real("target_policy_noise", self.target_policy_noise, 0.0)
@@ -265,7 +266,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         actor_rate = ACTOR_RATE * critic_rate
         if self.actor_lr_schedule is not None:
             actor_rate = self.actor_lr_schedule(self._current_progress_remaining)
-        actor_rate *= min(1.0, (self._n_updates + 1) / max(1, self.actor_warmup_steps))
+        actor_rate *= min(1.0, (self._n_updates + 1) / max(1.0, self.actor_warmup * self._total_timesteps))
         update_learning_rate(self.critic.optimizer, critic_rate)
         update_learning_rate(self.actor.optimizer, actor_rate)
         critic_loss_fn, actor_loss_fn = type(self).critic_loss, type(self).actor_loss

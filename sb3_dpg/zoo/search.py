@@ -51,7 +51,7 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 5e-3, log=True),
         "actor_learning_rate": trial.suggest_float("actor_learning_rate", 5e-5, 5e-3, log=True),
         "tau": trial.suggest_float("tau", 1e-3, 0.05, log=True),
-        "actor_warmup_steps": trial.suggest_categorical("actor_warmup_steps", [0, 5000]),
+        "actor_warmup": trial.suggest_categorical("actor_warmup", [0.0, 0.1]),
         "policy_delay": trial.suggest_int("policy_delay", 1, 3),
         "actor_policy_noise": trial.suggest_categorical("actor_policy_noise", [0.0, 0.2]),
         "target_policy_noise": trial.suggest_categorical("target_policy_noise", [0.0, 0.2]),

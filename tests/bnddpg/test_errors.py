@@ -71,7 +71,7 @@ def test_action_spaces(action_space, message):
         (dict(actor_learning_rate=float("inf")), ValueError, "actor_learning_rate=inf"),
         (dict(policy_delay=0), ValueError, "policy_delay=0.*at least 1"),
         (dict(target_policy_noise=-0.1), ValueError, "target_policy_noise=-0.1"),
-        (dict(actor_warmup_steps=-1), ValueError, "actor_warmup_steps=-1"),
+        (dict(actor_warmup=1.5), ValueError, "actor_warmup=1.5"),
         (dict(actor_policy_noise=-0.1), ValueError, "actor_policy_noise=-0.1"),
         (dict(target_noise_clip=-0.1), ValueError, "target_noise_clip=-0.1"),
         (dict(gradient_clip=0.0), ValueError, "gradient_clip=0.0"),

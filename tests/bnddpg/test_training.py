@@ -31,7 +31,7 @@ SMALL = dict(
     buffer_size=500,
     device="cpu",
     action_noise=NOISE,
-    actor_warmup_steps=0,
+    actor_warmup=0.0,
     policy_kwargs=dict(net_arch=[16, 16]),
 )
 
@@ -400,12 +400,13 @@ def test_the_default_is_written_out():
     assert (model.batch_norm, model.target_networks, model.critic.n_critics) == (True, False, 2)
     assert model.policy.net_arch == [128, 128]
     assert (model.policy_delay, model.target_policy_noise, model.tau) == (3, 0.2, 0.005)
+    assert (model.actor_warmup, model.actor_policy_noise) == (0.1, 0.2)
     assert not hasattr(model.policy, "critic_target")
     assert [model.lr_schedule(progress) for progress in (1, 0)] == [1e-3, 1e-3]
     assert model.critic.optimizer.param_groups[0]["betas"] == (0.5, 0.999)
     noise = model.action_noise
-    assert noise.std == pytest.approx(0.5)
-    noise.update(0.0)
+    assert noise.std == pytest.approx(1.0)
+    noise.update(0.6)
     assert noise.std == pytest.approx(0.1)
 
 

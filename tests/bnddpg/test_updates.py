@@ -49,7 +49,8 @@ def test_a_shared_extractor_moves_with_the_actor_alone(batch_norm):
 
 def test_the_actors_rate_rises_over_the_warm_up():
     """Adam moves by the learning rate at first."""
-    model = make_filled(policy_delay=1, actor_learning_rate=1e-3, actor_warmup_steps=4)
+    model = make_filled(policy_delay=1, actor_learning_rate=1e-3, actor_warmup=0.1)
+    model._total_timesteps = 40
     rates = []
     for _ in range(6):
         model.train(1, batch_size=16)
