@@ -6,7 +6,8 @@ CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 LINT_PATHS = sb3_dpg scripts tests
 # Tests go to one process for each core
-PYTEST = -m pytest -n $(or $(WORKERS),$(shell getconf _NPROCESSORS_ONLN)) --dist worksteal
+# One more than there are processors: many tests wait for processes of their own
+PYTEST = -m pytest -n $(or $(WORKERS),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal --durations 10
 FAST = -m "not slow and not nightly"
 # What other versions of the dependencies can change
 VERSIONS = $(FAST) $(addprefix --ignore=tests/,faults property scripts test_docs.py test_docs_commands.py test_house.py)

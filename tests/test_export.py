@@ -266,6 +266,7 @@ def test_suffixes_that_are_not_the_formats(name: str, format: Any, message: str,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_exporter_says_nothing(tmp_path: Path) -> None:
     """It would say twice that torchvision is not installed."""
     pytest.importorskip("onnxscript")
@@ -278,7 +279,7 @@ def test_the_exporter_says_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("format", ["torchscript", "onnx"])
+@pytest.mark.parametrize("format", ["torchscript", pytest.param("onnx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
 def test_actions_are_within_the_bounds(name: str, format: Any, dtype: Any, tmp_path: Path) -> None:
     """-0.7 + (0.1 - -0.7) is 0.10000002 in single precision, and 0.1 in single precision is above that in double."""

@@ -78,6 +78,7 @@ def test_a_worker_killed_while_it_sends_its_result_is_a_run_that_failed(monkeypa
     assert "SIGKILL" in ended.error
 
 
+@pytest.mark.slow
 def test_no_more_workers_than_jobs_and_none_remains():
     runs = [make_run(seed) for seed in range(3)]
     local = LocalEngine(jobs=2)

@@ -199,6 +199,7 @@ def test_errors_of_hyperparameters_name_the_plan(tmp_path, file):
     assert str(error.value).startswith(f"{tmp_path / 'plan.yml'}: algorithms: ddpg: Pendulum-v1: unknown key 'gama'")
 
 
+@pytest.mark.slow
 def test_an_environment_of_ones_own_brings_its_package(tmp_path, monkeypatch):
     (tmp_path / "hills_of_a_test.py").write_text(
         "import gymnasium\n"
@@ -243,6 +244,7 @@ def test_a_key_that_is_there_twice_is_an_error_one_that_replaces_a_merged_one_is
     assert [configuration.hyperparameters["tau"] for configuration in load_plan(path).configurations] == [0.5, 0.5, 0.25, 0.25]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the C locale's encoding is the system's to say")
 def test_a_plan_is_utf_8_whatever_the_users_locale(tmp_path):
     path = tmp_path / "plan.yml"

@@ -29,7 +29,7 @@ def without_times(records):
     return [{name: value for name, value in record.items() if name not in CIRCUMSTANCES} for record in records]
 
 
-@pytest.mark.parametrize("algo", ["ddpg", "bnddpg"])
+@pytest.mark.parametrize("algo", [pytest.param("ddpg", marks=pytest.mark.slow), "bnddpg"])
 def test_the_same_run_gives_the_same_records_and_another_seed_others(algo):
     run = make_run(algo=algo)
     first = train(run)

@@ -43,7 +43,7 @@ def test_a_model_is_freed_at_once(policy: str, buffer: str) -> None:
 
 
 @pytest.mark.parametrize("buffer", BUFFERS)
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", ["LinearPolicy", pytest.param("MlpPolicy", marks=pytest.mark.slow)])
 def test_predict_in_another_thread_changes_nothing(policy: str, buffer: str) -> None:
     """Neither fails, and the weights are bit for bit those of a training alone."""
     alone = weights(make(policy, buffer).learn(300))

@@ -164,7 +164,7 @@ FAMILY = {
 }
 
 
-@pytest.mark.parametrize("algo", ["bnddpg", "td3", "copdacq"])
+@pytest.mark.parametrize("algo", ["bnddpg", pytest.param("td3", marks=pytest.mark.slow), "copdacq"])
 def test_a_resumed_training_is_the_unbroken_one_but_for_a_new_episode(
     write_config: WriteConfig, make_manager: MakeManager, algo: str
 ) -> None:

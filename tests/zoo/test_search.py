@@ -220,6 +220,7 @@ def test_the_search_keeps_what_bnddpg_does_not_sample(
     assert set(searched["optimizer_kwargs"]) == {"eps", "betas"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is trained without action_noise")
 def test_the_search_keeps_what_it_does_not_sample_of_the_replay_buffer(
     write_config: WriteConfig,

@@ -70,6 +70,7 @@ def test_a_trial_whose_process_died_is_run_again() -> None:
     assert_done_again(study.trials)
 
 
+@pytest.mark.slow
 def test_a_trial_that_died_before_it_had_all_its_parameters() -> None:
     study = new_study()
     lost = abandoned_trial(study)
@@ -122,6 +123,7 @@ def test_interrupted_while_it_waits_a_process_leaves_the_trials_to_the_others(mo
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
 
 
+@pytest.mark.slow
 def test_all_trials_counted_but_one_of_a_dead_process_is_run_again() -> None:
     """rl-zoo3 does not optimise at all then."""
     lost = abandoned_trial(new_study())
