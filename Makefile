@@ -5,8 +5,7 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 LINT_PATHS = sb3_dpg scripts tests
-# Tests go to one process for each core
-# One more than there are processors: many tests wait for processes of their own
+# One process more than there are cores: many tests wait for processes of their own
 PYTEST = -m pytest -n $(or $(WORKERS),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal --durations 10
 FAST = -m "not slow and not nightly"
 # What other versions of the dependencies can change
