@@ -42,7 +42,8 @@ def assert_independent_columns(sample: np.ndarray) -> None:
             assert abs(np.corrcoef(steps[:, i], steps[:, j])[0, 1]) < 5 / np.sqrt(len(steps) / 2)
 
 
-@pytest.mark.parametrize(("algorithm", "n_envs"), [(DDPG, 1), (TD3, 4), (SAC, 4), (TQC, 4), (CrossQ, 1)])
+@pytest.mark.parametrize("n_envs", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("algorithm", [DDPG, TD3, SAC, TQC, CrossQ])
 def test_logged_std_follows_the_schedule(algorithm, n_envs):
     schedule, total = parse_schedule("lin_0.5_0.05_0.8"), 200
     model = algorithm("MlpPolicy", short_pendulum(n_envs), **settings())
