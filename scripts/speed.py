@@ -9,9 +9,7 @@ on the machine matters little, but not nothing (it takes caches and clock).
 import argparse
 import itertools
 import multiprocessing
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +25,12 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_dpg import BNDDPG, COPDACQ
 from sb3_dpg.benchmark.provenance import provenance
 from sb3_dpg.common.save_util import replacing
-from scripts.timing import Times, alternate, buffer_bytes, cpu_milliseconds, fill, product_floor, warm_up
+from scripts.timing import Times, alternate, warm_up
 
-Factory = Callable[[VecEnv, int], OffPolicyAlgorithm]
+#: Of environment, batch size and sizes of the hidden layers, None for the algorithm's own
+Factory = Callable[[VecEnv, int, list[int] | None], OffPolicyAlgorithm]
 
 REFERENCE = "SB3 DDPG"
-#: The DDPG paper's network
-NET_ARCH = [400, 300]
-FILLS = (10_000, 1_000_000)
 HEADING = "# Speed, as measured\n\n<!-- Written by `python -m scripts.speed`; do not edit. -->"
 
 
@@ -44,24 +40,33 @@ def _noise(env: VecEnv) -> ActionNoise:
     return VectorizedActionNoise(noise, env.num_envs) if env.num_envs > 1 else noise
 
 
-def _deep(algorithm: Callable[..., OffPolicyAlgorithm], noisy: bool = True, **kwargs: Any) -> Factory:
+def _deep(
+    algorithm: Callable[..., OffPolicyAlgorithm],
+    noisy: bool = True,
+    preset: Callable[..., dict[str, Any]] = dict,
+    **kwargs: Any,
+) -> Factory:
     """
     :param algorithm: The class of a deep algorithm
     :param noisy: Whether it explores by action noise
+    :param preset: Completes the arguments
     :param kwargs: What it gets beyond what all get
-    :return: A function of environment and batch size that makes it
+    :return: A function of environment, batch size and network that makes it
     """
 
-    def make(env: VecEnv, batch_size: int) -> OffPolicyAlgorithm:
+    def make(env: VecEnv, batch_size: int, net_arch: list[int] | None = None) -> OffPolicyAlgorithm:
         # One update for each step of each environment
         common = dict(batch_size=batch_size, buffer_size=100_000, learning_starts=300, gradient_steps=-1, seed=0)
-        noise = dict(action_noise=_noise(env)) if noisy else {}
-        return algorithm("MlpPolicy", env, policy_kwargs=dict(net_arch=NET_ARCH), **{**common, **noise, **kwargs})
+        if noisy:
+            common["action_noise"] = _noise(env)
+        if net_arch is not None:
+            common["policy_kwargs"] = dict(net_arch=net_arch)
+        return algorithm("MlpPolicy", env, **preset(**{**common, **kwargs}))
 
     return make
 
 
-def _copdacq(env: VecEnv, batch_size: int) -> OffPolicyAlgorithm:
+def _copdacq(env: VecEnv, batch_size: int, net_arch: list[int] | None = None) -> OffPolicyAlgorithm:
     return COPDACQ("LinearPolicy", env, action_noise={"type": "autoregressive", "lambda": 0.85, "std": 0.7}, seed=0)
 
 
@@ -74,8 +79,8 @@ def contestants() -> dict[str, Factory]:
         "SB3 TD3": _deep(TD3, device="cpu"),
         "SB3 SAC": _deep(SAC, noisy=False, device="cpu"),
         "BNDDPG": _deep(BNDDPG, device="cpu"),
-        "BNDDPG, delay 2": _deep(BNDDPG, device="cpu", policy_delay=2),
-        "BNDDPG, no batch norm": _deep(BNDDPG, device="cpu", **BNDDPG.ddpg_kwargs()),
+        "BNDDPG as DDPG": _deep(BNDDPG, preset=BNDDPG.ddpg_kwargs, device="cpu"),
+        "BNDDPG as TD3": _deep(BNDDPG, preset=BNDDPG.td3_kwargs, device="cpu"),
         "BNDDPG, compiled": _deep(BNDDPG, device="cpu", compile=True),
         "sb3-contrib CrossQ": _deep(CrossQ, noisy=False, device="cpu"),
         "COPDACQ": _copdacq,
@@ -103,7 +108,7 @@ def speed_table(args: argparse.Namespace, names: list[str]) -> Iterator[str]:
         th.set_num_threads(threads)
         models = {}
         for name in names:
-            models[name] = contestants()[name](make_vec_env(args.env, n_envs=n_envs, seed=0), batch_size)
+            models[name] = contestants()[name](make_vec_env(args.env, n_envs=n_envs, seed=0), batch_size, args.net_arch)
             warm_up(models[name])
         yield from speed_rows(f"| {batch_size} | {n_envs} | {threads} |", alternate(models, args.steps, args.repeats))
     th.set_num_threads(1)
@@ -123,62 +128,30 @@ def speed_rows(start: str, times: Mapping[str, Times]) -> Iterator[str]:
         yield f"{start} {name} | {speed} | {step} | {update} |"
 
 
-def floor_table(args: argparse.Namespace) -> Iterator[str]:
-    """
-    :param args: The command line's options
-    :return: Lines of a table in Markdown
-    """
-    env = make_vec_env(args.env)
-    features = int(np.prod(env.observation_space.shape)) + int(np.prod(env.action_space.shape))
-    yield "| batch | matrix products of a plain update, CPU ms |\n| --- | --- |"
-    for batch_size in args.batch_sizes:
-        yield f"| {batch_size} | {product_floor(batch_size, [features, *NET_ARCH, 1], args.repeats):.2f} |"
-
-
-def buffer_table(args: argparse.Namespace) -> Iterator[str]:
-    """
-    :param args: The command line's options
-    :return: Lines of a table in Markdown
-    """
-    yield "| algorithm | transitions | CPU ms an update | replay buffer, MiB |\n| --- | --- | --- | --- |"
-    for name in (REFERENCE, "BNDDPG"):
-        model = contestants()[name](make_vec_env(args.env, seed=0), args.batch_sizes[-1])
-        warm_up(model)
-        samples: dict[int, list[float]] = {size: [] for size in FILLS}
-        sizes = {}
-        for _, (size, values) in itertools.product(range(args.repeats), samples.items()):
-            fill(model, size)
-            model.train(20, model.batch_size)
-            values.append(cpu_milliseconds(partial(model.train, args.steps, model.batch_size), 1) / args.steps)
-            sizes[size] = buffer_bytes(model) / 2**20
-        for size, values in samples.items():
-            yield f"| {name} | {size:,} | {statistics.median(values):.2f} | {sizes[size]:.1f} |"
-
-
 def memory_table(args: argparse.Namespace, names: list[str]) -> Iterator[str]:
     """
     :param args: The command line's options
     :param names: Contestants
     :return: Lines of a table in Markdown
     """
-    yield "| algorithm | peak memory of a process, MiB |\n| --- | --- |"
+    yield f"| algorithm | peak memory of a process after {args.memory_steps:,} steps, MiB |\n| --- | --- |"
     for name in names:
+        # A new process each: the largest memory of one is that of all that it has done
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            yield f"| {name} | {pool.apply(peak_memory, (name, args.env, args.batch_sizes[-1], 1_000)):.0f} |"
+            yield f"| {name} | {pool.apply(peak_memory, (name, args)):.0f} |"
 
 
-def peak_memory(name: str, env_id: str, batch_size: int, steps: int) -> float:
+def peak_memory(name: str, args: argparse.Namespace) -> float:
     """
     Train, in a process that does nothing else.
 
     :param name: A contestant
-    :param env_id: Environment
-    :param batch_size: Minibatch size
-    :param steps: Environment steps to train for
+    :param args: The command line's options
     :return: Largest resident memory of this process, MiB (on Linux)
     """
     th.set_num_threads(1)
-    contestants()[name](make_vec_env(env_id, seed=0), batch_size).learn(steps)
+    model = contestants()[name](make_vec_env(args.env, seed=0), args.batch_sizes[-1], args.net_arch)
+    model.learn(args.memory_steps, log_interval=10_000)
     # Not getrusage's: a new process starts with its parent's peak there
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) / 1024
@@ -198,16 +171,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=150, help="environment steps of a repetition")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--only", nargs="+", choices=list(contestants()), default=list(contestants()), metavar="ALGORITHM")
+    parser.add_argument("--net-arch", nargs="+", type=int, help="hidden layers (default: each algorithm's own)")
+    parser.add_argument("--memory-steps", type=int, default=1_000, help="steps after which memory is looked at, 0: not at all")
     parser.add_argument("--flush-denormal", action="store_true", help="as by torch.set_flush_denormal(True)")
-    parser.add_argument("--speed-only", action="store_true", help="leave out matrix products, buffers and memory")
     parser.add_argument("--output", type=Path, help="a Markdown file for the tables")
     args = parser.parse_args(arguments)
     names = list(dict.fromkeys([REFERENCE, *args.only]))
     denormal = "denormal numbers flushed to 0; " if args.flush_denormal and th.set_flush_denormal(True) else ""
-    title = f"{args.env}, hidden layers {NET_ARCH}; {denormal}" + "; ".join(provenance().values()) + "."
+    hidden_layers = args.net_arch or "as they come"
+    title = f"{args.env}, hidden layers {hidden_layers}; {denormal}" + "; ".join(provenance().values()) + "."
     parts: list[Iterator[str]] = [iter([HEADING, "", title]), speed_table(args, names)]
-    if not args.speed_only:
-        parts += [floor_table(args), buffer_table(args), memory_table(args, names)]
+    if args.memory_steps > 0:
+        parts.append(memory_table(args, names))
     lines = []
     for part in parts:
         for line in itertools.chain(part, [""]):

@@ -1,13 +1,10 @@
-"""Timing several models in turn, so that whatever else the machine does slows all alike; their replay buffers' sizes."""
+"""Timing several models in turn, so that whatever else the machine does slows all alike."""
 
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import numpy as np
-import torch as th
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 WARM_UP_STEPS = 800
@@ -71,47 +68,3 @@ def cpu_milliseconds(call: Callable[[], object], times: int) -> float:
     for _ in range(times):
         call()
     return (time.process_time() - start) / times * 1e3
-
-
-def product_floor(batch_size: int, sizes: list[int], repeats: int) -> float:
-    """
-    The time of nothing but the matrix products of a plain DDPG update: eleven passes, as SB3 does them (four forward, of
-    which two have a backward pass of two, and the actor's loss through the critic of three).
-
-    :param batch_size: Rows
-    :param sizes: Sizes of a network's layers, with input and output
-    :param repeats: Number of repetitions
-    :return: CPU milliseconds, the median
-    """
-    pairs = [(th.randn(batch_size, i), th.randn(o, i)) for i, o in itertools.pairwise(sizes)]
-
-    def once() -> None:
-        for x, weight in pairs:
-            for _ in range(11):
-                x @ weight.t()
-
-    return statistics.median(cpu_milliseconds(once, 20) for _ in range(repeats))
-
-
-def fill(model: OffPolicyAlgorithm, transitions: int) -> None:
-    """
-    Give a model a replay buffer of this size, full of random transitions.
-
-    :param model: Any off-policy model
-    :param transitions: How many
-    """
-    model.replay_buffer = buffer = model.replay_buffer_class(  # type: ignore[misc]
-        transitions, model.observation_space, model.action_space, device=model.device, n_envs=1
-    )
-    rng = np.random.default_rng(0)
-    for values in (buffer.observations, buffer.next_observations, buffer.actions, buffer.rewards):
-        values[:] = rng.uniform(-1, 1, values.shape)
-    buffer.full = True
-
-
-def buffer_bytes(model: OffPolicyAlgorithm) -> int:
-    """
-    :param model: Any off-policy model
-    :return: Size of all arrays of its replay buffer
-    """
-    return sum(values.nbytes for values in vars(model.replay_buffer).values() if isinstance(values, np.ndarray))

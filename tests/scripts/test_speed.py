@@ -7,7 +7,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from scripts import noise_speed, speed
 from scripts.speed import REFERENCE, contestants
-from scripts.timing import WARM_UP_STEPS, alternate, buffer_bytes, fill, warm_up
+from scripts.timing import WARM_UP_STEPS, alternate, warm_up
 
 
 @pytest.mark.slow
@@ -24,22 +24,11 @@ def test_one_update_for_each_step_of_each_environment(n_envs: int) -> None:
     assert min(times.step, times.update, times.steps_per_second) > 0
 
 
-def test_full_buffers_are_of_the_size_asked_for() -> None:
-    sizes = {}
-    for name in (REFERENCE, "BNDDPG"):
-        model = contestants()[name](make_vec_env("Pendulum-v1"), 64)
-        fill(model, 1_000)
-        assert model.replay_buffer.size() == 1_000
-        sizes[name] = buffer_bytes(model)
-    assert sizes["BNDDPG"] == sizes[REFERENCE] > 1_000 * 4 * (3 + 3 + 1 + 1)
-
-
 @pytest.mark.slow
 def test_every_table_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "speed.md"
-    only = ["--only", "BNDDPG", "COPDACQ", "--output", str(output)]
-    arguments = ["--batch-sizes", "16", "--threads", "1", "--steps", "10", "--repeats", "1", *only]
-    speed.main(arguments)
+    small = ["--batch-sizes", "16", "--threads", "1", "--steps", "10", "--repeats", "1", "--memory-steps", "400"]
+    speed.main([*small, "--only", "BNDDPG", "COPDACQ", "--net-arch", "32", "16", "--output", str(output)])
     text = output.read_text()
     assert text == capsys.readouterr().out.removesuffix("\n")
     assert "denormal" not in text
@@ -55,10 +44,20 @@ def test_denormal_numbers_are_flushed_where_it_is_asked_for(
 ) -> None:
     flushed: list[bool] = []
     monkeypatch.setattr(speed.th, "set_flush_denormal", lambda flush: flushed.append(flush) or True)
-    small = ["--batch-sizes", "16", "--n-envs", "1", "--threads", "1", "--steps", "10", "--repeats", "1", "--speed-only"]
-    speed.main([*small, "--only", "COPDACQ", "--flush-denormal"])
+    small = ["--batch-sizes", "16", "--n-envs", "1", "--threads", "1", "--steps", "10", "--repeats", "1"]
+    speed.main([*small, "--memory-steps", "0", "--only", "COPDACQ", "--flush-denormal"])
     assert flushed == [True]
     assert "; denormal numbers flushed to 0; " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [name for name in contestants() if not name.startswith("SBX")])
+def test_every_contestant_takes_the_network_and_its_own(name: str) -> None:
+    env = make_vec_env("Pendulum-v1")
+    widths = []
+    for net_arch in (None, [24, 24]):
+        model = contestants()[name](env, 16, net_arch)
+        widths.append({parameter.shape[0] for parameter in model.policy.parameters()} & {24})
+    assert widths == ([set(), set()] if name == "COPDACQ" else [set(), {24}])
 
 
 def test_noises_table_has_both_processes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
