@@ -56,7 +56,9 @@ def _deep(
 
     def make(env: VecEnv, batch_size: int, net_arch: list[int] | None = None) -> OffPolicyAlgorithm:
         # One update for each step of each environment
-        common = dict(batch_size=batch_size, buffer_size=100_000, learning_starts=300, gradient_steps=-1, seed=0)
+        common: dict[str, Any] = dict(
+            batch_size=batch_size, buffer_size=100_000, learning_starts=300, gradient_steps=-1, seed=0
+        )
         if noisy:
             common["action_noise"] = _noise(env)
         if net_arch is not None:
