@@ -63,7 +63,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param learning_starts: How many steps to collect by uniformly random actions before learning starts
     :param batch_size: Minibatch size for each gradient update, at least 2 with batch normalisation
     :param tau: The soft update coefficient ("polyak update", in (0, 1]) of the averaged actor, or of the target networks
-    :param gamma: The discount factor, in [0, 1]
+    :param gamma: The discount factor, in [0, 1]; the default looks some 50 steps ahead, larger ones are for rewards that come
+        later
     :param train_freq: Update the model every ``train_freq`` steps. Alternatively pass a tuple of frequency and unit
         like ``(5, "step")`` or ``(2, "episode")``
     :param gradient_steps: How many gradient steps to do after each rollout, -1: as many as steps done in the environment
@@ -123,7 +124,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         learning_starts: int = 1000,
         batch_size: int = 256,
         tau: float = 0.005,
-        gamma: float = 0.99,
+        gamma: float = 0.98,
         train_freq: int | tuple[int, str] = 1,
         gradient_steps: int = 1,
         action_noise: ActionNoise | Mapping[str, Any] | None = DEFAULT_ACTION_NOISE,
