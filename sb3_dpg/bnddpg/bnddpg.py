@@ -27,7 +27,7 @@ SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
 
 #: The exploration of the default: noise that lasts for some steps, and fades while the policy gets better
 DEFAULT_ACTION_NOISE: Mapping[str, Any] = MappingProxyType(
-    dict(type="ornstein-uhlenbeck", std="lin_1.0_0.1_0.4", theta=0.15, initial="stationary")
+    dict(type="ornstein-uhlenbeck", std="lin_1.0_0.1_0.2", theta=0.15, initial="stationary")
 )
 #: The actor's learning rate, where it is given none of its own, beside the critic's
 ACTOR_RATE = 0.3
@@ -63,8 +63,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param learning_starts: How many steps to collect by uniformly random actions before learning starts
     :param batch_size: Minibatch size for each gradient update, at least 2 with batch normalisation
     :param tau: The soft update coefficient ("polyak update", in (0, 1]) of the averaged actor, or of the target networks
-    :param gamma: The discount factor, in [0, 1]; the default looks some 50 steps ahead, larger ones are for rewards that come
-        later
+    :param gamma: The discount factor, in [0, 1]
     :param train_freq: Update the model every ``train_freq`` steps. Alternatively pass a tuple of frequency and unit
         like ``(5, "step")`` or ``(2, "episode")``
     :param gradient_steps: How many gradient steps to do after each rollout, -1: as many as steps done in the environment
@@ -124,7 +123,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         learning_starts: int = 1000,
         batch_size: int = 256,
         tau: float = 0.005,
-        gamma: float = 0.98,
+        gamma: float = 0.99,
         train_freq: int | tuple[int, str] = 1,
         gradient_steps: int = 1,
         action_noise: ActionNoise | Mapping[str, Any] | None = DEFAULT_ACTION_NOISE,

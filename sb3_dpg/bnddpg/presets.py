@@ -23,7 +23,6 @@ def ddpg_kwargs(**kwargs: Any) -> dict[str, Any]:
             learning_starts=100,
             batch_size=256,
             tau=0.005,
-            gamma=0.99,
             action_noise=None,
             actor_warmup=0.0,
             policy_delay=1,
