@@ -86,8 +86,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param target_networks: Whether the targets come from target networks that follow by ``tau``, as in DDPG and TD3. There is
         no averaged actor then
     :param gradient_clip: Largest norm of the gradient of each network, None for no limit
-    :param compile: Compile both losses by ``torch.compile``, meant for GPUs: on the CPU it is slower (docs/speed.md). Needs a
-        C++ compiler, costs up to a minute at the first update
+    :param compile: Compile both losses by ``torch.compile``: an update takes some fifth less time on a CPU (docs/speed.md).
+        Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch's cache has the code
     :param stats_window_size: Window size for the rollout logging, in episodes
     :param tensorboard_log: The log location for tensorboard (if None, no logging)
     :param policy_kwargs: Additional arguments to be passed to the policy, see :class:`BNDDPGPolicy`
