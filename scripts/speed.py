@@ -63,7 +63,7 @@ def _deep(
             common["action_noise"] = _noise(env)
         if net_arch is not None:
             common["policy_kwargs"] = dict(net_arch=net_arch)
-        return algorithm("MlpPolicy", env, **preset(**{**common, **kwargs}))
+        return algorithm("MlpPolicy", env, **preset(**common | kwargs))
 
     return make
 
