@@ -52,7 +52,7 @@ class LocalEngine:
     """
 
     def __init__(self, jobs: int | None = None) -> None:
-        self.jobs = jobs or os.cpu_count() or 1
+        self.jobs = jobs or _usable_cores()
         methods = multiprocessing.get_all_start_methods()
         # Forked from a server that has imported everything once: a worker starts in milliseconds in place of seconds
         self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
@@ -118,6 +118,11 @@ class _Worker:
             self.process.join()
         self.process.close()
         self.connection.close()
+
+
+def _usable_cores() -> int:
+    """Those that this process may run on, where the system says: a cluster gives a job some of a machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cause_of_death(exit_code: int | None) -> str:

@@ -194,7 +194,7 @@ def _seeds(table: _Table, allowed: tuple[int, ...] | None = None) -> tuple[int, 
     """The seeds of the plan, or those of an algorithm: some of the plan's, by a number the first ones."""
     given = seeds = table.take("seeds")
     if type(seeds) is int:
-        seeds = list(range(seeds) if allowed is None else allowed[:seeds])
+        seeds = list(range(seeds) if allowed is None else allowed[: max(seeds, 0)])
     # NumPy's global generator, which SB3 seeds, takes no larger ones
     if not (isinstance(seeds, list) and seeds and all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds)) or (
         len(set(seeds)) < len(seeds)

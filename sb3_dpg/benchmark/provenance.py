@@ -10,7 +10,7 @@ from pathlib import Path
 from sb3_dpg import __version__
 
 #: Packages whose version can change a result
-PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "mujoco", "torch", "numpy", "sbx-rl", "jax")
+PACKAGES = ("stable-baselines3", "sb3-contrib", "rl_zoo3", "gymnasium", "mujoco", "box2d", "torch", "numpy", "sbx-rl", "jax")
 CPU_INFO = Path("/proc/cpuinfo")
 
 

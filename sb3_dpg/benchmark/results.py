@@ -67,8 +67,17 @@ class Results:
         :param plan: A plan
         :return: Its runs that are not complete
         """
-        completed = self.completed
-        return [run for run in plan.runs if run.id not in completed]
+        completed, steps = self.completed, self.evaluations.groupby("run_id")["step"].agg(list)
+        runs = []
+        for run in plan.runs:
+            if run.id not in completed:
+                runs.append(run)
+            elif sorted(steps[run.id]) != run.configuration.evaluation.steps(run.configuration.steps):
+                raise ConfigurationError(
+                    f"{self.folder / EVALUATIONS_FILE}: evaluations of {run} are missing: delete the lines that begin with "
+                    f"{run.id}, and the run is repeated"
+                )
+        return runs
 
     def add(self, run: Run, records: Sequence[Mapping[str, Any]]) -> None:
         """
@@ -129,6 +138,16 @@ class Results:
         if forgotten.any():
             self.failures = self.failures[~forgotten]
             self._write(FAILURES_FILE, self.failures)
+
+    def check_plan(self, plan: Plan) -> None:
+        """
+        :param plan: The plan that is to be run
+        :raises ConfigurationError: if the folder has another one's results
+        """
+        if (self.folder / PLAN_FILE).exists() and (name := read_plan(self.folder).name) != plan.name:
+            raise ConfigurationError(
+                f"{self.folder}: it has the results of the plan {name!r}, not of {plan.name!r}; take another folder"
+            )
 
     def write_plan(self, plan: Plan) -> None:
         """
@@ -295,16 +314,19 @@ def _join_plans(plans: Sequence[Plan]) -> Plan:
     configurations = {
         (configuration.algorithm, configuration.key): configuration for plan in plans for configuration in plan.configurations
     }
+    seeds = _distinct(seed for plan in plans for seed in plan.seeds)
+    # Those that its own plans gave an algorithm, not those of the others
+    seeds_of = {
+        name: _distinct(seed for plan in plans if name in plan.algorithms for seed in plan.seeds_of(name))
+        for name in _distinct(name for plan in plans for name in plan.algorithms)
+    }
     return Plan(
         name=" and ".join(_distinct(plan.name for plan in plans)),
         description="\n\n".join(_distinct(plan.description for plan in plans)),
         environments=environments,
-        seeds=_distinct(seed for plan in plans for seed in plan.seeds),
+        seeds=seeds,
         configurations=check_distinct(configurations.values()),
-        fewer_seeds={
-            name: _distinct(seed for plan in plans if name in plan.algorithms for seed in plan.seeds_of(name))
-            for name in _distinct(name for plan in plans for name in plan.fewer_seeds)
-        },
+        fewer_seeds={name: of for name, of in seeds_of.items() if set(of) < set(seeds)},
     )
 
 

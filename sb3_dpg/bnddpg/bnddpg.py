@@ -60,7 +60,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param learning_rate: Learning rate of the critics: a number, a schedule of the progress remaining (from 1 to 0), or a
         string such as ``"lin_1e-3_1e-4"``, see :func:`~sb3_dpg.common.schedules.parse_schedule`
     :param buffer_size: Size of the replay buffer, in transitions
-    :param learning_starts: How many steps to collect by uniformly random actions before learning starts
+    :param learning_starts: How many steps to collect by uniformly random actions, without noise, before learning starts
     :param batch_size: Minibatch size for each gradient update, at least 2 with batch normalisation
     :param tau: The soft update coefficient ("polyak update", in (0, 1]) of the averaged actor, or of the target networks
     :param gamma: The discount factor, in [0, 1]
@@ -74,9 +74,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param optimize_memory_usage: Enable a memory efficient variant of the replay buffer at a cost of more complexity
     :param n_steps: When n_steps > 1, uses n-step returns (with SB3's ``NStepReplayBuffer``)
     :param actor_learning_rate: Learning rate of the actor, as ``learning_rate``; None: 0.3 times the critics'
-    :param actor_warmup: The actor's learning rate rises linearly from 0 over the first gradient steps, this fraction of the
-        steps that ``learn`` is called for (in [0, 1], 0: at once): an actor at full speed beside critics that know nothing
-        settles in what pays first
+    :param actor_warmup: The actor's learning rate rises linearly from 0 over the first gradient steps or steps after
+        ``learning_starts``, this fraction of the steps that ``learn`` is called for (in [0, 1], 0: at once): an actor at full
+        speed beside critics that know nothing settles in what pays first
     :param policy_delay: The actor, and what follows it by ``tau``, are updated once every ``policy_delay`` gradient steps
     :param target_policy_noise: Standard deviation of the Gaussian noise on the next action (TD3's smoothing, 0 for none)
     :param target_noise_clip: Limit for the absolute value of that noise
@@ -86,8 +86,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param target_networks: Whether the targets come from target networks that follow by ``tau``, as in DDPG and TD3. There is
         no averaged actor then
     :param gradient_clip: Largest norm of the gradient of each network, None for no limit
-    :param compile: Compile both losses by ``torch.compile``: an update takes some fifth less time on a CPU (docs/speed.md).
-        Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch's cache has the code
+    :param compile: Compile both losses by ``torch.compile``: an update takes a fifth to a third less time on a CPU
+        (docs/speed.md). Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch has cached the code
     :param stats_window_size: Window size for the rollout logging, in episodes
     :param tensorboard_log: The log location for tensorboard (if None, no logging)
     :param policy_kwargs: Additional arguments to be passed to the policy, see :class:`BNDDPGPolicy`
@@ -242,7 +242,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         if self.num_timesteps < learning_starts:
-            return super()._sample_action(learning_starts, action_noise, n_envs)
+            # Without the noise, which SB3 adds here too: correlated, it would push a third of the actions to their bounds
+            return super()._sample_action(learning_starts, None, n_envs)
         # As in SB3, but by the actor that learns, not by its average
         action, _ = self.actor.predict(self._last_obs)  # type: ignore[arg-type]
         scaled_action = self.policy.scale_action(action)
@@ -266,7 +267,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         actor_rate = ACTOR_RATE * critic_rate
         if self.actor_lr_schedule is not None:
             actor_rate = self.actor_lr_schedule(self._current_progress_remaining)
-        actor_rate *= min(1.0, (self._n_updates + 1) / max(1.0, self.actor_warmup * self._total_timesteps))
+        # Whichever is ahead: several environments make fewer gradient steps
+        warmed_up = max(self._n_updates + 1, self.num_timesteps - self.learning_starts)
+        actor_rate *= min(1.0, warmed_up / max(1.0, self.actor_warmup * self._total_timesteps))
         update_learning_rate(self.critic.optimizer, critic_rate)
         update_learning_rate(self.actor.optimizer, actor_rate)
         critic_loss_fn, actor_loss_fn = type(self).critic_loss, type(self).actor_loss
@@ -390,7 +393,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             # Lazy layers have no tensors to move yet
             self.policy.averaged_actor.load_state_dict(state)
             return
-        moving = [name for name, tensor in state.items() if tensor.is_floating_point()]
+        moving = [name for name, tensor in state.items() if name in self.policy.averaged_names and tensor.is_floating_point()]
         th._foreach_lerp_([averaged_state[name] for name in moving], [state[name] for name in moving], tau)
         for name in state.keys() - moving:
             averaged_state[name].copy_(state[name])

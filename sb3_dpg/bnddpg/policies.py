@@ -19,7 +19,14 @@ from torch import nn
 
 from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.common.policies import DeterministicPolicy, EvaluationModel
-from sb3_dpg.common.torch_layers import BatchNorm1d, EnsembleLinear, InputNorm, NormalizedSequential, linear
+from sb3_dpg.common.torch_layers import (
+    BatchNorm1d,
+    EnsembleLinear,
+    InputNorm,
+    NormalizedSequential,
+    batch_norm_buffers,
+    linear,
+)
 
 
 def input_norm(features_extractor: BaseFeaturesExtractor, features_dim: int, momentum: float, eps: float) -> InputNorm:
@@ -221,16 +228,6 @@ class Critic(EvaluationModel):
         hidden = self.trunk(features.expand(n_networks, -1, -1), train)
         return self.head(th.cat([hidden, actions.expand(n_networks, -1, -1)], dim=2), train)
 
-    def q1_forward(self, obs: PyTorchObs, actions: th.Tensor) -> th.Tensor:
-        """
-        Values of the first network alone, for the actor's loss: no gradient flows into the features extractor.
-
-        :param obs: Observations, the first axis is the batch
-        :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
-        :return: Values, (batch_size, 1)
-        """
-        return self.q_values(obs, actions, n_networks=1)[0]
-
 
 class BNDDPGPolicy(DeterministicPolicy):
     """
@@ -357,6 +354,8 @@ class BNDDPGPolicy(DeterministicPolicy):
             self.actor_target.load_state_dict(self.actor.state_dict())
         else:
             self.averaged_actor = copy.deepcopy(self.actor)
+            # Other buffers have no average: an attention's mask is infinite in places
+            self.averaged_names = {name for name, _ in self.actor.named_parameters()} | batch_norm_buffers(self.actor)
         self.critic = self.make_critic(self.actor.features_extractor if shared else None)
         if self.target_networks:
             self.critic_target = self.make_critic(self.actor_target.features_extractor if shared else None)

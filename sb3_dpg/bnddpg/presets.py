@@ -100,7 +100,7 @@ def paper_kwargs(pixels: bool = False, **kwargs: Any) -> dict[str, Any]:
 
 
 def _merged(preset: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    return preset | kwargs | dict(policy_kwargs=preset["policy_kwargs"] | kwargs.get("policy_kwargs", {}))
+    return preset | kwargs | dict(policy_kwargs=preset["policy_kwargs"] | (kwargs.get("policy_kwargs") or {}))
 
 
 class PaperCNN(BaseFeaturesExtractor):

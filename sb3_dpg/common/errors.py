@@ -50,6 +50,8 @@ def one_line(error: Exception) -> str | None:
         error = ImportError(str(error))
     if isinstance(error, ImportError):
         return missing_extra(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     return str(error) if isinstance(error, ConfigurationError) else None
 
 

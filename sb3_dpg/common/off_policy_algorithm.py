@@ -160,8 +160,14 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        # SB3 has wrapped copies of it, one for each of several environments: it makes one draw for all
+        # It makes one draw for all of several environments. SB3 has made a copy for each, and started the copies' episodes
         self._fit_action_noise(self.env.num_envs)
+        if isinstance(self.action_noise, ScheduledNoise):
+            self.action_noise.reset()
+        observed = self._last_obs if self._vec_normalize_env is None else self._vec_normalize_env.get_original_obs()
+        assert observed is not None
+        if not all_finite(observed):
+            raise ValueError(f"the environment's reset returned observation {observed}, which is not finite")
         if self._total_timesteps > 0:
             # SB3 leaves the progress of the last training in place until the first step is done
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
@@ -227,13 +233,15 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         :param what: What is not as it should be, and when
         :return: The error to raise
         """
+        # Of the rates at which it diverged, not of those that are put back
+        advice = self._advice()
         good = self._guard.last_good()
         if good is not None:
             self.set_parameters(good)  # type: ignore[arg-type]  # SB3 declares one level of nesting less
             kept = "The model holds the last weights known to be good and can be saved."
         else:
             kept = "There are no earlier weights to go back to: load another checkpoint."
-        return DivergenceError(f"{what} {self._advice()} {kept}")
+        return DivergenceError(f"{what} {advice} {kept}")
 
     def _advice(self) -> str:
         """
@@ -264,7 +272,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             # It clips what is infinite
             observed, rewarded = self._vec_normalize_env.get_original_obs(), self._vec_normalize_env.get_original_reward()
         last = [infos[i].get("terminal_observation") for i in np.flatnonzero(dones)]
-        if not (all_finite(observed) and all_finite(rewarded) and all(obs is None or all_finite(obs) for obs in last)):
+        finite = all_finite(buffer_action) and all_finite(observed) and all_finite(rewarded)
+        if not (finite and all(obs is None or all_finite(obs) for obs in last)):
             # Once in the replay buffer it would spoil the training long after
             self._refuse_transition(buffer_action, observed, rewarded, last)
         super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
@@ -288,7 +297,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             self._check_weights("after an update")
             raise ValueError(
                 f"at step {self.num_timesteps} the policy's action {buffer_action} is not finite, although its weights are: "
-                "the observation before was too large for single precision (see VecNormalize). The weights can be saved."
+                "the observation before was too large for single precision (see VecNormalize), or the action_noise "
+                f"{self.action_noise} is not finite. The weights can be saved."
             )
         observed = all_finite(new_obs) and all(obs is None or all_finite(obs) for obs in last)
         what = f"reward {reward}" if observed else f"observation {last if all_finite(new_obs) else new_obs}"

@@ -133,6 +133,15 @@ def batch_norm_layers(network: nn.Module) -> list[nn.Module]:
     return [layer for layer in network.modules() if isinstance(layer, _BatchNorm | BatchRenorm)]
 
 
+def batch_norm_buffers(network: nn.Module) -> set[str]:
+    """
+    :param network: A network
+    :return: The names of its running statistics, and what else its layers of batch normalisation keep in buffers
+    """
+    layers = batch_norm_layers(network)
+    return {f"{name}.{buffer}" for name, layer in network.named_modules() if layer in layers for buffer in layer._buffers}
+
+
 def linear(input_dim: int, output_dim: int, bias: bool = True, init: float | None = None) -> nn.Linear:
     """
     :param input_dim: Size of the input

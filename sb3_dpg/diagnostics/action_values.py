@@ -104,6 +104,8 @@ def action_gradient(q: ActionValues, observations: PyTorchObs, actions: th.Tenso
 def gradient_norm(objective: th.Tensor, network: nn.Module) -> float:
     """Euclidean norm of the gradient in the weights of a network of a number that depends on it; no ``grad`` is touched."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]
+    if not weights:  # frozen
+        return 0.0
     gradients = th.autograd.grad(objective, weights, retain_graph=True, allow_unused=True)
     return float(sum(gradient.square().sum() for gradient in gradients if gradient is not None)) ** 0.5
 

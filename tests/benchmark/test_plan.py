@@ -160,6 +160,7 @@ def test_td3_with_our_noise_has_that_of_the_default_and_its_sizes():
         (["algorithms", "same"], {"algo": "ddpg"}, "'ddpg' and 'same' are the same on Pendulum-v1"),
         (["algorithms", "ddpg"], {"seeds": [1, 2]}, r"ddpg: seeds=\[1, 2\] must be among the plan's, 3, 1"),
         (["algorithms", "ddpg"], {"seeds": 3}, "ddpg: seeds=3 must be among the plan's"),
+        (["algorithms", "ddpg"], {"seeds": -1}, "ddpg: seeds=-1 must be a number of seeds"),
         (["algorithms", "ddpg"], {"seeds": []}, r"ddpg: seeds=\[\] must be a number of seeds"),
         (["environments", "CartPole-v1"], {"steps": 100}, "ddpg: CartPole-v1: .*Box.*Discrete"),
         (["algorithms", "ddpg"], {"hyperparameters": {"policy_kwargs": {"n_layers": 2}}}, "ddpg: Pendulum-v1: .*n_layers"),

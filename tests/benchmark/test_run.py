@@ -100,6 +100,24 @@ def test_a_failure_is_forgotten_when_its_run_is_adopted_or_was_completed_before_
     assert Results(tmp_path / "new").failures.empty
 
 
+def test_results_of_another_plan_are_not_mixed_with(tmp_path, console):
+    run_plan(make_plan(), tmp_path, FakeEngine(), console)
+    before = (tmp_path / "study.yml").read_text()
+    other = dataclasses.replace(make_plan(), name="other")
+    with pytest.raises(ConfigurationError, match=r"it has the results of the plan '.*', not of 'other'; take another folder"):
+        run_plan(other, tmp_path, FakeEngine(), console)
+    assert (tmp_path / "study.yml").read_text() == before
+
+
+def test_a_run_whose_evaluations_are_cut_off_is_named(tmp_path, console):
+    plan = make_plan()
+    run_plan(plan, tmp_path, FakeEngine(), console)
+    table = tmp_path / "evaluations.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(ConfigurationError, match=r"evaluations.csv: evaluations of .*, seed 2 are missing: delete the lines"):
+        run_plan(plan, tmp_path, FakeEngine(), console)
+
+
 def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_run(tmp_path, console):
     plan = make_plan()
     engine = FakeEngine()

@@ -140,7 +140,7 @@ def test_actor_gradient_is_the_chain_rule():
     for state in observations:
         action = model.actor(state[None])
         probe = action.detach().clone().requires_grad_()
-        (grad_action,) = th.autograd.grad(model.critic.q1_forward(state[None], probe), probe)
+        (grad_action,) = th.autograd.grad(model.critic.q_values(state[None], probe, n_networks=1).squeeze(), probe)
         for i, jacobian in enumerate(th.autograd.grad(action[0, 0], parameters)):
             expected[i] -= jacobian * grad_action[0, 0] / len(observations)
     for ours, theirs in zip(gradient, expected, strict=True):

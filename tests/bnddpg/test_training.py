@@ -211,6 +211,54 @@ def test_learning_rates_follow_their_schedules():
     assert model.logger.name_to_value["train/actor_learning_rate"] == pytest.approx(1e-4)
 
 
+@pytest.mark.parametrize("kwargs", [dict(n_envs=1), dict(n_envs=8), dict(n_envs=1, train_freq=10)])
+def test_the_actors_warm_up_is_a_fraction_of_the_training(kwargs):
+    n_envs = kwargs.pop("n_envs")
+    env = make_vec_env("Pendulum-v1", n_envs=n_envs)
+    model = make("bnddpg", env, actor_warmup=0.5, learning_rate=1e-3, learning_starts=40, **kwargs)
+    rates = {}
+
+    def keep(local_variables, global_variables):
+        rates[model.num_timesteps] = model.actor.optimizer.param_groups[0]["lr"]
+        return True
+
+    model.learn(400, callback=keep)
+    # The rate of the update before: as many steps after learning_starts as half of the training has, and no sooner
+    for step, rate in rates.items():
+        if step > 60:
+            assert rate == pytest.approx(3e-4 * min(1.0, (step - 40) / 200), abs=3e-4 * 11 / 200)
+    assert model.actor.optimizer.param_groups[0]["lr"] == pytest.approx(3e-4)
+
+
+def test_random_steps_are_without_noise():
+    model = make("bnddpg", learning_starts=50, action_noise=dict(type="normal", sigma=100.0))
+    model.learn(100)
+    assert np.abs(model.replay_buffer.actions[:50]).max() < 1.0
+    assert np.mean(np.abs(model.replay_buffer.actions[50:100]) == 1.0) > 0.9
+
+
+def test_buffers_that_are_no_statistics_are_not_averaged():
+    features = dict(features_extractor_class=Features, features_extractor_kwargs=dict(mask=-np.inf))
+    model = make("bnddpg", policy_kwargs=features)
+    model.learn(60)
+    assert th.equal(model.policy.averaged_actor.features_extractor.mask, th.full((3,), -np.inf))
+    assert np.isfinite(model.predict(np.zeros(3, np.float32))[0]).all()
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_noise_starts_anew_with_each_training(n_envs):
+    noise = dict(type="ornstein-uhlenbeck", sigma=1.0, theta=1e-6)
+    model = make("bnddpg", make_vec_env("Pendulum-v1", n_envs=n_envs), action_noise=noise)
+    model.learn(30)
+    model.action_noise._deviation[:] = 1000.0
+    largest = []
+    model.learn(
+        30, callback=lambda *_: largest.append(np.abs(model.action_noise._deviation).max()) or True, reset_num_timesteps=False
+    )
+    # Steps of the standard deviation of sigma, from 0
+    assert max(largest) < 100.0
+
+
 @pytest.mark.filterwarnings("ignore:.*will not learn")
 def test_gradient_clip_limits_the_step():
     """With plain gradient descent of rate 1 the step of the critic is its gradient."""
@@ -331,6 +379,11 @@ def test_a_training_that_ends_before_learning_starts_is_warned_about():
         warnings.simplefilter("error")
         model.learn(5, reset_num_timesteps=False)
     assert model._n_updates == 5
+
+
+@pytest.mark.parametrize("preset", [BNDDPG.paper_kwargs, BNDDPG.ddpg_kwargs, BNDDPG.td3_kwargs])
+def test_presets_take_no_policy_kwargs(preset):
+    assert preset(policy_kwargs=None) == preset()
 
 
 def test_paper_setting():

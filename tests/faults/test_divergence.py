@@ -44,6 +44,20 @@ def test_rewards_that_overflow() -> None:
     assert same(weights(model), before)
 
 
+def test_the_rates_in_the_advice_are_those_at_which_it_diverged() -> None:
+    """Not those of the weights and optimizers that are put back."""
+    model = make("bnddpg", learning_rate="lin_0.01_0", actor_learning_rate=1e-6, actor_warmup=0.0)
+
+    def spoil(*_: Any) -> bool:
+        if model.num_timesteps == 75:
+            model.replay_buffer.rewards[:] = 1e30
+        return True
+
+    with pytest.raises(DivergenceError, match=r"critic 0\.0025\d*, actor 1e-06"):
+        model.learn(100, callback=spoil)
+    assert model.num_timesteps < 80
+
+
 @pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_weights_of_the_last_update(name: str, bad: float) -> None:

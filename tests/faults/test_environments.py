@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from tests.algorithms import finite, make, weights
@@ -99,6 +100,30 @@ def test_observation(name: str, bad: float, normalize: bool, length: int) -> Non
         assert_stops_sound(model, ValueError, message)
     assert np.isfinite(model.replay_buffer.observations).all()
     assert np.isfinite(model.replay_buffer.next_observations).all()
+
+
+def test_first_observation(name: str) -> None:
+    class Unsound(gym.ObservationWrapper):
+        def observation(self, observation: np.ndarray) -> np.ndarray:
+            return np.full_like(observation, np.nan)
+
+    model = make(name, Unsound(gym.make("Pendulum-v1")))
+    with pytest.raises(ValueError, match=r"the environment's reset returned observation .*nan.*, which is not finite"):
+        model.learn(30)
+
+
+def test_noise_that_is_not_finite(name: str) -> None:
+    class Unsound(NormalActionNoise):
+        def __call__(self) -> np.ndarray:
+            return super().__call__() * (np.nan if model.num_timesteps == 20 else 1.0)
+
+    class Tolerant(gym.ActionWrapper):
+        def action(self, action: np.ndarray) -> np.ndarray:
+            return np.nan_to_num(action)
+
+    model = make(name, Tolerant(gym.make("Pendulum-v1")), action_noise=Unsound(np.zeros(1), np.full(1, 0.1)))
+    with pytest.raises(ValueError, match=r"the policy's action .* or the action_noise .* is not finite"):
+        model.learn(30)
 
 
 def test_one_of_several_environments(name: str) -> None:

@@ -261,6 +261,13 @@ def test_values_are_evaluated_once() -> None:
     assert calls == [1]
 
 
+def test_a_file_that_cannot_be_written_gets_one_line(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = error_line(capsys, "train", "--algo", "bnddpg", "--env", "Pendulum-v1", "-f", "file", "-n", "10")
+    assert line.startswith("sb3-dpg train: error: file/")
+    assert line.endswith(": Not a directory")
+
+
 def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DEBUG_VARIABLE, "1")
     with pytest.raises(ValueError, match="bndpg"):

@@ -135,7 +135,10 @@ def check_action_noise(noise: ActionNoise | None, action_shape: tuple[int, ...])
         mean, sigma = np.asarray(noise._mu), np.asarray(noise._sigma)
         if np.any(sigma < 0):
             raise ValueError(f"action_noise={noise} has a negative sigma: every entry must be at least 0")
-        shape, fitting = np.broadcast_shapes(mean.shape, sigma.shape), [(), (1,), action_shape]
+        try:
+            shape, fitting = np.broadcast_shapes(mean.shape, sigma.shape), [(), (1,), action_shape]
+        except ValueError as error:
+            raise ValueError(f"action_noise={noise} has a mean and a sigma of different shapes: {error}") from error
     elif isinstance(action_dim := getattr(noise, "action_dim", None), Integral):
         # It knows for how many dimensions it is: one draw for all of several would be a mistake, not a wish
         shape, fitting = (int(action_dim),), [action_shape]
@@ -145,7 +148,10 @@ def check_action_noise(noise: ActionNoise | None, action_shape: tuple[int, ...])
         if len(action_shape) == 1:
             hint = f"give it a mean of that length, such as numpy.zeros({action_shape[0]})"
         else:
-            hint = "only SB3's noise, without a schedule, may have several axes (gymnasium's action wrappers can flatten them)"
+            hint = (
+                "only SB3's noise, without a schedule, may have several axes: pass that, or action_noise=None, or flatten the "
+                "actions by one of gymnasium's action wrappers"
+            )
         raise ValueError(
             f"action_noise={noise} has shape {shape}: the environment's actions have shape {action_shape}; {hint}"
         )
