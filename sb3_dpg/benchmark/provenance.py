@@ -65,6 +65,8 @@ def _processor() -> str:
         return platform.processor()
     # Of the first core
     fields = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in reversed(lines) if ":" in line)
+    if "CPU part" in fields:
+        return f"{platform.machine()} (implementer {fields.get('CPU implementer', '?')} part {fields['CPU part']})"
     if "model name" not in fields:
         return platform.processor()
     # Virtual machines give several generations one name

@@ -6,6 +6,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sb3_dpg.common.save_util import completed, durable_replacement
+
 #: Okabe and Ito's colours, which the colour-blind tell apart
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: What tells apart those of the same colour
@@ -43,5 +45,6 @@ def save_figure(figure: Figure, path: Path, dpi: int = 100) -> None:
         figure is the same file
     :param dpi: Dots per inch
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi, metadata={"Software": None} if path.suffix == ".png" else None)
+    metadata = {"Software": None} if path.suffix == ".png" else None
+    with durable_replacement(completed(path, "png")) as file:
+        figure.savefig(file, format=path.suffix[1:] or "png", dpi=dpi, metadata=metadata)

@@ -92,6 +92,16 @@ def test_processors_of_one_name_and_two_generations_are_two(tmp_path, monkeypatc
     assert list(groups) == ["AMD EPYC (family 25 model 1)", "AMD EPYC (family 25 model 17)"]
 
 
+def test_processors_that_are_known_by_numbers_alone_are_two(tmp_path, monkeypatch):
+    machines = []
+    for part in ("0xd0c", "0xd40"):
+        monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "cpuinfo")
+        provenance.CPU_INFO.write_text(f"processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: {part}\n")
+        machines.append(provenance.provenance()["machine"])
+    groups = list(by_processor({seed: table_of([0] * 4, machine=machine) for seed, machine in enumerate(machines)}))
+    assert [group.partition(" (")[2] for group in groups] == ["implementer 0x41 part 0xd0c)", "implementer 0x41 part 0xd40)"]
+
+
 def test_selection_orders_returns_by_seed_and_step(tmp_path):
     plan = make_plan()
     results = write_results(tmp_path, plan)

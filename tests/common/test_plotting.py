@@ -32,3 +32,14 @@ def test_the_same_figure_is_the_same_file_in_a_folder_that_is_made(tmp_path: Pat
     assert files[0].read_bytes() == files[1].read_bytes()
     assert b"matplotlib" not in files[0].read_bytes().lower()
     save_figure(figure, tmp_path / "figure.pdf")
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_the_one_that_was_there(tmp_path: Path) -> None:
+    figure, (axes,) = make_figure()
+    save_figure(figure, tmp_path / "figure")
+    before = (tmp_path / "figure.png").read_bytes()
+    axes.set_title("$\\frac$")
+    with pytest.raises(ValueError, match="frac"):
+        save_figure(figure, tmp_path / "figure.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+    assert (tmp_path / "figure.png").read_bytes() == before
