@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -97,6 +97,19 @@ class Run:
 
     def __str__(self) -> str:
         return f"{self.configuration.algorithm} on {self.configuration.environment}, seed {self.seed}"
+
+    def check_complete(self, steps: Sequence[int], returns: Iterable[Sequence[float]]) -> None:
+        """
+        :param steps: After how many steps it was evaluated
+        :param returns: Returns of the episodes of each evaluation
+        :raises ConfigurationError: if these are not the evaluations of its configuration
+        """
+        total, evaluation = self.configuration.steps, self.configuration.evaluation
+        if steps != evaluation.steps(total) or any(len(episodes) != evaluation.episodes for episodes in returns):
+            raise ConfigurationError(
+                f"the results of {self} do not fit {evaluation} over {total} steps: delete the lines of evaluations.csv that "
+                f"begin with {self.id}, and the run is repeated"
+            )
 
 
 @dataclass(frozen=True)

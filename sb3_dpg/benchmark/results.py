@@ -66,18 +66,13 @@ class Results:
         """
         :param plan: A plan
         :return: Its runs that are not complete
+        :raises ConfigurationError: if some evaluations of a run are there and others not
         """
-        completed, steps = self.completed, self.evaluations.groupby("run_id")["step"].agg(list)
-        runs = []
+        by_id = dict(iter(self.evaluations.groupby("run_id")))
         for run in plan.runs:
-            if run.id not in completed:
-                runs.append(run)
-            elif sorted(steps[run.id]) != run.configuration.evaluation.steps(run.configuration.steps):
-                raise ConfigurationError(
-                    f"{self.folder / EVALUATIONS_FILE}: evaluations of {run} are missing: delete the lines that begin with "
-                    f"{run.id}, and the run is repeated"
-                )
-        return runs
+            if run.id in by_id:
+                run.check_complete(sorted(by_id[run.id]["step"]), by_id[run.id]["returns"])
+        return [run for run in plan.runs if run.id not in by_id]
 
     def add(self, run: Run, records: Sequence[Mapping[str, Any]]) -> None:
         """
@@ -139,20 +134,15 @@ class Results:
             self.failures = self.failures[~forgotten]
             self._write(FAILURES_FILE, self.failures)
 
-    def check_plan(self, plan: Plan) -> None:
+    def write_plan(self, plan: Plan) -> None:
         """
-        :param plan: The plan that is to be run
-        :raises ConfigurationError: if the folder has another one's results
+        :param plan: The plan that is run, kept with all its hyperparameters
+        :raises ConfigurationError: if the folder has the results of another one
         """
         if (self.folder / PLAN_FILE).exists() and (name := read_plan(self.folder).name) != plan.name:
             raise ConfigurationError(
                 f"{self.folder}: it has the results of the plan {name!r}, not of {plan.name!r}; take another folder"
             )
-
-    def write_plan(self, plan: Plan) -> None:
-        """
-        :param plan: The plan that is run, kept with all its hyperparameters
-        """
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / PLAN_FILE, plan_to_yaml(plan))
 

@@ -58,7 +58,6 @@ def run_plan(plan: Plan, folder: Path, engine: LocalEngine, console: Console, re
     try:
         remove_leftovers(folder)
         results = Results(folder)
-        results.check_plan(plan)
         results.write_plan(plan)
         for other in others:
             count = results.reuse(other, plan)

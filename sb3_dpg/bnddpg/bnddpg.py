@@ -74,9 +74,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param optimize_memory_usage: Enable a memory efficient variant of the replay buffer at a cost of more complexity
     :param n_steps: When n_steps > 1, uses n-step returns (with SB3's ``NStepReplayBuffer``)
     :param actor_learning_rate: Learning rate of the actor, as ``learning_rate``; None: 0.3 times the critics'
-    :param actor_warmup: The actor's learning rate rises linearly from 0 over the first gradient steps or steps after
-        ``learning_starts``, this fraction of the steps that ``learn`` is called for (in [0, 1], 0: at once): an actor at full
-        speed beside critics that know nothing settles in what pays first
+    :param actor_warmup: The actor's learning rate rises linearly from 0 over this fraction of the steps that ``learn`` is
+        called for (in [0, 1], 0: at once), counted from ``learning_starts``, or over as many gradient steps if these are done
+        sooner: an actor at full speed beside critics that know nothing settles in what pays first
     :param policy_delay: The actor, and what follows it by ``tau``, are updated once every ``policy_delay`` gradient steps
     :param target_policy_noise: Standard deviation of the Gaussian noise on the next action (TD3's smoothing, 0 for none)
     :param target_noise_clip: Limit for the absolute value of that noise

@@ -8,6 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+BATCH_NORM_LAYERS = (_BatchNorm, BatchRenorm)
+
 
 class BatchNorm1d(nn.BatchNorm1d):
     """
@@ -130,7 +132,7 @@ def batch_norm_layers(network: nn.Module) -> list[nn.Module]:
     :param network: A network
     :return: Its layers of batch normalisation, PyTorch's and sb3-contrib's Batch Renormalisation alike
     """
-    return [layer for layer in network.modules() if isinstance(layer, _BatchNorm | BatchRenorm)]
+    return [layer for layer in network.modules() if isinstance(layer, BATCH_NORM_LAYERS)]
 
 
 def batch_norm_buffers(network: nn.Module) -> set[str]:
@@ -138,8 +140,12 @@ def batch_norm_buffers(network: nn.Module) -> set[str]:
     :param network: A network
     :return: The names of its running statistics, and what else its layers of batch normalisation keep in buffers
     """
-    layers = batch_norm_layers(network)
-    return {f"{name}.{buffer}" for name, layer in network.named_modules() if layer in layers for buffer in layer._buffers}
+    return {
+        buffer
+        for name, layer in network.named_modules()
+        if isinstance(layer, BATCH_NORM_LAYERS)
+        for buffer, _ in layer.named_buffers(name)
+    }
 
 
 def linear(input_dim: int, output_dim: int, bias: bool = True, init: float | None = None) -> nn.Linear:

@@ -114,7 +114,9 @@ def test_a_run_whose_evaluations_are_cut_off_is_named(tmp_path, console):
     run_plan(plan, tmp_path, FakeEngine(), console)
     table = tmp_path / "evaluations.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(ConfigurationError, match=r"evaluations.csv: evaluations of .*, seed 2 are missing: delete the lines"):
+    with pytest.raises(
+        ConfigurationError, match=r"of .*, seed 2 do not fit .*: delete the lines of evaluations\.csv that begin"
+    ):
         run_plan(plan, tmp_path, FakeEngine(), console)
 
 

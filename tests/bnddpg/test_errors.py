@@ -76,6 +76,11 @@ def test_action_spaces(action_space, message):
         (dict(target_noise_clip=-0.1), ValueError, "target_noise_clip=-0.1"),
         (dict(gradient_clip=0.0), ValueError, "gradient_clip=0.0"),
         (dict(action_noise=NormalActionNoise(np.zeros(1), -np.ones(1))), ValueError, "negative sigma"),
+        (
+            dict(action_noise=NormalActionNoise(np.zeros(2), np.ones(3))),
+            ValueError,
+            "action_noise=.* has a mean and a sigma of different shapes",
+        ),
         (dict(action_noise=NormalActionNoise(np.zeros(2), np.ones(2))), ValueError, r"shape \(2,\).*have shape \(1,\)"),
         (dict(action_noise=0.1), TypeError, "noise must be an SB3 ActionNoise"),
         (dict(action_noise=dict(type="normal", sigma=-0.1)), ValueError, "sigma"),

@@ -244,3 +244,11 @@ def test_names_that_are_logged() -> None:
         make("bnddpg")
     ).keys()
     assert "actor_batch_norm_drift" not in diagnosed(make("copdacq"))
+
+
+@pytest.mark.parametrize("network", ["actor", "critic"])
+def test_a_frozen_network_has_no_gradient(network: str) -> None:
+    model = make("bnddpg")
+    getattr(model, network).requires_grad_(False)
+    model.learn(30)
+    assert diagnosed(model)[f"{network}_gradient_norm"] == 0.0

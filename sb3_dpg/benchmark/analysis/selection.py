@@ -51,7 +51,7 @@ def select(plan: Plan, evaluations: pd.DataFrame) -> Selection:
             if Run(configuration, seed).id in by_id
         }
         for seed, run in found.items():
-            _check_complete(run, configuration, seed)
+            Run(configuration, seed).check_complete(list(run.index), run["returns"])
         if found:
             runs[configuration.environment][configuration.algorithm] = found
     wanted = {run.id for run in plan.runs}
@@ -76,14 +76,6 @@ def check_comparable(configurations: Iterable[Configuration]) -> None:
         same_name = named.setdefault((configuration.environment, configuration.algorithm), configuration)
         if same_name is not configuration:
             raise ConfigurationError(f"{configuration.environment}: the name {configuration.algorithm!r} means two things")
-
-
-def _check_complete(run: pd.DataFrame, configuration: Configuration, seed: int) -> None:
-    steps = configuration.evaluation.steps(configuration.steps)
-    if list(run.index) != steps or any(len(returns) != configuration.evaluation.episodes for returns in run["returns"]):
-        raise ConfigurationError(
-            f"the results of {Run(configuration, seed)} do not fit {configuration.evaluation} over {configuration.steps} steps"
-        )
 
 
 def _missing_runs(plan: Plan, runs: Mapping[str, Mapping[str, Mapping[int, pd.DataFrame]]]) -> list[str]:
