@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import io
+import itertools
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,7 +14,7 @@ from typing import Any
 
 import yaml
 from rl_zoo3 import exp_manager
-from rl_zoo3.utils import ALGOS
+from rl_zoo3.utils import ALGOS, get_latest_run_id
 from sqlalchemy.exc import SQLAlchemyError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback, ProgressBarCallback
@@ -73,6 +75,10 @@ class ExperimentManager(ScheduleStrings):
     save_freq: int
     env_kwargs: dict[str, Any]
     eval_env_kwargs: dict[str, Any]
+    save_path: str
+    params_path: str
+    # Whether this process has made the run's folder
+    has_folder: bool
 
     def __init__(
         self,
@@ -199,9 +205,8 @@ class ExperimentManager(ScheduleStrings):
     # Building the agent
 
     def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
-        is_new = not Path(self.save_path).exists()
         header = io.StringIO()
-        has_agent = False
+        has_agent = self.has_folder = False
         try:
             # A mistake is told without a page of what was read before it was found
             with self._naming_the_source(ImportError, *READING_ERRORS), contextlib.redirect_stdout(header):
@@ -210,7 +215,7 @@ class ExperimentManager(ScheduleStrings):
                     self._complete_setup(*experiment)
                     has_agent = True
         finally:
-            if is_new and not has_agent:
+            if self.has_folder and not has_agent:
                 # It would be taken for the newest agent's
                 shutil.rmtree(self.save_path, ignore_errors=True)
         print(header.getvalue(), end="")
@@ -231,6 +236,15 @@ class ExperimentManager(ScheduleStrings):
         # The first thing that rl-zoo3 does when all is read
         if self.carries_on:
             resume.check_remaining(self.trained_agent, self.n_timesteps)
+        for run_id in itertools.count(get_latest_run_id(self.log_path, self.env_name) + 1):
+            try:
+                os.makedirs(self.save_path)
+                break
+            except FileExistsError:
+                # Another training has taken the number since
+                self.save_path = os.path.join(self.log_path, f"{self.env_name}_{run_id}")
+        self.has_folder = True
+        self.params_path = f"{self.save_path}/{self.env_name}"
         super().create_log_folder()
 
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:

@@ -1,6 +1,7 @@
 """The command line: names, helps and errors of one line."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from rl_zoo3.utils import StoreDict
 
 import sb3_dpg
 from sb3_dpg.cli import COMMANDS, DEBUG_VARIABLE, main
-from sb3_dpg.common.errors import missing_extra
+from sb3_dpg.common.errors import ConfigurationError, missing_extra
 from sb3_dpg.zoo.checkpoints import saved_timesteps
+from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.patches import readable_errors
 from tests.zoo.entries import tiny_entry
 
@@ -220,6 +222,25 @@ def test_a_start_that_fails_leaves_no_run_and_no_page_of_header(
         # rl-zoo3's first two: environment and seed
         assert len(output.out.splitlines()) <= 2
     assert not list(Path("logs").glob("*/*"))
+
+
+@pytest.mark.parametrize(("given", "numbers"), [({}, {1, 2}), ({"tau": 2.0}, {1})])
+def test_of_two_trainings_started_at_the_same_moment_each_has_its_folder(
+    write_config: Callable[..., Path],
+    make_manager: Callable[..., ExperimentManager],
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    numbers: set[int],
+) -> None:
+    config = write_config(tiny_entry("bnddpg"))
+    first, second = make_manager("bnddpg", config), make_manager("bnddpg", config, hyperparams=given)
+    read = second.read_hyperparameters
+    monkeypatch.setattr(second, "read_hyperparameters", lambda: [first.setup_experiment(), read()][1])
+    with contextlib.suppress(ConfigurationError):
+        second.setup_experiment()
+    runs = {Path(first.log_path, f"Pendulum-v1_{number}") for number in numbers}
+    assert set(Path(first.log_path).iterdir()) == runs
+    assert all((run / "Pendulum-v1/config.yml").is_file() for run in runs)
 
 
 def test_missing_keys_and_entries(capsys: Capture, write_config: Callable[..., Path]) -> None:
