@@ -64,10 +64,16 @@ class SharedStudy(optuna.Study):
         pending = self._numbers(TrialState.RUNNING)
         if pending:
             print(f"Waiting for trials {sorted(pending)} of other processes (Ctrl-C to leave them)")
+        unheard = pending
         while pending & self._numbers(TrialState.RUNNING) or (pending and self._numbers(TrialState.WAITING)):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 fail_stale_trials(self)
+            for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if trial.number in unheard:
+                    # Optuna never fails a trial without any sign of life, whose process was killed before the first
+                    self._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+            unheard = set()
             if self._numbers(TrialState.WAITING):
                 super().optimize(func, n_trials=1, gc_after_trial=True)
             else:

@@ -111,6 +111,22 @@ def test_a_living_trial_is_waited_for_and_not_run_twice(monkeypatch: pytest.Monk
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
 
 
+def test_a_trial_whose_process_died_before_its_first_sign_of_life_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = new_study()
+    lost = study.ask().number
+    waits = []
+
+    def pass_time(seconds: float) -> None:
+        waits.append(seconds)
+        assert len(waits) < 3, "it waits for ever"
+        monkeypatch.setattr(study._storage._backend, "grace_period", -1000)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(studies.time, "sleep", pass_time)
+    study.optimize(objective, n_trials=1)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert RetryHeartbeatStaleTrialCallback.retry_history(study.trials[2]) == [lost]
+
+
 def test_interrupted_while_it_waits_a_process_leaves_the_trials_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     abandoned_trial(new_study(heartbeat=1000))
 
