@@ -12,6 +12,7 @@ from pathlib import Path
 from pprint import pprint
 from typing import Any
 
+import optuna
 import yaml
 from rl_zoo3 import exp_manager
 from rl_zoo3.utils import ALGOS, get_latest_run_id
@@ -108,6 +109,7 @@ class ExperimentManager(ScheduleStrings):
         self.resolved: dict[str, Any] = {}
         self.noise: Mapping[str, Any] | None = None
         self.noise_keys: dict[str, Any] = {}
+        self.is_interrupted = False
         self.carries_on = self.continue_training and not restart
         if self.carries_on:
             self.seed = resume.resumed_seed(self.seed, saved_timesteps(self.trained_agent))
@@ -290,6 +292,7 @@ class ExperimentManager(ScheduleStrings):
             with interrupt.on_ctrl_c():
                 model.learn(steps, callback=[interrupt, *self.callbacks], **kwargs)
         except KeyboardInterrupt:
+            self.is_interrupted = True
             for callback in self.callbacks:
                 if isinstance(callback, ProgressBarCallback):
                     callback.on_training_end()
@@ -323,10 +326,24 @@ class ExperimentManager(ScheduleStrings):
         if self.storage is not None and not self.storage.endswith(".log"):
             replacements["create_study"] = make_shared_study(self.objective, self.heartbeat, self.max_total_trials)
         try:
-            with self._naming_the_source(TypeError, ValueError), patched(**replacements):
+            with patched(**replacements):
                 super().hyperparameters_optimization()
+        except ConfigurationError:
+            raise
         except SQLAlchemyError as error:
             raise ConfigurationError(f"--storage {self.storage}: {error}") from error
+        except ValueError as error:
+            if not self.is_interrupted:
+                message = "no trial was completed: those that have ended were pruned or failed"
+                raise ConfigurationError(f"--optimize-hyperparameters: {message}") from error
+
+    def objective(self, trial: optuna.Trial) -> float:
+        try:
+            with self._naming_the_source(TypeError, ValueError):
+                return float(super().objective(trial))
+        except KeyboardInterrupt:
+            self.is_interrupted = True
+            raise
 
 
 def hint_of_few_updates(model: BaseAlgorithm) -> str:

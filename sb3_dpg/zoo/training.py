@@ -1,11 +1,11 @@
 """``sb3-dpg train``: rl-zoo3's train with our experiment manager."""
 
 import argparse
-import functools
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import rl_zoo3.train
 
@@ -54,9 +54,17 @@ def train(arguments: Sequence[str]) -> None:
             rest = _with_earlier_options(trained_agent, rest)
         rest += ["-i", trained_agent]
     sys.argv[1:] = rest
-    create = functools.partial(ExperimentManager, restart=options.restart, heartbeat=options.heartbeat)
+    managers: list[ExperimentManager] = []
+
+    def create(*args: Any, **kwargs: Any) -> ExperimentManager:
+        managers.append(ExperimentManager(*args, restart=options.restart, heartbeat=options.heartbeat, **kwargs))
+        return managers[0]
+
     with readable_errors(parser.format_help()), patched(ExperimentManager=create):
         rl_zoo3.train.train()
+    if managers[0].is_interrupted:
+        # All is saved: this is for the exit code
+        raise KeyboardInterrupt
 
 
 def _env_name(rest: Sequence[str]) -> str:

@@ -113,7 +113,7 @@ def test_interrupted_while_training(algo: str, tmp_path: Path) -> None:
         time.sleep(0.01)
     assert command.process.pid is not None
     os.kill(command.process.pid, signal.SIGINT)
-    assert command.end() == 0
+    assert command.end() == 130
     agent = latest_checkpoint(tmp_path / "logs", algo, ENV_ID)
     reached = saved_timesteps(agent)
     assert reached == saved_timesteps(tmp_path / "logs" / algo / f"{ENV_ID}_1" / f"{ENV_ID}.zip")

@@ -87,6 +87,18 @@ def test_an_interrupted_run_resumes_where_it_was_interrupted(
     assert second.action_noise.std[0] < first.action_noise.std[0]
 
 
+@pytest.mark.parametrize("options", [(), ("--optimize", "--n-evaluations", "1", "--no-optim-plots")])
+def test_the_exit_code_tells_of_ctrl_c(
+    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, options: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    config = write_config(tiny_entry("bnddpg", n_timesteps=200, callback=f"{__name__}.{PressCtrlC.__name__}"))
+    names = ("--algo", "bnddpg", "--env", "Pendulum-v1", "--eval-freq", "-1")
+    assert main(["train", *names, "-conf", str(config), *options]) == 130
+    assert ("To go on from there: sb3-dpg train" in capsys.readouterr().out) == (not options)
+
+
 def test_a_second_ctrl_c_stops_at_once_and_says_that_there_is_no_checkpoint(
     write_config: WriteConfig, make_manager: MakeManager, capsys: Capture
 ) -> None:

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import optuna
 import pytest
+from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -266,6 +267,22 @@ def test_a_trial_is_pruned(
     assert [trial.state for trial in trials] == [complete, pruned, complete]
     # It was stopped half way
     assert [list(trial.intermediate_values) for trial in trials] == [[1, 2], [1], [1, 2]]
+
+
+@pytest.mark.parametrize("storage", [None, "study.log", "study.db"])
+def test_a_search_without_a_completed_trial_does_not_blame_the_file(
+    write_config: WriteConfig, make_manager: MakeManager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, storage: str | None
+) -> None:
+    def prune(self: ZooExperimentManager, trial: optuna.Trial) -> float:
+        raise optuna.TrialPruned
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ZooExperimentManager, "objective", prune)
+    study = {"storage": storage, "study_name": "s"}
+    search = make_manager("bnddpg", write_config(tiny_entry("bnddpg")), optimize_hyperparameters=True, **study, **SHORT_SEARCH)
+    assert search.setup_experiment() is None
+    with pytest.raises(ConfigurationError, match=r"^--optimize-hyperparameters: no trial was completed"):
+        search.hyperparameters_optimization()
 
 
 def search_storage(path: str) -> optuna.storages.JournalStorage:
