@@ -14,12 +14,13 @@ from sb3_dpg.zoo.action_noise import NOISE_TYPES, noise_specification
 Params: TypeAlias = dict[str, Any]
 Sampler: TypeAlias = Callable[[optuna.Trial, int, int, Params], Params]
 
-NOISE_SCHEDULES = ("const", "lin", "exp")
+#: Kinds of schedules, over all of the training or its first fifth
+NOISE_SCHEDULES = ("const", "lin", "exp", "lin_0.2")
 #: Where a schedule of the noise ends, as a share of its start
 FINAL_NOISE = 0.1
 #: Tables of which a trial samples some keys: the others stay the entry's
 MERGED_KWARGS = frozenset({"policy_kwargs", "replay_buffer_kwargs"})
-NET_ARCHS = {"small": [64, 64], "medium": [256, 256], "big": [400, 300]}
+NET_ARCHS = {"small": [64, 64], "default": [128, 128], "medium": [256, 256], "big": [400, 300]}
 
 
 def _sample_noise(trial: optuna.Trial) -> Params:
@@ -32,15 +33,17 @@ def _sample_noise(trial: optuna.Trial) -> Params:
     }
 
 
-def _convert_noise(params: Params) -> Params | None:
+def _convert_noise(params: Params, initial: str = "zero") -> Params | None:
     """The specification of what was sampled, which is taken out; None is no noise: the file's must not stay."""
     keys = {key: params.pop(key) for key in ("noise_type", "noise_std", "noise_theta")}
-    schedule = params.pop("noise_schedule")
-    if schedule != "const":
-        keys["noise_std"] = f"{schedule}_{keys['noise_std']}_{FINAL_NOISE * keys['noise_std']}"
-    if keys["noise_type"] != "ornstein-uhlenbeck":
+    kind, *end_fraction = params.pop("noise_schedule").split("_")
+    if kind != "const":
+        keys["noise_std"] = "_".join([kind, str(keys["noise_std"]), str(FINAL_NOISE * keys["noise_std"]), *end_fraction])
+    is_correlated = keys["noise_type"] == "ornstein-uhlenbeck"
+    if not is_correlated:
         del keys["noise_theta"]
-    return noise_specification(keys)
+    specification = noise_specification(keys)
+    return {**specification, "initial": initial} if specification and is_correlated else specification
 
 
 def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: Params) -> Params:
@@ -80,7 +83,8 @@ def convert_bnddpg_params(sampled_params: Params) -> Params:
     return {
         "gamma": 1 - params.pop("one_minus_gamma"),
         "batch_size": 2 ** params.pop("batch_size_pow"),
-        "action_noise": _convert_noise(params),
+        # As the default has it
+        "action_noise": _convert_noise(params, initial="stationary"),
         "policy_kwargs": policy_kwargs,
         **params,
     }
@@ -93,7 +97,7 @@ def sample_copdacq_params(trial: optuna.Trial, n_actions: int, n_envs: int, addi
         tiles = {"n_tilings_pow": trial.suggest_int("n_tilings_pow", 2, 5), "n_bins": trial.suggest_int("n_bins", 4, 10)}
     return convert_copdacq_params(
         {
-            "one_minus_gamma": trial.suggest_float("one_minus_gamma", 1e-3, 0.03, log=True),
+            "one_minus_gamma": trial.suggest_float("one_minus_gamma", 1e-3, 0.1, log=True),
             "actor_learning_rate": trial.suggest_float("actor_learning_rate", 1e-3, 0.5, log=True),
             "advantage_learning_rate": trial.suggest_float("advantage_learning_rate", 1e-3, 0.5, log=True),
             "value_learning_rate": trial.suggest_float("value_learning_rate", 1e-2, 0.5, log=True),

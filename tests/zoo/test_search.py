@@ -9,15 +9,18 @@ import gymnasium as gym
 import numpy as np
 import optuna
 import pytest
+import yaml
 from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
 from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.envs import BitFlippingEnv
 
+from sb3_dpg import BNDDPG
 from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.errors import ConfigurationError
-from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
+from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, make_noise
+from sb3_dpg.zoo.hyperparameters import read_entry, shipped_hyperparameters
 from sb3_dpg.zoo.manager import ExperimentManager
 from tests.zoo.entries import tiny_entry
 
@@ -59,6 +62,47 @@ def test_what_bnddpg_searches() -> None:
     assert keys >= {"learning_rate", "actor_learning_rate", "action_noise", "policy_kwargs", "tau", "gamma"}
     (sampled, _), *_ = random_trials("bnddpg", 1)
     assert set(sampled["policy_kwargs"]) >= {"batch_norm_momentum", "net_arch", "n_critics"}
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_default_of_bnddpg_can_be_sampled() -> None:
+    point = {
+        "one_minus_gamma": 0.01, "batch_size_pow": 8, "learning_rate": 1e-3, "actor_learning_rate": 3e-4, "tau": 0.005,
+        "actor_warmup": 0.1, "policy_delay": 3, "actor_policy_noise": 0.2, "target_policy_noise": 0.2,
+        "batch_norm_momentum": 0.1, "n_critics": 2, "beta1": 0.5, "net_arch": "default",
+        "noise_type": "ornstein-uhlenbeck", "noise_std": 0.3**0.5, "noise_theta": 0.15, "noise_schedule": "lin_0.2",
+    }  # fmt: skip
+    # Optuna warns of a number outside its range
+    sampled = HYPERPARAMS_SAMPLER["bnddpg"](optuna.trial.FixedTrial(point), 1, 1, dict(ADDITIONAL))
+    default, model = (BNDDPG("MlpPolicy", "Pendulum-v1", seed=0, **kwargs) for kwargs in ({}, sampled))
+    plain = sampled.keys() - {"action_noise", "policy_kwargs", "actor_learning_rate"}
+    assert {key: getattr(model, key) for key in plain} == {key: pytest.approx(getattr(default, key)) for key in plain}
+    assert str(model.policy) == str(default.policy)
+    for progress_remaining in (1.0, 0.9, 0.8, 0.0):
+        for made in (model, default):
+            made.action_noise.update(progress_remaining)
+        np.testing.assert_allclose(model.action_noise.std, default.action_noise.std)
+    for optimizers in zip(*((made.actor.optimizer, made.critic.optimizer) for made in (model, default)), strict=True):
+        ours, theirs = ({**optimizer.param_groups[0], "params": None} for optimizer in optimizers)
+        assert {**ours, "betas": tuple(ours["betas"])} == {**theirs, "betas": tuple(theirs["betas"])}
+    assert model.action_noise.initial == default.action_noise.initial
+
+
+@pytest.mark.filterwarnings("error")
+def test_copdacqs_entry_for_pendulum_can_be_sampled() -> None:
+    entry = read_entry(str(shipped_hyperparameters("copdacq")), "Pendulum-v1", False, yaml.SafeLoader)
+    theirs = make_noise(entry["action_noise"], 1)
+    assert isinstance(theirs, OrnsteinUhlenbeckNoise)
+    rates = dict.fromkeys(("advantage_learning_rate", "value_learning_rate"), entry["learning_rate"])
+    point = {
+        "one_minus_gamma": 1 - entry["gamma"], "actor_learning_rate": entry["actor_learning_rate"], **rates,
+        "correction_learning_rate": 0.1, "gradient_q": False, "natural_gradient": False, "n_tilings_pow": 4, "n_bins": 6,
+        "noise_type": "ornstein-uhlenbeck", "noise_std": theirs.sigma[0], "noise_theta": theirs.theta[0],
+        "noise_schedule": "const",
+    }  # fmt: skip
+    sampled = HYPERPARAMS_SAMPLER["copdacq"](optuna.trial.FixedTrial(point), 1, 1, dict(ADDITIONAL))
+    assert sampled["policy_kwargs"] == entry["policy_kwargs"]
+    assert str(make_noise(sampled["action_noise"], 1)) == str(theirs)
 
 
 def test_what_copdacq_searches() -> None:
