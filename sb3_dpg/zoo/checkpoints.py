@@ -5,8 +5,9 @@ import os
 import re
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -21,6 +22,23 @@ BEST_MODEL = "best_model.zip"
 #: In a checkpoint: what a resumed run has to know of the callback that made it
 CHECKPOINT_FILE = "checkpoint.json"
 _CHECKPOINT_NAME = re.compile(r"checkpoint_(\d+)_steps")
+#: What tells a whole file from one that is empty or was cut off, however large: a pickle ends in a full stop
+_IS_WHOLE: dict[str, Callable[[BinaryIO], bool]] = {
+    ".csv": lambda file: file.readline().endswith(b"\n") and file.readline().endswith(b"\n"),
+    ".json": lambda file: file.read().endswith(b"}"),
+    ".npz": zipfile.is_zipfile,
+    ".pkl": lambda file: file.seek(0, os.SEEK_END) > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read() == b".",
+    # Of the rest of it YAML's own errors tell, with its name
+    ".yml": lambda file: file.read(1) != b"",
+}
+
+
+def check_whole(path: Path) -> None:
+    """Name a file that is not whole, if it is there: what rl-zoo3 and SB3 raise over it does not say which it is."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if not _IS_WHOLE[path.suffix](file):
+                raise ConfigurationError(f"{path} is empty or was cut off: put a whole copy in its place, or move it away")
 
 
 def write_run_config(folder: str | Path, env_id: str, hyperparams: dict[str, Any]) -> None:
@@ -45,6 +63,7 @@ def resumed_config(trained_agent: str | Path) -> str | None:
 def resumed_save_freq(trained_agent: str | Path) -> int:
     """After how many steps the run that saved an agent saved the next checkpoint; -1 if it is not one of a checkpoint."""
     path = Path(trained_agent).parent / CHECKPOINT_FILE
+    check_whole(path)
     return int(json.loads(path.read_text())["save_freq"]) if path.is_file() else -1
 
 

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from pprint import pprint
 from typing import Any
 

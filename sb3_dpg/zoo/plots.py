@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import itertools
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from sb3_dpg.common.errors import ConfigurationError
+from sb3_dpg.zoo.checkpoints import check_whole
 from sb3_dpg.zoo.options import asks_for_help, check_algorithm, own_parser, split_options
 from sb3_dpg.zoo.playback import replaying
 from sb3_dpg.zoo.registration import register_algorithms
@@ -20,7 +22,11 @@ def plot_train(arguments: Sequence[str]) -> None:
     """``sb3-dpg plot-train``, given the command line after it."""
     options, rest, own_help = _split("plot-train", arguments)
     if not asks_for_help(rest):
-        _check_algorithms(_look_ahead(rest))
+        names = _look_ahead(rest)
+        _check_algorithms(names)
+        for folder, algo, env in itertools.product(names.folders, names.algos, names.env):
+            for path in Path(folder, algo).glob(f"*{env}*/*monitor.csv"):
+                check_whole(path)
     _run("plot_train", options.figures, rest, own_help)
 
 
@@ -37,9 +43,11 @@ def all_plots(arguments: Sequence[str]) -> None:
 def plot_from_file(arguments: Sequence[str]) -> None:
     """``sb3-dpg plot-from-file``, given the command line after it."""
     options, rest, own_help = _split("plot-from-file", arguments)
+    path = _look_ahead(rest).input
     # rl-zoo3 does not require it, and fails without it
-    if _look_ahead(rest).input is None and not asks_for_help(rest):
+    if path is None and not asks_for_help(rest):
         raise ConfigurationError("plot-from-file needs -i, a file that all-plots has written by its -o")
+    check_whole(Path(f"{path}".removesuffix(".pkl") + ".pkl"))
     _run("plot_from_file", options.figures, rest, own_help)
 
 
@@ -155,6 +163,7 @@ def _read_evaluations(folder: Path, env: str, names: argparse.Namespace) -> list
     for path in sorted(folder.glob("*/evaluations.npz")):
         if env not in path.parent.name:
             continue
+        check_whole(path)
         with np.load(path) as log:
             if names.key not in log:
                 raise ConfigurationError(f"-k: {path} has no {names.key!r}, but {', '.join(log)}")

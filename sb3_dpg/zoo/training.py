@@ -10,7 +10,7 @@ from typing import Any
 import rl_zoo3.train
 
 from sb3_dpg.common.errors import ConfigurationError
-from sb3_dpg.zoo.checkpoints import check_saved_algorithm, latest_checkpoint, resolve_trained_agent
+from sb3_dpg.zoo.checkpoints import check_saved_algorithm, check_whole, latest_checkpoint, resolve_trained_agent
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.options import check_names, look_ahead, own_parser, split_options
 from sb3_dpg.zoo.patches import patched, readable_errors
@@ -50,6 +50,8 @@ def train(arguments: Sequence[str]) -> None:
     if trained_agent:
         trained_agent = resolve_trained_agent(trained_agent)
         check_saved_algorithm(trained_agent, look_ahead(rest).algo or "ppo")
+        for name in (f"{_env_name(rest)}/vecnormalize.pkl", "replay_buffer.pkl", "evaluations.npz"):
+            check_whole(Path(trained_agent).parent / name)
         if not options.restart:
             rest = _with_earlier_options(trained_agent, rest)
         rest += ["-i", trained_agent]

@@ -4,6 +4,7 @@ import io
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,14 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sb3_dpg.benchmark.results import Results
+from sb3_dpg.cli import main
 from sb3_dpg.common.save_util import write_atomically
 from sb3_dpg.export import export_policy
 from sb3_dpg.zoo.callbacks import ResumableCheckpointCallback
 from sb3_dpg.zoo.checkpoints import checkpoints, saved_timesteps
 from tests.algorithms import CLASSES, make, same, weights
 from tests.benchmark.samples import make_plan, make_records, write_results
+from tests.zoo.entries import tiny_entry
 
 ROOT = Path(__file__).parents[2]
 BOTH = pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
@@ -266,6 +270,66 @@ def test_damage_anywhere_is_refused_or_harmless(name: str, tmp_path: Path) -> No
         assert "load another checkpoint" in told, f"byte {position}"
         refused += 1
     assert refused > 20
+
+
+AGENT = ("--algo", "bnddpg", "--env", "Pendulum-v1")
+RUN = "logs/bnddpg/Pendulum-v1_1"
+RESUME = ("train", *AGENT, "--resume", "-n", "220")
+ENJOY = ("enjoy", *AGENT, "--no-render", "-n", "5")
+PLOT = ("-a", "bnddpg", "-e", "Pendulum", "-f", "logs")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that a training leaves, and what all-plots makes of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    entry = tiny_entry("bnddpg", n_timesteps=200, normalize=True)
+    (folder / "config.yml").write_text(yaml.safe_dump({"Pendulum-v1": entry}))
+    options = ("-conf", "config.yml", "--eval-freq", "100", "--eval-episodes", "2", "--save-freq", "100", "--seed", "1")
+    with pytest.MonkeyPatch.context() as context:
+        context.chdir(folder)
+        context.setattr("sys.argv", ["sb3-dpg"])
+        assert main(["train", *AGENT, "--verbose", "0", *options]) == 0
+        assert main(["all-plots", *PLOT, "--no-display", "-o", "all"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        (RESUME, f"{RUN}/checkpoint_200_steps/replay_buffer.pkl"),
+        (RESUME, f"{RUN}/checkpoint_200_steps/evaluations.npz"),
+        (RESUME, f"{RUN}/checkpoint_200_steps/checkpoint.json"),
+        (RESUME, f"{RUN}/checkpoint_200_steps/hyperparams.yml"),
+        (RESUME, f"{RUN}/checkpoint_200_steps/Pendulum-v1/vecnormalize.pkl"),
+        ((*ENJOY, "--load-last-checkpoint"), f"{RUN}/checkpoint_200_steps/Pendulum-v1/vecnormalize.pkl"),
+        (ENJOY, f"{RUN}/Pendulum-v1/vecnormalize.pkl"),
+        (ENJOY, f"{RUN}/Pendulum-v1/config.yml"),
+        (ENJOY, f"{RUN}/Pendulum-v1.zip"),
+        (("all-plots", *PLOT), f"{RUN}/evaluations.npz"),
+        (("plot-train", *PLOT), f"{RUN}/0.monitor.csv"),
+        (("plot-from-file", "-i", "all.pkl"), "all.pkl"),
+        (("plot-policy", f"{RUN}/Pendulum-v1.zip", "--algo", "bnddpg"), f"{RUN}/Pendulum-v1.zip"),
+    ],
+)
+def test_a_file_of_a_run_that_is_not_whole_is_named(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+    file: str,
+    share: float,
+) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    content = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(content[: int(share * len(content))])
+    assert main(command) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert file in line
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_environments_with_a_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (("all-plots", "-a", "ddpg", "-e", "Pendulum", "-f", "logs"), "all-plots needs two or more runs, or two or more"),
         (("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "-max", "1"), "-max: there are no evaluations of td3"),
         (("plot-from-file",), "plot-from-file needs -i"),
-        (("plot-from-file", "-i", "wrong.pkl"), "UnpicklingError: "),
+        (("plot-from-file", "-i", "wrong.pkl"), "wrong.pkl is empty or was cut off"),
         (("plot-train", "-a", "td3", "-e", "Hopper", "-f", "logs", "--figures", "figures"), "nothing to plot"),
         (("plot-train", "-a", "td3", "-e", "Pendulum", "-f", "logs", "--figures", "figures"), "nothing to plot"),
     ],
