@@ -147,13 +147,14 @@ def check_evaluations(names: argparse.Namespace) -> None:
         for algo in names.algos
         for env in names.env
     }
-    empty = [cell for cell, runs in cells.items() if not runs]
+    # rl-zoo3 passes over a run with one
+    empty = [cell for cell, runs in cells.items() if not any(len(steps) > 1 for _, steps, _ in runs)]
     if len(empty) == len(cells):
-        raise ConfigurationError(f"no evaluations (train with --eval-freq) of {', '.join(empty)}")
+        raise ConfigurationError(f"no run with two or more evaluations (train with --eval-freq) of {', '.join(empty)}")
     if empty:
-        print(f"No evaluations, shown as 0: {', '.join(empty)}", file=sys.stderr)
+        print(f"No run with two or more evaluations, shown as 0.0 +/- 0.0: {', '.join(empty)}", file=sys.stderr)
     for cell, runs in cells.items():
-        if runs:
+        if cell not in empty:
             _check_runs(cell, runs, names)
 
 
@@ -186,3 +187,5 @@ def _check_runs(cell: str, runs: list[Evaluations], names: argparse.Namespace) -
     if left_out:
         hint = "-max STEPS plots all of them up to that step"
         print(f"Not plotted, as they are shorter than the others of {cell}: {', '.join(left_out)}. {hint}", file=sys.stderr)
+    if len(runs) - len(left_out) == 1 or all(episodes == 1 for _, _, episodes in runs):
+        print(f"+/- 0 of {cell} is unknown, not 0: it has one run, or one episode an evaluation", file=sys.stderr)

@@ -135,3 +135,35 @@ def test_shorter_runs_are_not_left_out_silently(
         assert f"Pendulum-TD3-logs: {expected}" in output.out
         told = "Not plotted, as they are shorter than the others of td3 on Pendulum in logs: Pendulum-v1_2 (to step 300)"
         assert (told in output.err) == (expected == 2)
+
+
+@pytest.mark.parametrize(
+    ("runs", "episodes", "count", "expected"),
+    [
+        (2, 2, 4, ""),
+        (2, 1, 4, "+/- 0 of td3 on Pendulum in logs is unknown"),
+        (1, 2, 4, "+/- 0 of td3 on Pendulum in logs is unknown"),
+        (2, 2, 1, "No run with two or more evaluations, shown as 0.0 +/- 0.0: td3 on Pendulum in logs"),
+    ],
+)
+def test_what_rl_zoo3_shows_as_0_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    runs: int,
+    episodes: int,
+    count: int,
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    plt.close("all")
+    for seed in (1, 2, 3)[:runs]:
+        write_evaluations(tmp_path / "logs", "td3", seed, episodes, count)
+        write_evaluations(tmp_path / "logs", "ddpg", seed + 10)
+    write_evaluations(tmp_path / "logs", "ddpg", 14)
+    assert main(["all-plots", "-a", "td3", "ddpg", "-e", "Pendulum", "-f", "logs", "--no-display"]) == 0
+    output = capsys.readouterr()
+    assert ("+/- 0" in output.out) == bool(expected)
+    assert output.err.startswith(expected)
+    assert len(output.err.splitlines()) == bool(expected)
