@@ -238,18 +238,10 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         rate = self.actor_learning_rate
         self.actor_lr_schedule = None if rate is None else parse_learning_rate("actor_learning_rate", rate)
 
-    def _sample_action(
-        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if self.num_timesteps < learning_starts:
-            # Without the noise, which SB3 adds here too: correlated, it would push a third of the actions to their bounds
-            return super()._sample_action(learning_starts, None, n_envs)
-        # As in SB3, but by the actor that learns, not by its average
+    def _scaled_action(self) -> np.ndarray:
+        # Of the actor that learns, not of its average
         action, _ = self.actor.predict(self._last_obs)  # type: ignore[arg-type]
-        scaled_action = self.policy.scale_action(action)
-        if action_noise is not None:
-            scaled_action = np.clip(scaled_action + action_noise(), -1, 1)
-        return self.policy.unscale_action(scaled_action), scaled_action
+        return self.policy.scale_action(action)
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """

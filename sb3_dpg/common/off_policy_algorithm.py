@@ -249,6 +249,23 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         """
         raise NotImplementedError
 
+    def _sample_action(
+        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self.num_timesteps < learning_starts:
+            # Without the noise, which SB3 adds here too: correlated, it would push a third of the actions to their bounds
+            return super()._sample_action(learning_starts, None, n_envs)
+        scaled_action = self._scaled_action()
+        if action_noise is not None:
+            # Not np.clip, which takes longer on arrays of a few elements
+            scaled_action = np.minimum(np.maximum(scaled_action + action_noise(), -1.0), 1.0)
+        return self.policy.unscale_action(scaled_action), scaled_action
+
+    def _scaled_action(self) -> np.ndarray:
+        """What the policy that explores does at the last observations, scaled to [-1, 1]."""
+        action, _ = self.predict(self._last_obs)  # type: ignore[arg-type]
+        return self.policy.scale_action(action)
+
     def _store_transition(
         self,
         replay_buffer: ReplayBuffer,

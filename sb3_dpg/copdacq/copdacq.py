@@ -76,7 +76,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         ``MlpPolicy``
     :param buffer_size: 1: learn online from the newest transition of each environment. Otherwise the size of the replay
         buffer, in transitions
-    :param learning_starts: How many steps to collect by uniformly random actions before learning starts
+    :param learning_starts: How many steps to collect by uniformly random actions, without noise, before learning starts
     :param batch_size: Minibatch size for each update from a replay buffer
     :param gamma: The discount factor, in [0, 1]
     :param train_freq: Update the model every ``train_freq`` steps, or a tuple of frequency and unit like ``(2, "episode")``;
@@ -332,18 +332,13 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._td_error_sum += float(magnitude.sum()) / len(magnitude)
         self._saturation_sum += float((abs(batch.mu.value) >= SATURATED).sum()) / batch.offset.shape[1] / len(delta)
 
-    def _sample_action(
-        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _scaled_action(self) -> np.ndarray:
         self._follow_parameters()
-        if self._tiles is None or self.num_timesteps < learning_starts:
-            return super()._sample_action(learning_starts, action_noise, n_envs)
-        # As SB3 does it, without the way through tensors and through the unscaled action and back
+        if self._tiles is None:
+            return super()._scaled_action()
+        # Without the way through tensors and through the unscaled action and back
         assert isinstance(self._last_obs, np.ndarray)
-        scaled = self._tiles.actions(self._last_obs)
-        if action_noise is not None:
-            scaled = np.minimum(np.maximum(scaled + action_noise(), -1.0), 1.0)
-        return self.policy.unscale_action(scaled), scaled
+        return self._tiles.actions(self._last_obs)
 
     def _advice(self) -> str:
         rates = ", ".join(f"{name}={rate:g}" for name, rate in self.learning_rates().items())

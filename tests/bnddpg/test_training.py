@@ -230,13 +230,6 @@ def test_the_actors_warm_up_is_a_fraction_of_the_training(kwargs):
     assert model.actor.optimizer.param_groups[0]["lr"] == pytest.approx(3e-4)
 
 
-def test_random_steps_are_without_noise():
-    model = make("bnddpg", learning_starts=50, action_noise=dict(type="normal", sigma=100.0))
-    model.learn(100)
-    assert np.abs(model.replay_buffer.actions[:50]).max() < 1.0
-    assert np.mean(np.abs(model.replay_buffer.actions[50:100]) == 1.0) > 0.9
-
-
 def test_buffers_that_are_no_statistics_are_not_averaged():
     features = dict(features_extractor_class=Features, features_extractor_kwargs=dict(mask=-np.inf))
     model = make("bnddpg", policy_kwargs=features)

@@ -135,3 +135,17 @@ def test_environment_gets_actions_of_its_space(name: str) -> None:
     env = Observed()
     build(name, env).learn(50)
     assert env.action_space.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_random_steps_are_without_noise(name: str) -> None:
+    """Not so in SB3."""
+    actions = []
+
+    def keep(local_variables: dict[str, Any], _: dict[str, Any]) -> bool:
+        actions.append(local_variables["buffer_actions"])
+        return True
+
+    build(name, learning_starts=50, action_noise=dict(type="normal", sigma=100.0)).learn(100, callback=keep)
+    assert np.abs(actions[:50]).max() < 1.0
+    assert np.mean(np.abs(actions[50:]) == 1.0) > 0.9
