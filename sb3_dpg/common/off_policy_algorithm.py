@@ -15,7 +15,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
 
 from sb3_dpg.common.checks import (
@@ -126,7 +125,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         :raises TypeError: if it is neither
         :raises ValueError: if the specification is not valid, or the noise has another shape than the actions
         """
-        self.action_noise = make_noise(self.action_noise, get_action_dim(self.action_space))
+        self.action_noise = make_noise(self.action_noise, self.action_space.shape)
         check_action_noise(self.action_noise, self.action_space.shape)
 
     def _setup_model(self) -> None:

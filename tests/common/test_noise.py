@@ -6,12 +6,15 @@ import pickle
 import cloudpickle
 import numpy as np
 import pytest
+from gymnasium import spaces
 from stable_baselines3 import SAC, TD3
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 
+from sb3_dpg.common.callbacks import ActionNoiseCallback
 from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScaledNoise, ScheduledNoise, make_noise
 from sb3_dpg.common.schedules import LinearAnnealing
+from tests.contract.scripts import Observed
 
 N_ENVS, N_STEPS = 100, 10_000  # a million draws
 LAGS = (1, 5, 20)
@@ -345,7 +348,8 @@ BAD = [
     (lambda: GaussianNoise(MEAN, np.ones((2, 2))), ValueError, "wrong length"),
     (lambda: GaussianNoise(MEAN, "lin_a_b"), ValueError, "sigma: schedule 'lin_a_b' is not valid.*'lin_0.5_0.05'"),
     (lambda: GaussianNoise(MEAN, None), TypeError, "sigma: .*not None"),
-    (lambda: GaussianNoise(np.zeros((2, 2)), 0.1), ValueError, r"(?s)mean=.*one per action dimension"),
+    (lambda: GaussianNoise(np.zeros((2, 0)), 0.1), ValueError, r"(?s)mean=.*one per action dimension"),
+    (lambda: GaussianNoise("x", 0.1), ValueError, "mean='x' must be finite numbers"),
     (lambda: GaussianNoise([], 0.1), ValueError, "mean="),
     (lambda: GaussianNoise([np.inf], 0.1), ValueError, "mean="),
     (lambda: GaussianNoise(MEAN, 0.1, n_envs=0), ValueError, "n_envs=0 is too small"),
@@ -389,6 +393,32 @@ def test_specification(spec, noise_class, std):
     assert isinstance(noise, noise_class)
     assert noise.action_dim == 2
     np.testing.assert_allclose(noise.std, std, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+@pytest.mark.parametrize(("spec", "noise_class", "std"), SPECIFICATIONS)
+def test_actions_of_several_axes(spec, noise_class, std, n_envs):
+    """The same draws as for the flattened action."""
+    flat, shaped = (make_noise(spec | dict(seed=0, n_envs=n_envs, mean=[0.1, 0.3]), shape) for shape in (2, (2, 1)))
+    np.testing.assert_array_equal(shaped.std, flat.std)
+    for _ in range(3):
+        draw = shaped()
+        assert draw.shape == ((2, 1) if n_envs == 1 else (n_envs, 2, 1))
+        np.testing.assert_array_equal(draw.ravel(), flat().ravel())
+        flat.reset()
+        shaped.reset()
+    inside = NormalActionNoise(np.zeros((2, 1)), np.zeros((2, 1)))
+    assert ScaledNoise(inside, [1.0, 2.0], n_envs)().shape == draw.shape
+
+
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_actions_of_several_axes_in_sb3s_algorithms(n_envs):
+    env = make_vec_env(Observed, n_envs, env_kwargs=dict(action_space=spaces.Box(-1, 1, (2, 3))))
+    noise = OrnsteinUhlenbeckNoise(np.zeros((2, 3)), 0.2)
+    settings = dict(learning_starts=0, buffer_size=100, policy_kwargs=dict(net_arch=[4]), device="cpu")
+    assert TD3("MlpPolicy", env, action_noise=noise, **settings).learn(10).replay_buffer.pos == 10 // n_envs
+    callback = ActionNoiseCallback(dict(type="normal", sigma=0.2))
+    assert TD3("MlpPolicy", env, **settings).learn(10, callback).replay_buffer.pos == 10 // n_envs
 
 
 def test_specification_passes_everything_on():

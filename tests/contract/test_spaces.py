@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.torch_layers import NatureCNN
 
-from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
-from tests.algorithms import same, weights
+from sb3_dpg.bnddpg.bnddpg import DEFAULT_ACTION_NOISE
+from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
+from tests.algorithms import finite, same, weights
 from tests.contract.scripts import ALL, BNDDPGS, COPDACQS, OURS, OURS_WITH_REPLAY, Observed, build
 
 FLAT = {
@@ -162,16 +164,23 @@ def test_actions(name: str, space: spaces.Box) -> None:
     assert script(name, Observed(action_space=space)) == script("ddpg", Observed(action_space=space))
 
 
+@pytest.mark.parametrize("n_envs", [1, 2])
+@pytest.mark.parametrize("name", OURS)
+def test_scheduled_noise_for_actions_of_several_axes(name: str, n_envs: int) -> None:
+    env = make_vec_env(Observed, n_envs, env_kwargs=dict(action_space=ACTION_SPACES["matrix"]))
+    assert finite(build(name, env, action_noise=dict(DEFAULT_ACTION_NOISE)).learn(30))
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_noise_of_one_dimension_is_not_for_several(name: str) -> None:
     env = Observed(action_space=ACTION_SPACES["asymmetric"])
-    with pytest.raises(ValueError, match=r"action_noise=.* has shape \(1,\): .* \(3,\); give it a mean of that length"):
+    with pytest.raises(ValueError, match=r"action_noise=.* has shape \(1,\): .* \(3,\); give it a mean of that shape"):
         build(name, env, action_noise=OrnsteinUhlenbeckNoise(0.0, 0.5))
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_noise_must_have_the_shape_of_the_actions(name: str) -> None:
-    for noise in (dict(type="normal", sigma=0.1), NormalActionNoise(np.zeros(4), np.ones(4))):
+    for noise in (GaussianNoise(np.zeros(4), 0.1), NormalActionNoise(np.zeros(4), np.ones(4))):
         with pytest.raises(ValueError, match=r"action_noise=.* has shape \(4,\): .* actions have shape \(2, 2\)"):
             build(name, Observed(action_space=ACTION_SPACES["matrix"]), action_noise=noise)
 

@@ -9,7 +9,6 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.preprocessing import get_action_dim
 
 from sb3_dpg.common.noise import ScaledNoise, ScheduledNoise, make_noise
 from sb3_dpg.common.noise.base import check_action_noise, without_wrapper
@@ -90,7 +89,7 @@ class ActionNoiseCallback(BaseCallback):
     def _scheduled(self, noise: NoiseLike) -> ScheduledNoise:
         """Noise in any form as one that can be updated and resized."""
         if isinstance(noise, Mapping):
-            return cast(ScheduledNoise, make_noise(noise, get_action_dim(self.model.action_space)))
+            return cast(ScheduledNoise, make_noise(noise, self.model.action_space.shape))
         if not isinstance(noise, ScheduledNoise):
             return ScaledNoise(noise, 1.0 if self.scale is None else self.scale)
         if self.scale is not None:

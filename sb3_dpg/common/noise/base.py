@@ -1,6 +1,7 @@
 """What all scheduled noise has in common: the number of environments, the random stream, copies."""
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from numbers import Integral
@@ -21,22 +22,23 @@ class ScheduledNoise(ActionNoise):
     """
     Action noise for one or many environments whose parameters may follow the progress of training.
 
-    One call gives the noise of all environments: float32 of shape (action_dim,) for one environment, as SB3's noise has it,
-    and (n_envs, action_dim) for more.
+    One call gives the noise of all environments: float32 of the shape of an action for one environment, as SB3's noise has it,
+    and (n_envs, *action_shape) for more. Parameters, given or read, are those of a flattened action.
 
     Our algorithms, and :class:`~sb3_dpg.common.callbacks.ActionNoiseCallback` for every other one, fit ``n_envs`` to the
     environment and call :meth:`update` before each step. SB3 alone does neither. Given such a noise and several environments
     it makes a deep copy for each of them, and a deep copy serves one environment and has a random stream of its own.
 
-    :param action_dim: Number of action dimensions
+    :param action_shape: Shape of an action
     :param n_envs: Number of environments
     :raises TypeError: if ``n_envs`` is not an integer
     :raises ValueError: if ``n_envs`` is smaller than 1
     """
 
-    def __init__(self, action_dim: int, n_envs: int = 1) -> None:
+    def __init__(self, action_shape: tuple[int, ...], n_envs: int = 1) -> None:
         super().__init__()
-        self.action_dim = action_dim
+        self.action_shape = action_shape
+        self.action_dim = math.prod(action_shape)
         self.n_envs = 0
         self.progress_remaining = 1.0
         self.resize(n_envs)
@@ -141,17 +143,11 @@ def check_action_noise(noise: ActionNoise | None, action_shape: tuple[int, ...])
             raise ValueError(f"action_noise={noise} has a mean and a sigma of different shapes: {error}") from error
     elif isinstance(action_dim := getattr(noise, "action_dim", None), Integral):
         # It knows for how many dimensions it is: one draw for all of several would be a mistake, not a wish
-        shape, fitting = (int(action_dim),), [action_shape]
+        shape, fitting = getattr(noise, "action_shape", (int(action_dim),)), [action_shape]
     else:
         return
     if shape not in fitting:
-        if len(action_shape) == 1:
-            hint = f"give it a mean of that length, such as numpy.zeros({action_shape[0]})"
-        else:
-            hint = (
-                "only SB3's noise, without a schedule, may have several axes: pass that, or action_noise=None, or flatten the "
-                "actions by one of gymnasium's action wrappers"
-            )
         raise ValueError(
-            f"action_noise={noise} has shape {shape}: the environment's actions have shape {action_shape}; {hint}"
+            f"action_noise={noise} has shape {shape}: the environment's actions have shape {action_shape}; give it a mean of "
+            f"that shape, such as numpy.zeros({action_shape})"
         )

@@ -20,10 +20,14 @@ class _ProcessNoise(ScheduledNoise):
     _parameters: tuple[NoiseParameter, ...]
 
     def __init__(self, mean: ArrayLike, n_envs: int, seed: int | None) -> None:
-        self.mean = np.atleast_1d(np.asarray(mean, dtype=np.float64))
-        if self.mean.ndim != 1 or not len(self.mean) or not np.isfinite(self.mean).all():
+        try:
+            shaped = np.atleast_1d(np.asarray(mean, dtype=np.float64))
+        except (TypeError, ValueError):
+            shaped = np.zeros(0)
+        if not shaped.size or not np.isfinite(shaped).all():
             raise ValueError(f"mean={mean!r} must be finite numbers, one per action dimension, such as numpy.zeros(2)")
-        super().__init__(len(self.mean), n_envs)
+        self.mean = shaped.reshape(-1)
+        super().__init__(shaped.shape, n_envs)
         self.seed(seed)
 
     def seed(self, seed: int | None) -> None:
@@ -61,14 +65,15 @@ class _ProcessNoise(ScheduledNoise):
         """Compute what a draw needs from the parameters at ``self.progress_remaining``, once for many draws."""
 
     def _resize_state(self, n_envs: int) -> None:
-        self._draw_shape: tuple[int, ...] = (self.action_dim,) if n_envs == 1 else (n_envs, self.action_dim)
+        environments = () if n_envs == 1 else (n_envs,)
+        self._draw_shape, self._noise_shape = (*environments, self.action_dim), (*environments, *self.action_shape)
 
 
 class GaussianNoise(_ProcessNoise):
     """
     White Gaussian noise: a = mean + sigma eps, independent in each step, environment and action dimension.
 
-    :param mean: Mean, a number or one per action dimension: its length is the number of action dimensions
+    :param mean: Mean, a number or one per action dimension: its shape is that of an action
     :param sigma: Standard deviation, at least 0: a number, a schedule of the progress remaining, a schedule string such as
         ``"lin_0.5_0.05"``, or a sequence with one of these per action dimension
     :param n_envs: Number of environments drawn for at once
@@ -85,9 +90,8 @@ class GaussianNoise(_ProcessNoise):
         self._set_coefficients()
 
     def __call__(self) -> np.ndarray:
-        return (self.mean + self.sigma * (self._generator or self._stream()).standard_normal(self._draw_shape)).astype(
-            np.float32
-        )
+        draw = (self._generator or self._stream()).standard_normal(self._draw_shape)
+        return (self.mean + self.sigma * draw).astype(np.float32).reshape(self._noise_shape)
 
     @property
     def std(self) -> np.ndarray:
@@ -116,7 +120,7 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
 
     When sigma or theta are scheduled, x itself is left alone and moves to the new law within the correlation time.
 
-    :param mean: Mean, a number or one per action dimension: its length is the number of action dimensions
+    :param mean: Mean, a number or one per action dimension: its shape is that of an action
     :param sigma: Diffusion coefficient (the sigma of sigma dW), at least 0, in action units per square root of time: a number,
         a schedule of the progress remaining, a schedule string such as ``"lin_0.5_0.05"``, or a sequence with one of these per
         action dimension. NOT the standard deviation of the noise
@@ -218,7 +222,7 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
         # Not in place: NumPy takes four times as long for that on arrays of one element
         draw = (self._generator or self._stream()).standard_normal(self._draw_shape)
         self._deviation = self.lambda_ * self._deviation + self._step_std * draw
-        return (self.mean + self._deviation).astype(np.float32)
+        return (self.mean + self._deviation).astype(np.float32).reshape(self._noise_shape)
 
     def reset(self, indices: Iterable[int] | None = None) -> None:
         self._starting[slice(None) if indices is None else list(indices)] = True

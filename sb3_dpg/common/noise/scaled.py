@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Iterable
 
@@ -42,13 +43,14 @@ class ScaledNoise(ScheduledNoise):
         # Not one of them: SB3 has not set its seed yet. Training's generator stays as it is
         state = np.random.get_state()
         self._example = copy.deepcopy(noise) if isinstance(noise, ActionNoise) else self._made(np.random.SeedSequence(0))
-        action_dim = int(np.size(copy.deepcopy(self._example)()))
+        action_shape = np.atleast_1d(copy.deepcopy(self._example)()).shape
         np.random.set_state(state)
+        action_dim = math.prod(action_shape)
         self._scale = NoiseParameter.of("scale", scale, action_dim)
         self.scale = self._scale(1.0)
         # Second moment of the draws, for noise whose standard deviation is not known
         self._n_draws, self._sum_squares = 0, np.zeros(action_dim)
-        super().__init__(action_dim, n_envs)
+        super().__init__(action_shape, n_envs)
 
     def rescale(self, scale: ParameterLike) -> None:
         """Put another scale in the place of this one, as for the constructor."""
@@ -91,7 +93,7 @@ class ScaledNoise(ScheduledNoise):
         rows = np.reshape(draw, (self.n_envs, self.action_dim)).astype(np.float64)
         self._n_draws += self.n_envs
         self._sum_squares += np.square(rows).sum(axis=0)
-        return (self.scale * draw).astype(np.float32)
+        return (self.scale * rows).astype(np.float32).reshape(np.shape(draw))
 
     def reset(self, indices: Iterable[int] | None = None) -> None:
         for noise in self.noises if indices is None else [self.noises[index] for index in indices]:

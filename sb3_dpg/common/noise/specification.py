@@ -16,7 +16,7 @@ from sb3_dpg.common.noise.scaled import ScaledNoise
 _EXAMPLE = "{type: ornstein-uhlenbeck, sigma: lin_0.5_0.05, theta: 0.15, dt: 1.0}"
 
 
-def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_dim: int) -> ActionNoise | None:
+def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_shape: int | tuple[int, ...]) -> ActionNoise | None:
     """
     Make action noise from its specification.
 
@@ -31,7 +31,7 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_dim: int) ->
     All but the last take ``mean`` (0), ``n_envs`` (1) and ``seed`` (None) too; see the classes for what values may be.
 
     :param spec: A specification; noise and None are returned as they are
-    :param action_dim: Number of action dimensions
+    :param action_shape: Shape of an action, or the number of its dimensions
     :return: The noise
     :raises TypeError: if the specification is not a mapping, or an argument has the wrong type
     :raises ValueError: if the type is not known, or an argument is not known, missing or out of range
@@ -40,7 +40,7 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_dim: int) ->
         return spec
     if not isinstance(spec, Mapping):
         raise TypeError(f"noise must be an SB3 ActionNoise, None or a specification such as {_EXAMPLE}, not {spec!r}")
-    arguments = dict(spec)
+    arguments, action_dim = dict(spec), int(np.prod(action_shape))
     name = arguments.pop("type", None)
     if isinstance(name, str) and "." in name:
         return _foreign_noise(name, arguments, action_dim)
@@ -54,7 +54,7 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_dim: int) ->
     mean = arguments.get("mean", 0.0)
     if np.size(mean) not in (1, action_dim):
         raise ValueError(f"mean={mean!r} has the wrong length for {action_dim} action dimension(s)")
-    arguments["mean"] = np.broadcast_to(mean, (action_dim,))
+    arguments["mean"] = np.broadcast_to(np.ravel(mean), (action_dim,)).reshape(action_shape)
     return noise_type.make(**arguments)
 
 
@@ -70,7 +70,7 @@ def _ornstein_uhlenbeck(**arguments: Any) -> OrnsteinUhlenbeckNoise:
 
 
 def _autoregressive(**arguments: Any) -> OrnsteinUhlenbeckNoise:
-    lambda_, n_actions = arguments.pop("lambda"), len(arguments["mean"])
+    lambda_, n_actions = arguments.pop("lambda"), np.size(arguments["mean"])
     if isinstance(lambda_, list | tuple) and len(lambda_) != n_actions:
         # Further on it would be an error about theta
         raise ValueError(f"lambda={lambda_!r} has the wrong length for {n_actions} action dimension(s)")
