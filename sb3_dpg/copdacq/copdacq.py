@@ -246,7 +246,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
     def _normalized_bound(self) -> float | None:
         # The observation space still has the bounds of the observations before normalisation
         normalize = self._vec_normalize_env
-        if normalize is None or not normalize.norm_obs or not issubclass(self.policy_class, LinearPolicy):
+        if normalize is None or not normalize.norm_obs:
             return None
         return min(NORMALIZED_BOUND, normalize.clip_obs)
 
@@ -256,7 +256,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         if self._features_bound is None:
             return policy_kwargs
         bounds = {"low": -self._features_bound, "high": self._features_bound}
-        of_mu = policy_kwargs.get("features_extractor_class") or default_features(self.observation_space)[0]
+        of_mu = policy_kwargs.get("features_extractor_class")
+        if of_mu is None and issubclass(self.policy_class, LinearPolicy):
+            of_mu = default_features(self.observation_space)[0]
         of_value = policy_kwargs.get("value_features_extractor_class")
         if of_value is None and policy_kwargs.get("value_features_extractor_kwargs"):
             of_value = of_mu

@@ -426,6 +426,18 @@ def test_observations_normalised_by_vecnormalize_need_no_bounds(tmp_path: Path) 
     assert_same(parameters(COPDACQ.load(tmp_path / "model.zip")), parameters(model))
 
 
+@pytest.mark.parametrize("policy", list(POLICIES))
+@pytest.mark.parametrize("env", [unbounded, lambda: make_vec_env("Pendulum-v1")], ids=["unbounded", "bounded"])
+def test_features_of_normalised_observations(policy: str, env: Callable[[], Any]) -> None:
+    """The space of a bounded environment says nothing about them: its speeds are within 8."""
+    tiles = dict(policy_kwargs=dict(features_extractor_class="TileCoding"))
+    model = make(policy, VecNormalize(env()), **tiles)
+    networks = [model.policy.actor[0], model.policy.value[0]] if isinstance(model.policy, MlpPolicy) else []
+    for features in networks or [model.policy.features_extractor]:
+        assert isinstance(features, TileCoding)
+        th.testing.assert_close(features.unit(th.tensor([[-3.0, 0.0, 3.0]])), th.tensor([[0.0, 0.5, 1.0]]))
+
+
 @pytest.mark.parametrize(
     "policy_kwargs",
     [

@@ -48,7 +48,7 @@ def observation_bounds(
         raise ValueError(
             f"dimension(s) {unbounded.tolist()} of the observation are unbounded in {observation_space}: give bounds by "
             "low= and high= (in policy_kwargs: features_extractor_kwargs=dict(low=..., high=...)), such as -3 and 3 where "
-            "VecNormalize normalises; COPDACQ's LinearPolicy takes these by itself"
+            "VecNormalize normalises; COPDACQ takes these by itself"
         )
     # The reciprocal of the range has to be a float32
     empty = np.flatnonzero(~(upper - lower > 1 / UNBOUNDED))
@@ -70,7 +70,8 @@ class BoundedFeatures(BaseFeaturesExtractor):
     """
     Base of the features that scale each dimension of the observation by its bounds.
 
-    Observations beyond the bounds count as lying on them.
+    Observations beyond the bounds count as lying on them. Where ``VecNormalize`` normalises, the space has the bounds of before:
+    ``COPDACQ`` takes -3 and 3 in their place by itself, elsewhere give ``low`` and ``high``.
 
     :param observation_space: Observation space, a ``Box`` of any shape; it is flattened
     :param features_dim: Number of features
