@@ -131,11 +131,14 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
     def _setup_model(self) -> None:
         check_policy_class(self.policy_class, self.policy_base, type(self).__name__)
         check_policy_keywords(self.policy_class, self.policy_kwargs)
+        # Kept as given: load may change buffer_size, n_steps or gamma, from which SB3 chooses them
+        replay_buffer_class, replay_buffer_kwargs = self.replay_buffer_class, dict(self.replay_buffer_kwargs)
         self._check_arguments()
         # Not kept in policy_kwargs: SB3 refuses to load a model with other policy_kwargs than it saved
         policy_kwargs, self.policy_kwargs = self.policy_kwargs, self._complete_policy_kwargs()
         super()._setup_model()
         self.policy_kwargs = policy_kwargs
+        self.replay_buffer_class, self.replay_buffer_kwargs = replay_buffer_class, replay_buffer_kwargs
         self._guard = WeightsGuard()
 
     def _complete_policy_kwargs(self) -> dict[str, Any]:

@@ -196,8 +196,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         if self.actor_learning_rate is None:
             self.actor_learning_rate = self.policy_class.default_actor_learning_rate
         super()._check_arguments()
-        if self.replay_buffer_class in (None, LatestTransitions):
-            self.replay_buffer_class = LatestTransitions if self.buffer_size == 1 else None
+        if self.replay_buffer_class is None and self.buffer_size == 1:
+            self.replay_buffer_class = LatestTransitions
         if self.replay_buffer_class is LatestTransitions:
             self._check_online()
         if self.gradient_q not in GRADIENT_Q:
@@ -235,7 +235,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
 
     def _tile_policy(self) -> TilePolicy | None:
         """The policy on NumPy arrays, None where there cannot be one."""
-        online = self.replay_buffer_class is LatestTransitions
+        online = isinstance(self.replay_buffer, LatestTransitions)
         return TilePolicy(self.policy) if online and TilePolicy.supports(self.policy) else None
 
     def _follow_parameters(self) -> None:

@@ -9,10 +9,12 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.save_util import load_from_zip_file
 
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
+from sb3_dpg.copdacq.buffers import LatestTransitions
 from tests.algorithms import finite, same, weights
 from tests.contract.scripts import ALL, BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build
 
@@ -155,6 +157,34 @@ def test_replay_buffer(name: str, form: str, tmp_path: Path) -> None:
     for field in ("observations", "actions", "rewards", "dones"):
         np.testing.assert_array_equal(getattr(other.replay_buffer, field), getattr(model.replay_buffer, field))
     assert finite(other.learn(30))
+
+
+@pytest.mark.parametrize("name", OURS_WITH_REPLAY)
+def test_load_with_other_settings_of_the_replay_buffer(name: str, tmp_path: Path) -> None:
+    """SB3 keeps the class and the arguments that it chose when the model was made, and warns."""
+    build(name, n_steps=3).learn(30).save(tmp_path / "model")
+    for kwargs in (dict(buffer_size=50), dict(gamma=0.5), dict(n_steps=2), dict(n_steps=1)):
+        model = type(build(name)).load(tmp_path / "model", env=Observed(), **kwargs)
+        assert model.replay_buffer.buffer_size == kwargs.get("buffer_size", 200)
+        assert isinstance(model.replay_buffer, NStepReplayBuffer) == (model.n_steps > 1)
+        if model.n_steps > 1:
+            assert (model.replay_buffer.n_steps, model.replay_buffer.gamma) == (model.n_steps, model.gamma)
+        assert finite(model.learn(30))
+
+
+@pytest.mark.parametrize("name", ["copdacq", "copdacq-mlp"])
+def test_load_for_learning_online_and_back(name: str, tmp_path: Path) -> None:
+    kinds = []
+    model = build(name)
+    for buffer_size in (1, 50, 1):
+        model.save(tmp_path / "model")
+        model = type(model).load(tmp_path / "model", env=Observed(), buffer_size=buffer_size)
+        kinds.append(type(model.replay_buffer))
+        assert finite(model.learn(30))
+    assert kinds == [LatestTransitions, ReplayBuffer, LatestTransitions]
+    model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match="n_steps=3 needs more than the newest step"):
+        type(model).load(tmp_path / "model", n_steps=3)
 
 
 @pytest.mark.parametrize("name", ALL)
