@@ -198,9 +198,6 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         check_real("actor_policy_noise", self.actor_policy_noise, 0.0)
         if self.gradient_clip is not None:
             check_real("gradient_clip", self.gradient_clip, 0.0, low_open=True)
-        for name in ("batch_norm", "target_networks"):
-            if name in self.policy_kwargs:
-                raise ValueError(f"policy_kwargs must not hold {name!r}: it is an argument of BNDDPG itself")
         if self.batch_norm and self.batch_size < 2:
             self._refuse_batch_size(self.batch_size)
         if not self.batch_norm and not self.target_networks:

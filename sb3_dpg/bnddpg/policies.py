@@ -400,6 +400,8 @@ class BNDDPGPolicy(DeterministicPolicy):
         :param kwargs: Keyword arguments beyond ``optimizer_kwargs``
         :return: A new optimizer
         """
+        # Those of both networks were tried on the actor before
+        name, given = ("critic_optimizer_kwargs", kwargs) if kwargs else ("optimizer_kwargs", self.optimizer_kwargs)
         kwargs = self.optimizer_kwargs | kwargs
         if self.optimizer_class in (th.optim.Adam, th.optim.AdamW):
             kwargs = {"betas": (0.5, 0.999)} | kwargs
@@ -410,7 +412,7 @@ class BNDDPGPolicy(DeterministicPolicy):
             return self.optimizer_class(parameters, lr=lr_schedule(1), **kwargs)  # type: ignore[call-arg]
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"optimizer_kwargs={kwargs} cannot be used: {error}") from error
+            raise kind(f"{name}={given} cannot be used: {error}") from error
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return super()._get_constructor_parameters() | dict(

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -92,20 +92,25 @@ def check_policy_class(policy_class: type, base: type, algorithm: str) -> None:
         )
 
 
-def check_policy_keywords(policy_class: type, policy_kwargs: Mapping[str, Any]) -> None:
+def check_policy_keywords(policy_class: type, policy_kwargs: Mapping[str, Any], of_algorithm: Sequence[str]) -> None:
     """
     Refuse arguments that the policy does not have, before Python does so without its name.
 
     :param policy_class: The class of the policy
     :param policy_kwargs: Its arguments
+    :param of_algorithm: Those that the algorithm gives it, from arguments of its own
     :raises TypeError: if there is no argument of such a name
+    :raises ValueError: if it is one of the algorithm's
     """
+    for name in of_algorithm:
+        if name in policy_kwargs:
+            raise ValueError(f"policy_kwargs must not hold {name!r}: it is an argument of the algorithm itself")
     parameters = inspect.signature(policy_class).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    known = [name for name in parameters if name not in ("observation_space", "action_space", "lr_schedule")]
+    known = [name for name in parameters if name not in ("observation_space", "action_space", "lr_schedule", *of_algorithm)]
     for name in policy_kwargs:
-        if name not in parameters:
+        if name not in known:
             raise TypeError(f"policy_kwargs: {unknown_name(name, known)}")
 
 

@@ -130,7 +130,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         check_policy_class(self.policy_class, self.policy_base, type(self).__name__)
-        check_policy_keywords(self.policy_class, self.policy_kwargs)
+        check_policy_keywords(self.policy_class, self.policy_kwargs, self.network_arguments)
         # Kept as given: load may change buffer_size, n_steps or gamma, from which SB3 chooses them
         replay_buffer_class, replay_buffer_kwargs = self.replay_buffer_class, dict(self.replay_buffer_kwargs)
         self._check_arguments()

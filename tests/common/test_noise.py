@@ -375,6 +375,7 @@ def test_bad_input(make, error, message):
         make()
 
 
+SB3_NORMAL = "stable_baselines3.common.noise.NormalActionNoise"
 SPECIFICATIONS = [
     ({"type": "normal", "sigma": "lin_0.5_0.1"}, GaussianNoise, [0.5, 0.5]),
     ({"type": "gaussian", "std": [0.1, 0.2]}, GaussianNoise, [0.1, 0.2]),
@@ -447,6 +448,16 @@ def test_specification_of_what_needs_none():
         ({"type": "normal", "sigma": 0.1, "mean": [0, 0, 0]}, ValueError, r"mean=\[0, 0, 0\] has the wrong length for 2"),
         ({"type": "no.such.Noise"}, ValueError, "'no.such.Noise'.*cannot be imported"),
         ({"type": "collections.OrderedDict"}, ValueError, "not an SB3 ActionNoise class"),
+        ({"type": ".Noise"}, ValueError, "type='.Noise' .* cannot be imported"),
+        ({"type": "sb3_dpg.common.noise.GaussianNoise"}, ValueError, "GaussianNoise' .* use one of .*'normal'"),
+        ({"type": SB3_NORMAL, "mean": 0, "sigma": 1, "seed": 3}, TypeError, "'seed': 3} of the noise type=.*argument 'seed'"),
+        ({"type": SB3_NORMAL, "mean": 0, "sigma": 1}, ValueError, "'sigma': 1} of the noise type=.*has no attribute"),
+        ({"type": SB3_NORMAL, "mean": 0}, TypeError, "{'mean': 0} of the noise type=.*missing .* 'sigma'"),
+        ({"type": SB3_NORMAL, "mean": 0, "sigma": -1}, ValueError, "'sigma': -1} of the noise type="),
+        ({"type": SB3_NORMAL, "mean": [0, 0], "sigma": 1, "scale": -1}, ValueError, r"'scale': -1} .*: scale=\[-1"),
+        ({"type": "normal", "std": -0.5}, ValueError, r"^std=\[-0\.5\]"),
+        ({"type": "ornstein-uhlenbeck", "std": -0.5}, ValueError, r"^std=\[-0\.5\]"),
+        ({"type": "autoregressive", "lambda": 0.5, "std": "lin_0.5_-0.5"}, ValueError, r"^std=\["),
         ("normal", TypeError, "not 'normal'"),
     ],
 )
@@ -456,8 +467,7 @@ def test_bad_specification(spec, error, message):
 
 
 def test_specification_of_another_class():
-    name = "stable_baselines3.common.noise.NormalActionNoise"
-    noise = make_noise({"type": name, "mean": [0, 0], "sigma": [0.1, 0.3], "scale": "lin_1_0.5", "n_envs": 2}, 2)
+    noise = make_noise({"type": SB3_NORMAL, "mean": [0, 0], "sigma": [0.1, 0.3], "scale": "lin_1_0.5", "n_envs": 2}, 2)
     noise.update(0.5)
     np.testing.assert_allclose(noise.std, [0.075, 0.225])
     assert noise().shape == (2, 2)

@@ -70,8 +70,8 @@ class BoundedFeatures(BaseFeaturesExtractor):
     """
     Base of the features that scale each dimension of the observation by its bounds.
 
-    Observations beyond the bounds count as lying on them. Where ``VecNormalize`` normalises, the space has the bounds of before:
-    ``COPDACQ`` takes -3 and 3 in their place by itself, elsewhere give ``low`` and ``high``.
+    Observations beyond the bounds count as lying on them. Where ``VecNormalize`` normalises, the space has the bounds of
+    before: ``COPDACQ`` takes -3 and 3 in their place by itself, elsewhere give ``low`` and ``high``.
 
     :param observation_space: Observation space, a ``Box`` of any shape; it is flattened
     :param features_dim: Number of features

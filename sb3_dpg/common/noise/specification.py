@@ -10,6 +10,7 @@ import numpy as np
 from stable_baselines3.common.noise import ActionNoise
 
 from sb3_dpg.common.noise.base import ScheduledNoise
+from sb3_dpg.common.noise.parameter import NoiseParameter
 from sb3_dpg.common.noise.processes import GaussianNoise, OrnsteinUhlenbeckNoise, theta_from_lambda
 from sb3_dpg.common.noise.scaled import ScaledNoise
 
@@ -59,9 +60,9 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_shape: int |
 
 
 def _gaussian(**arguments: Any) -> GaussianNoise:
-    # The same here
+    # The same here, but in errors
     if "std" in arguments:
-        arguments["sigma"] = arguments.pop("std")
+        arguments["sigma"] = NoiseParameter("std", arguments.pop("std"), np.size(arguments["mean"]))
     return GaussianNoise(**arguments)
 
 
@@ -123,14 +124,23 @@ def _foreign_noise(name: str, arguments: dict[str, Any], action_dim: int) -> Sca
     module_name, _, class_name = name.rpartition(".")
     try:
         noise_class = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"type={name!r} of the noise specification cannot be imported: {error}") from error
     if not (isinstance(noise_class, type) and issubclass(noise_class, ActionNoise)):
         raise ValueError(f"type={name!r} of the noise specification is not an SB3 ActionNoise class")
+    if issubclass(noise_class, ScheduledNoise):
+        raise ValueError(f"type={name!r} of the noise specification is of this package: use one of {sorted(_TYPES)}")
+    given = dict(arguments)
     scale, n_envs = arguments.pop("scale", 1.0), arguments.pop("n_envs", 1)
-    parameters = inspect.signature(noise_class).parameters
-    if "action_dim" in parameters:
+    signature = inspect.signature(noise_class)
+    if "action_dim" in signature.parameters:
         arguments.setdefault("action_dim", action_dim)
     # SB3's own classes want arrays, which YAML does not have
     arguments = {key: np.asarray(value, dtype=float) if isinstance(value, list) else value for key, value in arguments.items()}
-    return ScaledNoise(partial(noise_class, **arguments), scale, n_envs)
+    try:
+        signature.bind_partial(**arguments)
+        return ScaledNoise(partial(noise_class, **arguments), scale, n_envs)
+    # Whatever the class raises
+    except Exception as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"the arguments {given} of the noise type={name!r} cannot be used: {error}") from error
