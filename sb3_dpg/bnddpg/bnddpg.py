@@ -60,7 +60,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param learning_rate: Learning rate of the critics: a number, a schedule of the progress remaining (from 1 to 0), or a
         string such as ``"lin_1e-3_1e-4"``, see :func:`~sb3_dpg.common.schedules.parse_schedule`
     :param buffer_size: Size of the replay buffer, in transitions
-    :param learning_starts: How many steps to collect by uniformly random actions, without noise, before learning starts
+    :param learning_starts: How many steps to collect by uniformly random actions, without noise, before learning starts. A
+        batch-normalised model that goes on without its replay buffer collects as many by its own actions first
     :param batch_size: Minibatch size for each gradient update, at least 2 with batch normalisation
     :param tau: The soft update coefficient ("polyak update", in (0, 1]) of the averaged actor, or of the target networks
     :param gamma: The discount factor, in [0, 1]
@@ -252,6 +253,12 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         if self.batch_norm and batch_size < 2:
             # The joint pass has two rows even then
             self._refuse_batch_size(batch_size)
+        buffer = self.replay_buffer
+        assert buffer is not None
+        stored, capacity = buffer.size() * buffer.n_envs, buffer.buffer_size * buffer.n_envs
+        if self.batch_norm and stored < min(self.num_timesteps, self.learning_starts, capacity):
+            # Loaded without its replay buffer: copies of a few transitions would spoil the running statistics
+            return
         critic_rate = self.lr_schedule(self._current_progress_remaining)
         actor_rate = ACTOR_RATE * critic_rate
         if self.actor_lr_schedule is not None:
@@ -268,7 +275,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         critic_losses, actor_losses = [], []
         for _ in range(gradient_steps):
             self._n_updates += 1
-            replay_data = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
+            replay_data = buffer.sample(batch_size, env=self._vec_normalize_env)
             critic_loss = critic_loss_fn(self, replay_data, self.next_actions(replay_data.next_observations))
             gradient_step(self.critic.optimizer, critic_loss, self.gradient_clip)
             critic_losses.append(critic_loss.detach())

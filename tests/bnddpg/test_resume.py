@@ -75,6 +75,27 @@ def test_parameters_with_optimizers_round_trip(tmp_path):
     np.testing.assert_array_equal(other.predict(obs)[0], model.predict(obs)[0])
 
 
+@pytest.mark.parametrize("n_envs", [1, 2])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_without_its_replay_buffer_a_model_collects_before_it_learns(tmp_path, batch_norm, n_envs):
+    """Batches of copies of one transition would spoil the running statistics."""
+    make(batch_norm=batch_norm, target_networks=not batch_norm).learn(60).save(tmp_path / "model")
+    model = BNDDPG.load(tmp_path / "model", env=make_vec_env("Pendulum-v1", n_envs), device="cpu")
+    before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
+    model.learn(18, reset_num_timesteps=False)
+    unchanged = all(th.equal(tensor, before[name]) for name, tensor in model.policy.state_dict().items())
+    # As in SB3 without batch normalisation
+    assert unchanged == batch_norm
+    model.learn(12, reset_num_timesteps=False)
+    first = 20 if batch_norm else 0
+    assert model._n_updates == 40 + sum(stored >= first for stored in range(n_envs, 31, n_envs))
+
+
+def test_a_small_replay_buffer_is_learned_from_when_it_is_full():
+    kwargs = dict(buffer_size=10, learning_starts=20, batch_size=16, policy_kwargs=dict(net_arch=[8]))
+    assert BNDDPG("MlpPolicy", "Pendulum-v1", **kwargs).learn(40)._n_updates == 20
+
+
 def test_a_loaded_replay_buffer_survives_set_env(tmp_path):
     model = make()
     model.learn(60)
