@@ -290,10 +290,13 @@ def read_results(folders: Sequence[Path]) -> JoinedResults:
     returns = everything.groupby(["run_id", "step"])["mean_return"].nunique()
     count = returns[returns > 1].index.unique("run_id").size
     caveats = [f"{count} run(s) have other returns in another of the folders; those of the first count."] if count else []
-    evaluations = everything.drop_duplicates(["run_id", "step"])
+    evaluations = results[0].evaluations
+    for result in results[1:]:
+        # Whole runs: what a file lacks of its own may be there of another training
+        evaluations = join_tables([evaluations, result.evaluations[~result.evaluations["run_id"].isin(evaluations["run_id"])]])
     failures = join_tables([result.failures for result in results]).drop_duplicates("run_id")
     failures = failures[~failures["run_id"].isin(evaluations["run_id"])]
-    return JoinedResults(plan, evaluations.reset_index(drop=True), failures.reset_index(drop=True), caveats)
+    return JoinedResults(plan, evaluations, failures.reset_index(drop=True), caveats)
 
 
 def _join_plans(plans: Sequence[Plan]) -> Plan:

@@ -164,6 +164,22 @@ def test_a_run_with_other_returns_in_another_folder_is_mentioned(tmp_path):
     assert mark.startswith("1 run(s) have other returns in another of the folders")
 
 
+def test_a_run_is_not_stitched_from_two_folders(tmp_path):
+    plan = make_plan()
+    results = write_results(tmp_path / "a", plan)
+    write_results(tmp_path / "b", plan)
+    run = plan.runs[0]
+    # Edited, or joined by hand
+    results._write_evaluations(
+        results.evaluations.drop(results.evaluations.index[results.evaluations["run_id"] == run.id][1:])
+    )
+    study = read_results([tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(ConfigurationError, match=f"the results of {run} do not fit .* begin with {run.id}"):
+        select(study.plan, study.evaluations)
+    study = read_results([tmp_path / "b", tmp_path / "a"])
+    assert select(study.plan, study.evaluations).caveats == []
+
+
 def test_runs_that_do_not_fit_the_plan_are_left_out_and_mentioned(tmp_path):
     write_results(tmp_path, make_plan(algorithms=["ddpg", "td3"]))
     Results(tmp_path).write_plan(make_plan(algorithms=["ddpg"]))
