@@ -42,7 +42,8 @@ def load_plan(path: Path) -> Plan:
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlanLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        # ValueError: a date that there is not, or a file that is no text
         raise ConfigurationError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     table = _Table(content, str(path))
     environments = tuple(_environment(name, entry) for name, entry in table.tables("environments"))
@@ -114,7 +115,7 @@ class _Table:
 
     def text(self, key: str, default: Any = _REQUIRED) -> Any:
         """A text, or the default."""
-        return self._typed(key, default, (str,), "a text")
+        return self._typed(key, default, (str,), "a text, in quotes if need be")
 
     def boolean(self, key: str, default: bool) -> bool:
         """True or False."""

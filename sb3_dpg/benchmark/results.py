@@ -243,6 +243,8 @@ def read_plan(folder: Path) -> Plan:
     path = folder / PLAN_FILE
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(content["name"], str):
+            raise TypeError(f"name={content['name']!r} must be a text")
         return Plan(
             name=content["name"],
             description=content["description"],
@@ -256,7 +258,7 @@ def read_plan(folder: Path) -> Plan:
         )
     except OSError as error:
         raise ConfigurationError(f"{folder}: no results of a benchmark ({PLAN_FILE}: {error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"{path}: not written by a benchmark ({type(error).__name__}: {' '.join(str(error).split())})"
         ) from error

@@ -73,7 +73,7 @@ def load_yaml(path: str | Path, loader: type[yaml.SafeLoader | yaml.UnsafeLoader
         entries = yaml.load(Path(path).read_text(), Loader=loader)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
+    except (RecursionError, ValueError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise ConfigurationError(f"{path}: must hold a table of hyperparameters for each environment id")

@@ -1,5 +1,6 @@
 import copy
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -230,6 +231,26 @@ def test_errors_of_files(tmp_path):
     (tmp_path / "plan.yml").write_text("- a")
     with pytest.raises(ConfigurationError, match=r"plan\.yml: must be a table"):
         load_plan(tmp_path / "plan.yml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: 2026-11-28", "name=datetime.date(2026, 11, 28) must be a text, in quotes if need be"),
+        ("name: 2026-99-28", "cannot be read: month must be in 1..12"),
+        ("name: " + 1000 * "[", "cannot be read: maximum recursion depth exceeded"),
+    ],
+    ids=["date", "no date", "deep"],
+)
+def test_what_yaml_reads_as_something_else_or_not_at_all(tmp_path, text, message):
+    path = tmp_path / "plan.yml"
+    path.write_text(f"{text}\n{yaml.safe_dump(PLAN)}")
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(f'{path}: {message}')}[^\n]*$"):
+        load_plan(path)
+    path.write_text(yaml.safe_dump(change(["algorithms", "ddpg"], {"file": "mine.yml"})))
+    (tmp_path / "mine.yml").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"^.*mine\.yml: (must hold|not valid)[^\n]*$"):
+        load_plan(path)
 
 
 def test_a_key_that_is_there_twice_is_an_error_one_that_replaces_a_merged_one_is_not(tmp_path):

@@ -1,7 +1,15 @@
 import pandas as pd
 import pytest
 
-from sb3_dpg.benchmark.results import EVALUATIONS_FILE, PLAN_FILE, Results, error_line, read_evaluations, read_plan
+from sb3_dpg.benchmark.results import (
+    EVALUATIONS_FILE,
+    PLAN_FILE,
+    Results,
+    error_line,
+    plan_to_yaml,
+    read_evaluations,
+    read_plan,
+)
 from sb3_dpg.common.errors import ConfigurationError
 from tests.benchmark.samples import make_plan, make_records, write_results
 
@@ -120,9 +128,14 @@ def test_errors_name_the_file(tmp_path):
     (tmp_path / PLAN_FILE).write_text("name: x")
     with pytest.raises(ConfigurationError, match=PLAN_FILE):
         read_plan(tmp_path)
-    (tmp_path / PLAN_FILE).write_bytes(b"\xff")
-    with pytest.raises(ConfigurationError, match=PLAN_FILE):
-        read_plan(tmp_path)
+    for content in (b"\xff", 1000 * b"["):
+        (tmp_path / PLAN_FILE).write_bytes(content)
+        with pytest.raises(ConfigurationError, match=PLAN_FILE):
+            read_plan(tmp_path)
+    for name, message in (("2026-11-28", "name=.* must be a text"), ("2026-99-28", "month must be in")):
+        (tmp_path / PLAN_FILE).write_text(plan_to_yaml(make_plan()).replace("name: study", f"name: {name}"))
+        with pytest.raises(ConfigurationError, match=f"{PLAN_FILE}: .*{message}"):
+            read_plan(tmp_path)
     pd.DataFrame({"run_id": ["a"]}).to_csv(tmp_path / EVALUATIONS_FILE)
     with pytest.raises(ConfigurationError, match="columns algorithm, "):
         Results(tmp_path)
