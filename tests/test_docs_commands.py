@@ -161,6 +161,10 @@ def test_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     check(shlex.split(command), monkeypatch)
 
 
+def test_published_results_are_not_written_over() -> None:
+    assert not [command for command in ALL if re.search(r"--results \S*docs/benchmark/(?!PLAN\b)", command)]
+
+
 def test_commands_are_found() -> None:
     assert len(ALL) > 20
 
