@@ -1,5 +1,6 @@
 """What the contract tests run: SB3's DDPG and our algorithms, made alike, on an environment of any observation space."""
 
+import functools
 from copy import deepcopy
 from typing import Any
 
@@ -65,3 +66,12 @@ def build(name: str, env: Any = None, policy: str | None = None, **kwargs: Any) 
     env = Observed() if env is None else env
     sigma = 0.2 * np.ones(env.action_space.shape)
     return make(name, env, policy, **dict(action_noise=NormalActionNoise(0.0 * sigma, sigma)) | kwargs)
+
+
+@functools.cache
+def trained(name: str) -> OffPolicyAlgorithm:
+    """
+    :param name: One of ``VARIANTS``
+    :return: A model after 30 steps, which all tests share: none may train or change it
+    """
+    return build(name).learn(30)

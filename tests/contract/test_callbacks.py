@@ -1,5 +1,7 @@
 """SB3's callbacks: called at the same moments, with the same locals, writing the same files as with DDPG."""
 
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +63,17 @@ class Diary(BaseCallback):
         self._note("training ends")
 
 
+@functools.cache
+def diary_of(name: str, n_envs: int) -> Diary:
+    diary = Diary()
+    build(name, make_vec_env(Observed, n_envs)).learn(30, diary)
+    return diary
+
+
 @pytest.mark.parametrize("n_envs", [1, 3])
 @pytest.mark.parametrize("name", OURS)
 def test_calls(name: str, n_envs: int) -> None:
-    ours, reference = Diary(), Diary()
-    build(name, make_vec_env(Observed, n_envs)).learn(30, ours)
-    build("ddpg", make_vec_env(Observed, n_envs)).learn(30, reference)
+    ours, reference = diary_of(name, n_envs), diary_of("ddpg", n_envs)
     assert ours.entries == reference.entries
     assert ours.seen == reference.seen
 
@@ -88,19 +95,20 @@ def test_functions_stop_training(name: str) -> None:
     assert build(name).learn(100, stop).num_timesteps == 17
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_evaluation(name: str, tmp_path: Path) -> None:
-    files = []
-    for algorithm in ("ddpg", name):
-        folder = tmp_path / algorithm
-        callback = evaluation(best_model_save_path=str(folder), log_path=str(folder))
-        model = build(algorithm).learn(60, callback)
-        results = np.load(folder / "evaluations.npz")
-        files.append((sorted(path.name for path in folder.iterdir()), {key: results[key].shape for key in results.files}))
+@functools.cache
+def files_of_evaluation(name: str) -> tuple[list[str], dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        model = build(name).learn(60, evaluation(best_model_save_path=folder, log_path=folder))
+        results = np.load(Path(folder) / "evaluations.npz")
         assert results["timesteps"].tolist() == [20, 40, 60]
-        best = type(model).load(folder / "best_model")
+        best = type(model).load(Path(folder) / "best_model")
         assert best.num_timesteps in (20, 40, 60)
-    assert files[0] == files[1]
+        return sorted(path.name for path in Path(folder).iterdir()), {key: results[key].shape for key in results.files}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_evaluation(name: str) -> None:
+    assert files_of_evaluation(name) == files_of_evaluation("ddpg")
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -114,7 +122,7 @@ def test_evaluation_stops_training(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_evaluation_changes_no_training(name: str) -> None:
-    results = [weights(build(name).learn(60, callback)) for callback in (None, evaluation())]
+    results = [weights(build(name).learn(40, callback)) for callback in (None, evaluation())]
     assert same(*results)
 
 

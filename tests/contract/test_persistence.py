@@ -16,7 +16,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from tests.algorithms import finite, same, weights
-from tests.contract.scripts import ALL, BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build
+from tests.contract.scripts import ALL, BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build, trained
 
 OBSERVATIONS = np.linspace(-0.9, 0.9, 15, dtype=np.float32).reshape(5, 3)
 WITH_OPTIMIZERS = ["ddpg", *BNDDPGS]
@@ -30,7 +30,7 @@ def acts_alike(first: BaseAlgorithm, second: BaseAlgorithm) -> bool:
 @pytest.mark.parametrize("form", ["path", "string", "file", "suffix"])
 @pytest.mark.parametrize("name", ALL)
 def test_round_trip(name: str, form: str, tmp_path: Path) -> None:
-    model = build(name).learn(30)
+    model = trained(name)
     target: Any = dict(
         path=tmp_path / "model", string=str(tmp_path / "model"), file=io.BytesIO(), suffix=tmp_path / "model.zip"
     )[form]
@@ -45,8 +45,8 @@ def test_round_trip(name: str, form: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="set the environment"):
         loaded.learn(10)
     loaded.set_env(Observed())
-    assert finite(loaded.learn(30, reset_num_timesteps=False))
-    assert loaded.num_timesteps == 60
+    assert finite(loaded.learn(5, reset_num_timesteps=False))
+    assert loaded.num_timesteps == 35
 
 
 @pytest.mark.parametrize("name", OURS_WITH_REPLAY)
@@ -54,7 +54,7 @@ def test_same_data_in_the_file(name: str, tmp_path: Path) -> None:
     """Ours have the settings of DDPG in the file, and more; nothing that DDPG leaves out is in it."""
     keys = []
     for algorithm in ("ddpg", name):
-        model = build(algorithm).learn(20)
+        model = trained(algorithm)
         model.save(tmp_path / algorithm)
         data, _, variables = load_from_zip_file(tmp_path / algorithm)
         assert data is not None
@@ -132,7 +132,7 @@ def test_forced_reset(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_excluded_and_included(name: str, tmp_path: Path) -> None:
-    model = build(name).learn(30)
+    model = trained(name)
     model.save(tmp_path / "model", exclude=["action_noise", "ep_info_buffer"], include=["replay_buffer"])
     data, _, _ = load_from_zip_file(tmp_path / "model")
     assert data is not None
@@ -147,7 +147,7 @@ def test_excluded_and_included(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["path", "file"])
 @pytest.mark.parametrize("name", OURS_WITH_REPLAY)
 def test_replay_buffer(name: str, form: str, tmp_path: Path) -> None:
-    model = build(name).learn(30)
+    model = trained(name)
     target: Any = tmp_path / "buffer" if form == "path" else io.BytesIO()
     model.save_replay_buffer(target)
     if form == "file":
@@ -189,7 +189,7 @@ def test_load_for_learning_online_and_back(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_policy_alone(name: str, tmp_path: Path) -> None:
-    model = build(name).learn(30)
+    model = trained(name)
     model.policy.save(tmp_path / "policy")
     policy = type(model.policy).load(tmp_path / "policy", device="cpu")
     assert same(dict(policy.state_dict()), weights(model))
@@ -201,7 +201,7 @@ def test_policy_alone(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_parameters(name: str, tmp_path: Path) -> None:
-    model, other = build(name).learn(30), build(name, seed=1)
+    model, other = trained(name), build(name, seed=1)
     parameters = model.get_parameters()
     assert "policy" in parameters
     other.set_parameters(parameters)
@@ -234,7 +234,7 @@ def test_parameters_that_do_not_match(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_some_parameters(name: str) -> None:
-    model, other = build(name).learn(30), build(name, seed=1)
+    model, other = trained(name), build(name, seed=1)
     before = weights(other)
     key, value = next((key, value) for key, value in weights(model).items() if not th.equal(value, before[key]))
     other.set_parameters({"policy": {key: value}}, exact_match=False)
@@ -247,7 +247,7 @@ def test_some_parameters(name: str) -> None:
 @pytest.mark.parametrize("name", WITH_OPTIMIZERS)
 def test_optimizers_of_older_versions(name: str, gone: str) -> None:
     """PyTorch's optimizers have got ever more settings, and counted steps in numbers once."""
-    model, other = build(name).learn(30), build(name, seed=1)
+    model, other = trained(name), build(name, seed=1)
     parameters = model.get_parameters()
     for key in ("actor.optimizer", "critic.optimizer"):
         state = parameters[key]

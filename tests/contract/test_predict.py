@@ -9,7 +9,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from tests.algorithms import VARIANTS
-from tests.contract.scripts import ALL, OURS, Observed, build
+from tests.contract.scripts import ALL, OURS, Observed, build, trained
 
 BATCH = np.linspace(-0.9, 0.9, 12, dtype=np.float32).reshape(4, 3)
 
@@ -24,8 +24,8 @@ def shapes(model: OffPolicyAlgorithm) -> list[Any]:
 
 @pytest.mark.parametrize("name", OURS)
 def test_with_and_without_batch_axis(name: str) -> None:
-    model = build(name).learn(30)
-    assert shapes(model) == shapes(build("ddpg").learn(30))
+    model = trained(name)
+    assert shapes(model) == shapes(trained("ddpg"))
     actions = model.predict(BATCH)[0]
     rows = np.stack([model.predict(row)[0] for row in BATCH])
     np.testing.assert_allclose(actions, rows, rtol=1e-5, atol=1e-6)
@@ -33,7 +33,7 @@ def test_with_and_without_batch_axis(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_deterministic_policies_have_no_other_action(name: str) -> None:
-    model = build(name).learn(30)
+    model = trained(name)
     actions = [model.predict(BATCH, deterministic=flag)[0] for flag in (True, False, True)]
     np.testing.assert_array_equal(actions[0], actions[1])
     np.testing.assert_array_equal(actions[0], actions[2])
@@ -59,7 +59,7 @@ def test_observations_that_do_not_fit(name: str, bad: Any) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_predict_leaves_training_alone(name: str) -> None:
-    model = build(name).learn(30)
+    model = trained(name)
     before = {key: value.clone() for key, value in model.policy.state_dict().items()}
     random = th.get_rng_state()
     evaluate_policy(model, Observed(), n_eval_episodes=2, warn=False)
@@ -69,7 +69,7 @@ def test_predict_leaves_training_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_attributes_of_ddpg(name: str) -> None:
-    model, reference = build(name).learn(30), build("ddpg").learn(30)
+    model, reference = trained(name), trained("ddpg")
     public = {attribute for attribute in dir(reference) if not attribute.startswith("_")}
     # TD3's attributes for SB3's own, partial, batch normalisation
     public -= {attribute for attribute in public if "batch_norm_stats" in attribute}

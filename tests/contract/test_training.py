@@ -35,7 +35,7 @@ def text(kwargs: dict[str, Any]) -> str:
 def script(name: str, n_envs: int = 1, **kwargs: Any) -> dict[str, Any]:
     model = build(name, make_vec_env(Observed, n_envs), **kwargs)
     before = weights(model)
-    model.learn(50)
+    model.learn(30)
     assert finite(model)
     return dict(
         steps=model.num_timesteps,
@@ -133,7 +133,7 @@ def test_seed_decides_everything(name: str) -> None:
 def test_environment_gets_actions_of_its_space(name: str) -> None:
     """``Observed.step`` refuses actions of another range or type than its space."""
     env = Observed()
-    build(name, env).learn(50)
+    build(name, env).learn(30)
     assert env.action_space.dtype == np.float32
 
 

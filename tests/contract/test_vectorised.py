@@ -1,5 +1,6 @@
 """Several environments, in one process and in many, and SB3's wrappers around them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -39,15 +40,17 @@ def test_processes_give_what_one_process_gives(name: str) -> None:
     assert same(*results)
 
 
+@functools.cache
+def counts(name: str, n_envs: int) -> tuple[int, ...]:
+    model = build(name, observed(n_envs)).learn(30)
+    assert model.replay_buffer.n_envs == n_envs
+    return model.num_timesteps, model.n_envs, model._episode_num, len(model.ep_info_buffer)
+
+
 @pytest.mark.parametrize("n_envs", [1, 2, 7])
 @pytest.mark.parametrize("name", OURS)
 def test_number_of_environments(name: str, n_envs: int) -> None:
-    outcomes = []
-    for algorithm in ("ddpg", name):
-        model = build(algorithm, observed(n_envs)).learn(50)
-        outcomes.append((model.num_timesteps, model.n_envs, model._episode_num, len(model.ep_info_buffer)))
-        assert model.replay_buffer.n_envs == n_envs
-    assert outcomes[0] == outcomes[1]
+    assert counts(name, n_envs) == counts("ddpg", n_envs)
 
 
 Wrapper = Callable[[VecEnv], VecEnv]
@@ -62,26 +65,26 @@ WRAPPERS: dict[str, Wrapper] = {
 }
 
 
+@functools.cache
+def wrapped(name: str, wrapper: str, n_envs: int) -> dict[str, Any]:
+    env = WRAPPERS[wrapper](observed(n_envs))
+    model = build(name, env).learn(30)
+    assert finite(model)
+    normalized = model.get_vec_normalize_env()
+    return dict(
+        action=model.predict(env.reset())[0].shape,
+        steps=model.num_timesteps,
+        space=model.observation_space,
+        normalized=normalized is not None,
+        seen=None if normalized is None else normalized.ret_rms.count,
+    )
+
+
 @pytest.mark.parametrize("n_envs", [1, 2])
-@pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
+@pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("name", OURS)
-def test_wrappers(name: str, wrapper: Wrapper, n_envs: int) -> None:
-    outcomes = []
-    for algorithm in ("ddpg", name):
-        env = wrapper(observed(n_envs))
-        model = build(algorithm, env).learn(30)
-        assert finite(model)
-        normalized = model.get_vec_normalize_env()
-        outcomes.append(
-            dict(
-                action=model.predict(env.reset())[0].shape,
-                steps=model.num_timesteps,
-                space=model.observation_space,
-                normalized=normalized is not None,
-                seen=None if normalized is None else normalized.ret_rms.count,
-            )
-        )
-    assert outcomes[0] == outcomes[1]
+def test_wrappers(name: str, wrapper: str, n_envs: int) -> None:
+    assert wrapped(name, wrapper, n_envs) == wrapped("ddpg", wrapper, n_envs)
 
 
 @pytest.mark.filterwarnings("ignore:.*will not learn")
