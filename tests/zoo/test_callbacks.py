@@ -140,7 +140,7 @@ def test_a_fast_algorithm_does_not_flood_the_terminal(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["sb3-dpg"])
     monkeypatch.setattr("sb3_dpg.zoo.callbacks.time.monotonic", lambda: 0.0)
-    config = write_config(tiny_entry("copdacq", n_timesteps=4000))
+    config = write_config(tiny_entry("copdacq", n_timesteps=400, env_kwargs={"max_episode_steps": 20}))
     command = ["train", "--algo", "copdacq", "--env", "Pendulum-v1", "-conf", str(config), "--eval-freq", "-1"]
     assert main(command) == 0
     # Of twenty episodes

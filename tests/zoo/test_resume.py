@@ -158,8 +158,8 @@ def assert_same_state(left: dict[str, Any], right: dict[str, Any]) -> None:
 
 FAMILY = {
     # Each with state of its own that must survive: phase of the delay, target networks, running statistics, noise
-    "bnddpg": {"policy_delay": 3, "target_policy_noise": 0.2, "actor_learning_rate": "lin_0.005_0.001"},
-    "td3": {"policy_delay": 3},
+    "bnddpg": {"train_freq": 1, "policy_delay": 3, "target_policy_noise": 0.2, "actor_learning_rate": "lin_0.005_0.001"},
+    "td3": {"train_freq": 1, "policy_delay": 3},
     "copdacq": {"gradient_q": True, "actor_learning_rate": "lin_0.05_0.01"},
 }
 
@@ -168,16 +168,16 @@ FAMILY = {
 def test_a_resumed_training_is_the_unbroken_one_but_for_a_new_episode(
     write_config: WriteConfig, make_manager: MakeManager, algo: str
 ) -> None:
-    config = write_config(tiny_entry(algo, n_timesteps=TOTAL, **SCHEDULED, **FAMILY[algo]))
-    manager = make_manager(algo, config, save_freq=100)
+    config = write_config(tiny_entry(algo, n_timesteps=200, **SCHEDULED, **FAMILY[algo]))
+    manager = make_manager(algo, config, save_freq=50)
     experiment = manager.setup_experiment()
     assert experiment is not None
     unbroken = experiment[0]
     with pytest.raises(Killed):
         # Not by manager.learn, which closes the environment
-        unbroken.learn(TOTAL, callback=[*manager.callbacks, Stop(200)])
+        unbroken.learn(200, callback=[*manager.callbacks, Stop(100)])
     agent = checkpoints(folder_of(manager))[-1] / "Pendulum-v1.zip"
-    assert saved_timesteps(agent) == 200
+    assert saved_timesteps(agent) == 100
     manager = make_manager(algo, None, trained_agent=str(agent))
     experiment = manager.setup_experiment()
     assert experiment is not None
@@ -186,7 +186,7 @@ def test_a_resumed_training_is_the_unbroken_one_but_for_a_new_episode(
     mark_interruption(unbroken, str(agent))
     assert_same_state(state_of(unbroken), state_of(resumed))
     begin_episode(unbroken)
-    unbroken.learn(TOTAL - 200, callback=ActionNoiseCallback(None), reset_num_timesteps=False)
+    unbroken.learn(100, callback=ActionNoiseCallback(None), reset_num_timesteps=False)
     begin_episode(resumed)
     manager.learn(resumed)
     assert_same_state(state_of(unbroken), state_of(resumed))
@@ -298,7 +298,8 @@ def test_the_command_line_overrides_the_saved_agent(write_config: WriteConfig, m
 def test_evaluations_go_on(
     write_config: WriteConfig, make_manager: MakeManager, save_freq: int, eval_freq: int, n_envs: int
 ) -> None:
-    config = write_config(tiny_entry("bnddpg", n_timesteps=TOTAL, n_envs=n_envs))
+    entry = tiny_entry("bnddpg", n_timesteps=TOTAL, n_envs=n_envs, env_kwargs={"max_episode_steps": 20})
+    config = write_config(entry)
     manager = make_manager("bnddpg", config, save_freq=save_freq, eval_freq=eval_freq, n_eval_episodes=1)
     with pytest.raises(Killed):
         train(manager, 230)

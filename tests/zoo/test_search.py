@@ -157,7 +157,7 @@ def test_reloading_a_trial_trains_with_exactly_its_parameters(
     record_constructor: Callable[[str], list[dict[str, Any]]],
     algo: str,
 ) -> None:
-    config, storage = write_config(tiny_entry(algo, n_timesteps=60)), str(tmp_path / "study.log")
+    config, storage = write_config(tiny_entry(algo, n_timesteps=30)), str(tmp_path / "study.log")
     study_arguments = {"storage": storage, "study_name": "s"}
     calls = record_constructor(algo)
     search = make_manager(
