@@ -1,3 +1,4 @@
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -10,6 +11,9 @@ from sb3_dpg.benchmark.evaluation import EvaluationCallback
 from sb3_dpg.benchmark.training import resolve_hyperparameters, train
 from tests.benchmark.samples import CIRCUMSTANCES
 
+# Episodes of 200 steps would take most of the time
+PENDULUM = "TwentyStepPendulum-v0"
+gym.register(PENDULUM, entry_point="gymnasium.envs.classic_control.pendulum:PendulumEnv", max_episode_steps=20)
 SMALL = {
     "policy": "MlpPolicy",
     "policy_kwargs": {"net_arch": [8]},
@@ -21,8 +25,8 @@ SMALL = {
 
 
 def make_run(seed=0, algo="ddpg", points=3, episodes=2, steps=150, **hyperparameters):
-    resolved = resolve_hyperparameters(algo, "Pendulum-v1", "none", {**SMALL, **hyperparameters, "n_timesteps": steps})
-    return Run(Configuration(algo, algo, "Pendulum-v1", steps, EvaluationProtocol(points, episodes), resolved), seed)
+    resolved = resolve_hyperparameters(algo, PENDULUM, "none", {**SMALL, **hyperparameters, "n_timesteps": steps})
+    return Run(Configuration(algo, algo, PENDULUM, steps, EvaluationProtocol(points, episodes), resolved), seed)
 
 
 def without_times(records):
@@ -44,7 +48,7 @@ def test_a_record_for_each_evaluation_point():
     assert [record["step"] for record in records] == [37, 75, 112, 150]
     for record in records:
         assert len(record["returns"]) == 3
-        assert record["lengths"] == [200, 200, 200], "whole episodes of Pendulum-v1"
+        assert record["lengths"] == [20, 20, 20], "whole episodes"
         assert record["steps_per_second"] == pytest.approx(record["step"] / record["wall_time"])
         assert record["versions"].startswith("python ")
         assert record["machine"]
@@ -52,7 +56,7 @@ def test_a_record_for_each_evaluation_point():
 
 
 def test_a_return_that_is_no_number_is_an_error(monkeypatch):
-    monkeypatch.setattr(evaluation, "evaluate_policy", lambda *args, **kwargs: ([-1.0, np.nan], [200, 200]))
+    monkeypatch.setattr(evaluation, "evaluate_policy", lambda *args, **kwargs: ([-1.0, np.nan], [20, 20]))
     with pytest.raises(ValueError, match="evaluation at step 50 has a return that is not finite"):
         train(make_run(points=3, steps=150))
 
@@ -61,8 +65,8 @@ def test_a_return_that_is_no_number_is_an_error(monkeypatch):
 def test_evaluations_do_not_disturb_training(algorithm, deterministic):
     weights = []
     for protocol in (EvaluationProtocol(1, 1, deterministic), EvaluationProtocol(7, 2, deterministic)):
-        env, evaluation_env = (make_vec_env("Pendulum-v1", seed=0) for _ in range(2))
-        model = algorithm("MlpPolicy", env, policy_kwargs={"net_arch": [8]}, learning_starts=50, seed=0)
+        env, evaluation_env = (make_vec_env(PENDULUM, seed=0) for _ in range(2))
+        model = algorithm("MlpPolicy", env, policy_kwargs={"net_arch": [8]}, batch_size=8, learning_starts=50, seed=0)
         model.learn(150, callback=EvaluationCallback(evaluation_env, protocol, 150, seed=0))
         weights.append(model.policy.state_dict())
     for name, tensor in weights[0].items():
@@ -90,7 +94,7 @@ def test_observations_are_normalised_by_the_statistics_of_training():
 
 
 def test_episodes_that_a_wrapper_ends_are_an_error():
-    run = make_run(env_wrapper={"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 50}})
+    run = make_run(env_wrapper={"gymnasium.wrappers.TimeLimit": {"max_episode_steps": 10}})
     with pytest.raises(ValueError, match="ends episodes that Monitor does not see"):
         train(run)
 
