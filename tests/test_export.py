@@ -1,10 +1,12 @@
 """Exported files give the actions of ``predict``, without sb3_dpg."""
 
+import functools
 import json
 import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,9 @@ def pendulum() -> gym.Env:
     return gym.make("Pendulum-v1")
 
 
+@functools.cache
 def trained(name: str) -> OffPolicyAlgorithm:
+    """A model that all tests share: none may train or change it."""
     if name == "images":
         env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False)
         model = make("bnddpg", env, "CnnPolicy", buffer_size=50)
@@ -62,6 +66,19 @@ def trained(name: str) -> OffPolicyAlgorithm:
     else:
         model = make(name)
     return model.learn(60)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """The file of a trained model, exported once."""
+
+    @functools.cache
+    def export(name: str, format: Any) -> Path:
+        # Without a suffix the format is onnx
+        path = tmp_path_factory.mktemp("exported") / "policy"
+        return export_policy(trained(name), path, format=None if format == "onnx" else format)
+
+    return export
 
 
 def observations(model: OffPolicyAlgorithm) -> np.ndarray:
@@ -92,13 +109,13 @@ def run_onnx(path: Path, batch: np.ndarray) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("format", ["torchscript", "onnx"])
-def test_same_actions_as_predict(name: str, format: str, tmp_path: Path) -> None:
+def test_same_actions_as_predict(name: str, format: str, exported: Callable[[str, str], Path]) -> None:
     if format == "onnx":
         pytest.importorskip("onnxscript")
     model = trained(name)
     batch = observations(model)
     expected = predicted(model, batch)
-    path = export_policy(model, tmp_path / "policy", format=format)
+    path = exported(name, format)
     if format == "onnx":
         actions, first = run_onnx(path, batch), run_onnx(path, batch[:1])
     else:
@@ -141,18 +158,19 @@ action = session.run(["action"], {"observation": numpy.array([observation], nump
 
 @pytest.mark.parametrize("format", RUNTIMES)
 @pytest.mark.parametrize("name", [pytest.param("copdacq", marks=pytest.mark.slow), "normalized"])
-def test_files_need_neither_sb3_dpg_nor_sb3(name: str, format: str, tmp_path: Path) -> None:
+def test_files_need_neither_sb3_dpg_nor_sb3(
+    name: str, format: str, exported: Callable[[str, str], Path], tmp_path: Path
+) -> None:
     if format == "onnx":
         pytest.importorskip("onnxscript")
         pytest.importorskip("onnxruntime")
-    model = trained(name)
-    path = export_policy(model, tmp_path / "policy", format=format)
+    path = exported(name, format)
     code = "\n".join([WITHOUT_US, RUNTIMES[format], "print(json.dumps(action.tolist()))"])
     batch = np.array([[0.6, -0.8, 1.5]], np.float32)
     command = [sys.executable, "-c", code, str(path), json.dumps(batch[0].tolist())]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout), predicted(model, batch), rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(json.loads(done.stdout), predicted(trained(name), batch), rtol=0, atol=TOLERANCE)
 
 
 def test_statistics_that_were_saved_with_a_model_are_included(tmp_path: Path) -> None:
@@ -196,7 +214,7 @@ def test_training_goes_on_as_without(format: Any, tmp_path: Path) -> None:
         model = make("bnddpg", Samples(), target_policy_noise=0.2)
 
         def export(locals_: dict[str, Any], globals_: dict[str, Any], exports: bool = exports) -> bool:
-            if exports and locals_["self"].num_timesteps % 20 == 0:
+            if exports and locals_["self"].num_timesteps == 30:
                 export_policy(locals_["self"], tmp_path / "policy", format=format)
             return True
 
@@ -247,9 +265,9 @@ def test_the_suffix_decides_the_format(name: str, format: Any, tmp_path: Path) -
     assert th.jit.load(str(path))(th.zeros(2, 3)).shape == (2, 1)
 
 
-def test_a_name_without_suffix_is_onnx(tmp_path: Path) -> None:
+def test_a_name_without_suffix_is_onnx(exported: Callable[[str, str], Path]) -> None:
     pytest.importorskip("onnxscript")
-    assert export_policy(make("copdacq"), tmp_path / "policy") == tmp_path / "policy.onnx"
+    assert exported("copdacq", "onnx").name == "policy.onnx"
 
 
 @pytest.mark.parametrize(
