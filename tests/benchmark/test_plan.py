@@ -1,4 +1,5 @@
 import copy
+import functools
 import os
 import re
 import subprocess
@@ -30,6 +31,12 @@ PLAN = {
 def load(folder: Path, content):
     path = folder / "plan.yml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return load_plan(path)
+
+
+@functools.cache
+def shipped(path: Path):
+    """A plan that builds an agent for each of its configurations, read once."""
     return load_plan(path)
 
 
@@ -95,7 +102,7 @@ PLANS = [*find_plan("tiny").parent.glob("*.yml"), *(CLONE / "scripts" / "plans")
 def test_plans_can_be_read(path):
     if "LunarLander" in path.read_text():
         pytest.importorskip("Box2D")
-    plan = load_plan(path)
+    plan = shipped(path)
     assert plan.name == path.stem
     assert plan_to_yaml(plan)
     n_runs = sum(len(plan.seeds_of(configuration.algorithm)) for configuration in plan.configurations)
@@ -114,7 +121,7 @@ def test_td3_with_our_noise_has_that_of_the_default_and_its_sizes():
     pytest.importorskip("Box2D")
     (hyperparameters,) = (
         entry.hyperparameters
-        for entry in load_plan(find_plan("suite")).configurations
+        for entry in shipped(find_plan("suite")).configurations
         if (entry.algorithm, entry.environment) == ("td3, our noise", "Hopper-v5")
     )
     default = BNDDPG("MlpPolicy", "Pendulum-v1")

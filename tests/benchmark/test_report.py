@@ -35,6 +35,12 @@ def _quick():
         yield
 
 
+@pytest.fixture
+def _no_figures(monkeypatch):
+    """Drawn but not rendered, which takes most of the time of a report."""
+    monkeypatch.setattr("sb3_dpg.benchmark.report.figures.save_figure", lambda figure, path: None)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, _quick):
     folder = tmp_path_factory.mktemp("results")
@@ -70,7 +76,7 @@ def test_the_report_has_what_was_measured(folder):
         assert f"](figures/{link}.png)" in text
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_quick", "_no_figures")
 def test_what_is_missing_or_failed_is_told_before_everything_else(tmp_path):
     plan = make_plan()
     write_results(tmp_path, plan, leave_out=lambda run: run == plan.runs[-1])
@@ -138,7 +144,7 @@ def test_the_first_table_has_a_line_for_each_algorithm(tmp_path):
     assert row == "| bnddpg | 25.0 (2) | 25.0 (2) | 0.59 [0.59, 0.59] |"
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_quick", "_no_figures")
 def test_the_first_screen_has_the_curves_and_one_table_and_commits_come_later(tmp_path):
     plan = make_plan()
     table = write_results(tmp_path, plan).evaluations
@@ -207,7 +213,7 @@ def test_more_curves_than_a_panel_can_show_are_drawn_each_beside_the_first(tmp_p
         assert labels == ([algorithms] if len(titles) == 1 else [["a0", name] for name in names[1:]])
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_quick", "_no_figures")
 def test_environments_with_different_protocols_are_named(tmp_path):
     write_results(tmp_path / "a", make_plan(environments=["Pendulum-v1"], points=4))
     write_results(tmp_path / "b", make_plan(environments=["Hopper-v5"], points=5))
