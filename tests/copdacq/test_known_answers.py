@@ -73,13 +73,18 @@ def test_learned_gain_is_riccatis(
 
 
 @pytest.mark.parametrize(
-    ("action_dim", "advantage_rate", "steps"), [(10, 40.0, 6000), pytest.param(25, 20.0, 12_000, marks=pytest.mark.slow)]
+    ("action_dim", "actor_rate", "advantage_rate", "steps"),
+    [
+        (5, "exp_4e-3_2e-4", 80.0, 3000),
+        pytest.param(10, "exp_2e-3_1e-4", 40.0, 6000, marks=pytest.mark.slow),
+        pytest.param(25, "exp_2e-3_1e-4", 20.0, 12_000, marks=pytest.mark.slow),
+    ],
 )
-def test_bandit_is_solved(action_dim: int, advantage_rate: float, steps: int) -> None:
+def test_bandit_is_solved(action_dim: int, actor_rate: str, advantage_rate: float, steps: int) -> None:
     model = COPDACQ(
         "LinearPolicy",
         ContinuousBandit(action_dim),
-        actor_learning_rate="exp_2e-3_1e-4",
+        actor_learning_rate=actor_rate,
         advantage_learning_rate=advantage_rate,
         action_noise={"type": "normal", "sigma": 0.02, "seed": 0},
         policy_kwargs=dict(features_extractor_class="FlattenExtractor"),
@@ -119,7 +124,7 @@ def train_on_two_states(gradient_q: bool | str, behaviour: str) -> list[float]:
     """
     :param gradient_q: The critic
     :param behaviour: One of ``BEHAVIOURS``
-    :return: |v| after each 1000 steps, from |v| = 1
+    :return: |v| after each 400 steps, from |v| = 1
     """
     mean, sigma = BEHAVIOURS[behaviour]
     model = COPDACQ(
@@ -138,7 +143,7 @@ def train_on_two_states(gradient_q: bool | str, behaviour: str) -> list[float]:
     model.policy.weights.v[0].fill_(1.0)
     sizes = []
     for _ in range(3):
-        model.learn(1000, log_interval=None, reset_num_timesteps=False)
+        model.learn(400, log_interval=None, reset_num_timesteps=False)
         sizes.append(model.policy.weights.v[0].abs().item())
     return sizes
 
