@@ -46,7 +46,8 @@ def assert_independent_columns(sample: np.ndarray) -> None:
 @pytest.mark.parametrize("algorithm", [DDPG, TD3, SAC, TQC, CrossQ])
 def test_logged_std_follows_the_schedule(algorithm, n_envs):
     schedule, total = parse_schedule("lin_0.5_0.05_0.8"), 200
-    model = algorithm("MlpPolicy", short_pendulum(n_envs), **settings())
+    # No updates, here and below where they change nothing
+    model = algorithm("MlpPolicy", short_pendulum(n_envs), **settings(gradient_steps=0))
     writer = remember_logs(model)
     noise = OrnsteinUhlenbeckNoise([0.0], schedule, theta=0.15)
     model.learn(total, callback=ActionNoiseCallback(noise), log_interval=1)
@@ -66,7 +67,7 @@ def test_logged_std_follows_the_schedule(algorithm, n_envs):
 @pytest.mark.parametrize("given", ["again", "none"])
 def test_save_and_load_with_another_number_of_environments(tmp_path, algorithm, n_saved, n_loaded, given):
     spec = {"type": "normal", "sigma": "lin_0.5_0.1", "seed": 3}
-    model = algorithm("MlpPolicy", short_pendulum(n_saved), **settings())
+    model = algorithm("MlpPolicy", short_pendulum(n_saved), **settings(gradient_steps=0))
     model.learn(80, callback=ActionNoiseCallback(spec))
     model.save(tmp_path / "model")
     loaded = algorithm.load(tmp_path / "model", env=short_pendulum(n_loaded), device="cpu")
@@ -199,7 +200,7 @@ def test_any_noise_inside(name, n_envs):
     if name.startswith("pink"):
         pytest.importorskip("pink")
     noise = FOREIGN[name]()
-    model = SAC("MlpPolicy", short_pendulum(n_envs), **settings())
+    model = SAC("MlpPolicy", short_pendulum(n_envs), **settings(gradient_steps=0))
     writer = remember_logs(model)
     callback = ActionNoiseCallback(noise, scale=None if isinstance(noise, dict) else "lin_1_0.5")
     model.learn(60, callback=callback, log_interval=1)
