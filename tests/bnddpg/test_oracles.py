@@ -117,7 +117,7 @@ def test_actor_finds_the_best_action_of_a_quadratic_critic(batch_norm):
     generator = th.Generator().manual_seed(0)
     weight = 0.4 * th.tensor([[1.0, -1.0, 0.5]])
     model.critic = QuadraticCritic(weight)
-    for progress in np.linspace(1, 0, 1500, endpoint=False):
+    for progress in np.linspace(1, 0, 600, endpoint=False):
         model.actor.optimizer.param_groups[0]["lr"] = 3e-3 * progress
         loss = model.actor_loss(samples(th.rand(64, 1, generator=generator) * 2 - 1, 3))
         model.actor.optimizer.zero_grad()
