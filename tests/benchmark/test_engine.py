@@ -15,9 +15,15 @@ from sb3_dpg.benchmark import engine
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
 from sb3_dpg.benchmark.engine import Ended, LocalEngine, Started
 from sb3_dpg.benchmark.training import train
-from tests.benchmark.test_training import SMALL, make_run, without_times
+from tests.benchmark import test_training
+from tests.benchmark.test_training import SMALL, without_times
 
 ENDLESS = 10_000_000
+
+
+def make_run(**settings):
+    # Of an environment that the workers, processes of their own, have too
+    return test_training.make_run(env_id="Pendulum-v1", **settings)
 
 
 def endless_run():
@@ -80,7 +86,7 @@ def test_a_worker_killed_while_it_sends_its_result_is_a_run_that_failed(monkeypa
 
 @pytest.mark.slow
 def test_no_more_workers_than_jobs_and_none_remains():
-    runs = [make_run(seed) for seed in range(3)]
+    runs = [make_run(seed=seed) for seed in range(3)]
     local = LocalEngine(jobs=2)
     running = largest = 0
     for event in local.execute(runs):

@@ -24,9 +24,9 @@ SMALL = {
 }
 
 
-def make_run(seed=0, algo="ddpg", points=3, episodes=2, steps=150, **hyperparameters):
-    resolved = resolve_hyperparameters(algo, PENDULUM, "none", {**SMALL, **hyperparameters, "n_timesteps": steps})
-    return Run(Configuration(algo, algo, PENDULUM, steps, EvaluationProtocol(points, episodes), resolved), seed)
+def make_run(seed=0, algo="ddpg", points=3, episodes=2, steps=150, env_id=PENDULUM, **hyperparameters):
+    resolved = resolve_hyperparameters(algo, env_id, "none", {**SMALL, **hyperparameters, "n_timesteps": steps})
+    return Run(Configuration(algo, algo, env_id, steps, EvaluationProtocol(points, episodes), resolved), seed)
 
 
 def without_times(records):
