@@ -55,6 +55,10 @@ def heartbeat_storage(url: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) -> 
 class SharedStudy(optuna.Study):
     """A study whose optimisation ends when the trials that were running then have ended too, or been run again here."""
 
+    def __init__(self, study_name: str, database: RDBStorage, **kwargs: Any) -> None:
+        super().__init__(study_name, database, **kwargs)
+        self.database = database
+
     def optimize(self, func: Objective, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         super().optimize(func, *args, **kwargs)
         self.finish_lost_trials(func)
@@ -64,20 +68,22 @@ class SharedStudy(optuna.Study):
         pending = self._numbers(TrialState.RUNNING)
         if pending:
             print(f"Waiting for trials {sorted(pending)} of other processes (Ctrl-C to leave them)")
-        unheard = pending
+        self._fail_stale_trials()
+        study_id = self.database.get_study_id_from_name(self.study_name)
+        for number in self._numbers(TrialState.RUNNING):
+            # Optuna never fails a trial without any sign of life, whose process was killed before the first
+            self.database.record_heartbeat(self.database.get_trial_id_from_study_id_trial_number(study_id, number))
         while pending & self._numbers(TrialState.RUNNING) or (pending and self._numbers(TrialState.WAITING)):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                fail_stale_trials(self)
-            for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                if trial.number in unheard:
-                    # Optuna never fails a trial without any sign of life, whose process was killed before the first
-                    self._storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
-            unheard = set()
+            self._fail_stale_trials()
             if self._numbers(TrialState.WAITING):
                 super().optimize(func, n_trials=1, gc_after_trial=True)
             else:
                 time.sleep(1)
+
+    def _fail_stale_trials(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            fail_stale_trials(self)
 
     def _numbers(self, state: TrialState) -> set[int]:
         return {trial.number for trial in self.get_trials(deepcopy=False, states=(state,))}
