@@ -23,7 +23,7 @@ class ScheduledNoise(ActionNoise):
     Action noise for one or many environments whose parameters may follow the progress of training.
 
     One call gives the noise of all environments: float32 of the shape of an action for one environment, as SB3's noise has it,
-    and (n_envs, *action_shape) for more. Parameters, given or read, are those of a flattened action.
+    and ``(n_envs, *action_shape)`` for more. Parameters, given or read, are those of a flattened action.
 
     Our algorithms, and :class:`~sb3_dpg.common.callbacks.ActionNoiseCallback` for every other one, fit ``n_envs`` to the
     environment and call :meth:`update` before each step. SB3 alone does neither. Given such a noise and several environments
