@@ -19,7 +19,7 @@ help:
 	@echo "make train          train BNDDPG on Pendulum-v1, evaluate it beside an untrained policy, plot the learning curve"
 	@echo "make test           lint, type-check and run the tests (all but the slow ones)"
 	@echo "make test-slow      run the slow tests: trainings that must reach a return, studies killed again and again"
-	@echo "make test-nightly   run the property tests with 1000 examples each"
+	@echo "make test-nightly   run the property tests with 1000 examples each, and work out all published reports again"
 	@echo "make test-lowest    run the fast tests, but those of faults, properties and pages, on the lowest versions that pyproject.toml admits"
 	@echo "make test-highest   run the same on the newest versions that there are"
 	@echo "make coverage       run the tests and fail if they reach less than 90 % of the lines"
@@ -72,7 +72,7 @@ test-slow: $(VENV)/installed-dev
 	$(BIN)/python $(PYTEST) -m slow
 
 test-nightly: $(VENV)/installed-dev
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python $(PYTEST) tests/property
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python $(PYTEST) tests/property tests/benchmark/test_published.py
 
 # Each in an environment of its own
 test-lowest:

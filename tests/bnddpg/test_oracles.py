@@ -187,7 +187,7 @@ def test_noise_in_the_actors_loss_costs_its_variance():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", [dict(learning_starts=100), BNDDPG.ddpg_kwargs()], ids=["default", "ddpg"])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_lqr_cost(preset, seed):
     """
     On a scalar linear-quadratic regulator the learned policy comes near the cost of -K x, K by the Riccati equation; doing

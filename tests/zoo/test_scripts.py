@@ -93,8 +93,8 @@ def test_an_upload_that_fails_leaves_the_repository_and_one_line(
 @pytest.mark.slow
 def test_plots_of_several_algorithms_and_seeds(run: Run, tmp_path: Path) -> None:
     for algo in ALGORITHMS:
-        for seed in ("1", "2"):
-            train(run, tmp_path, algo, "--seed", seed)
+        train(run, tmp_path, algo, "--seed", "1")
+    train(run, tmp_path, "bnddpg", "--seed", "2")
     table = run(
         "all-plots", "-a", *ALGORITHMS, "-e", PENDULUM, "-f", "logs", "-o", "all", "--no-million", "--figures", "figures"
     )
@@ -102,7 +102,7 @@ def test_plots_of_several_algorithms_and_seeds(run: Run, tmp_path: Path) -> None
     assert (tmp_path / "figures" / f"Results_{PENDULUM}.png").stat().st_size > 10_000
     run("plot-from-file", "-i", "all.pkl", "--figures", "more", "--no-million")
     assert {path.name for path in (tmp_path / "more").iterdir()} >= {f"Results_{PENDULUM}.png", "Sensitivity_plot.png"}
-    for algo in ALGORITHMS:
+    for algo in ("bnddpg", "td3"):
         run("plot-train", "-a", algo, "-e", PENDULUM, "-f", "logs", "-w", "1", "--figures", f"training-{algo}")
         assert (tmp_path / f"training-{algo}" / "Training_Episodic_Reward.png").is_file()
 
@@ -114,12 +114,12 @@ def test_benchmark_and_its_report(run: Run, tmp_path: Path) -> None:
         "seeds": [0, 1],
         "evaluation": {"points": 2, "episodes": 1},
         "environments": {PENDULUM: {"steps": 200, "threshold": -200}},
-        "algorithms": {algo: {"file": "none", "hyperparameters": entry} for algo, entry in TINY.items()},
+        "algorithms": {algo: {"file": "none", "hyperparameters": TINY[algo]} for algo in ("bnddpg", "td3")},
     }
     (tmp_path / "all.yml").write_text(yaml.safe_dump(plan))
-    assert "8 of 8 runs complete" in run("benchmark", "all.yml", "--jobs", "2", "--results", "results").stdout
+    assert "4 of 4 runs complete" in run("benchmark", "all.yml", "--jobs", "2", "--results", "results").stdout
     run("benchmark", "report", "results")
-    assert all(f"| {algo} |" in (tmp_path / "results" / "benchmark.md").read_text() for algo in ALGORITHMS)
+    assert all(f"| {algo} |" in (tmp_path / "results" / "benchmark.md").read_text() for algo in ("bnddpg", "td3"))
 
 
 @pytest.mark.slow
