@@ -51,6 +51,13 @@ def look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_known_args(arguments)[0]
 
 
+def env_folder(arguments: Sequence[str]) -> str:
+    """The name of the environment, as in the names of folders."""
+    from huggingface_sb3 import EnvironmentName
+
+    return str(EnvironmentName(look_ahead(arguments).env or "CartPole-v1"))
+
+
 def check_algorithm(option: str, algo: str) -> None:
     """Answer a misspelt algorithm with the nearest name."""
     from rl_zoo3.utils import ALGOS

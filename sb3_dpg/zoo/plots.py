@@ -44,10 +44,11 @@ def plot_from_file(arguments: Sequence[str]) -> None:
     """``sb3-dpg plot-from-file``, given the command line after it."""
     options, rest, own_help = _split("plot-from-file", arguments)
     path = _look_ahead(rest).input
-    # rl-zoo3 does not require it, and fails without it
-    if path is None and not asks_for_help(rest):
+    if path is not None:
+        check_whole(Path(path.removesuffix(".pkl") + ".pkl"))
+    elif not asks_for_help(rest):
+        # rl-zoo3 does not require it, and fails without it
         raise ConfigurationError("plot-from-file needs -i, a file that all-plots has written by its -o")
-    check_whole(Path(f"{path}".removesuffix(".pkl") + ".pkl"))
     _run("plot_from_file", options.figures, rest, own_help)
 
 

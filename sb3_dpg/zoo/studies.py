@@ -66,19 +66,20 @@ class SharedStudy(optuna.Study):
     def finish_lost_trials(self, func: Objective) -> None:
         """Wait for the trials of other processes, and run those whose process dies meanwhile."""
         pending = self._numbers(TrialState.RUNNING)
-        if pending:
-            print(f"Waiting for trials {sorted(pending)} of other processes (Ctrl-C to leave them)")
+        if not pending:
+            return
+        print(f"Waiting for trials {sorted(pending)} of other processes (Ctrl-C to leave them)")
         self._fail_stale_trials()
         study_id = self.database.get_study_id_from_name(self.study_name)
         for number in self._numbers(TrialState.RUNNING):
             # Optuna never fails a trial without any sign of life, whose process was killed before the first
             self.database.record_heartbeat(self.database.get_trial_id_from_study_id_trial_number(study_id, number))
-        while pending & self._numbers(TrialState.RUNNING) or (pending and self._numbers(TrialState.WAITING)):
-            self._fail_stale_trials()
+        while pending & self._numbers(TrialState.RUNNING) or self._numbers(TrialState.WAITING):
             if self._numbers(TrialState.WAITING):
                 super().optimize(func, n_trials=1, gc_after_trial=True)
             else:
                 time.sleep(1)
+            self._fail_stale_trials()
 
     def _fail_stale_trials(self) -> None:
         with warnings.catch_warnings():

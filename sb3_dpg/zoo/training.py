@@ -12,7 +12,7 @@ import rl_zoo3.train
 from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.checkpoints import check_saved_algorithm, check_whole, latest_checkpoint, resolve_trained_agent
 from sb3_dpg.zoo.manager import ExperimentManager
-from sb3_dpg.zoo.options import check_names, look_ahead, own_parser, split_options
+from sb3_dpg.zoo.options import check_names, env_folder, look_ahead, own_parser, split_options
 from sb3_dpg.zoo.patches import patched, readable_errors
 from sb3_dpg.zoo.registration import register_algorithms
 from sb3_dpg.zoo.resume import earlier_options
@@ -50,7 +50,7 @@ def train(arguments: Sequence[str]) -> None:
     if trained_agent:
         trained_agent = resolve_trained_agent(trained_agent)
         check_saved_algorithm(trained_agent, look_ahead(rest).algo or "ppo")
-        for name in (f"{_env_name(rest)}/vecnormalize.pkl", "replay_buffer.pkl", "evaluations.npz"):
+        for name in (f"{env_folder(rest)}/vecnormalize.pkl", "replay_buffer.pkl", "evaluations.npz"):
             check_whole(Path(trained_agent).parent / name)
         if not options.restart:
             rest = _with_earlier_options(trained_agent, rest)
@@ -69,16 +69,9 @@ def train(arguments: Sequence[str]) -> None:
         raise KeyboardInterrupt
 
 
-def _env_name(rest: Sequence[str]) -> str:
-    """The name of the environment, as in the names of folders."""
-    from huggingface_sb3 import EnvironmentName
-
-    return str(EnvironmentName(look_ahead(rest).env or "CartPole-v1"))
-
-
 def _with_earlier_options(trained_agent: str, rest: list[str]) -> list[str]:
     """rl-zoo3's options, after those of the run that is continued: of an option given twice the last counts."""
-    earlier = earlier_options(trained_agent, _env_name(rest), rest)
+    earlier = earlier_options(trained_agent, env_folder(rest), rest)
     if earlier:
         print(f"As in the run that is continued: {shlex.join(earlier)}")
     return [*earlier, *rest]
@@ -90,7 +83,7 @@ def _find_trained_agent(options: argparse.Namespace, rest: Sequence[str]) -> str
         if options.trained_agent:
             raise ConfigurationError("--resume and -i: give one of them")
         names = look_ahead(rest)
-        return str(latest_checkpoint(names.folder or "logs", names.algo or "ppo", _env_name(rest)))
+        return str(latest_checkpoint(names.folder or "logs", names.algo or "ppo", env_folder(rest)))
     path = str(options.trained_agent)
     if path and not (path.endswith(".zip") and Path(path).is_file()):
         raise ConfigurationError(f"-i {path}: there is no such saved agent (a .zip file)")
