@@ -49,7 +49,14 @@ def plot_from_file(arguments: Sequence[str]) -> None:
     elif not asks_for_help(rest):
         # rl-zoo3 does not require it, and fails without it
         raise ConfigurationError("plot-from-file needs -i, a file that all-plots has written by its -o")
-    _run("plot_from_file", options.figures, rest, own_help)
+    try:
+        _run("plot_from_file", options.figures, rest, own_help)
+    except (KeyError, ValueError) as error:
+        # rl-zoo3 stops where an algorithm has one run everywhere, none on some environment, or no label
+        hint = "two or more runs of it, some on each environment; --skip-keys and --skip-envs leave out the others"
+        raise ConfigurationError(
+            f"{path} cannot be plotted ({error}): each algorithm needs a label, if -l is given, and {hint}"
+        ) from error
 
 
 def _split(command: str, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str], str]:
