@@ -334,7 +334,7 @@ class ExperimentManager(ScheduleStrings):
         except ValueError as error:
             if not self.is_interrupted:
                 message = "no trial was completed: those that have ended were pruned or failed"
-                raise ConfigurationError(f"--optimize-hyperparameters: {message}") from error
+                raise ConfigurationError(f"--optimize-hyperparameters: {message} ({error})") from error
 
     def objective(self, trial: optuna.Trial) -> float:
         try:
