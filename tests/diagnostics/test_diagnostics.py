@@ -138,6 +138,7 @@ def test_action_gradient_of_a_compatible_critic() -> None:
 
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(0, 255, (1, 36, 36), np.uint8)], ids=["discrete", "image"])
 def test_values_of_a_compatible_critic_for_observations_that_are_preprocessed(space: spaces.Space) -> None:
+    space.seed(0)
     model = make("copdacq", Sampled(space))
     with th.no_grad():
         model.policy.v.normal_()
