@@ -45,7 +45,10 @@ def plot_from_file(arguments: Sequence[str]) -> None:
     options, rest, own_help = _split("plot-from-file", arguments)
     path = _look_ahead(rest).input
     if path is not None:
-        check_whole(Path(path.removesuffix(".pkl") + ".pkl"))
+        file = Path(path.removesuffix(".pkl") + ".pkl")
+        if not file.is_file() and not asks_for_help(rest):
+            raise ConfigurationError(f"-i {path}: there is no file {file}")
+        check_whole(file)
     elif not asks_for_help(rest):
         # rl-zoo3 does not require it, and fails without it
         raise ConfigurationError("plot-from-file needs -i, a file that all-plots has written by its -o")
