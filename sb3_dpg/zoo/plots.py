@@ -45,21 +45,11 @@ def plot_from_file(arguments: Sequence[str]) -> None:
     options, rest, own_help = _split("plot-from-file", arguments)
     path = _look_ahead(rest).input
     if path is not None:
-        file = Path(path.removesuffix(".pkl") + ".pkl")
-        if not file.is_file() and not asks_for_help(rest):
-            raise ConfigurationError(f"-i {path}: there is no file {file}")
-        check_whole(file)
+        check_whole(Path(path.removesuffix(".pkl") + ".pkl"))
     elif not asks_for_help(rest):
         # rl-zoo3 does not require it, and fails without it
         raise ConfigurationError("plot-from-file needs -i, a file that all-plots has written by its -o")
-    try:
-        _run("plot_from_file", options.figures, rest, own_help)
-    except (KeyError, ValueError) as error:
-        # rl-zoo3 stops where an algorithm has one run everywhere, none on some environment, or no label
-        hint = "two or more runs of it, some on each environment; --skip-keys and --skip-envs leave out the others"
-        raise ConfigurationError(
-            f"{path} cannot be plotted ({error}): each algorithm needs a label, if -l is given, and {hint}"
-        ) from error
+    _run("plot_from_file", options.figures, rest, own_help)
 
 
 def _split(command: str, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str], str]:
