@@ -182,14 +182,15 @@ class Critic(EvaluationModel):
         if batch_norm_kwargs is not None:
             self.input_norm = input_norm(features_extractor, features_dim, **batch_norm_kwargs)
         self.trunk = NormalizedSequential(*(module for modules in hidden[:action_layer] for module in modules))
-        self.head = NormalizedSequential(*(module for modules in hidden[action_layer:] for module in modules), output)
+        self.head = NormalizedSequential(*(module for modules in hidden[action_layer:] for module in modules))
+        self.output = output
         self.train(False)
 
     def own_parameters(self) -> Iterator[nn.Parameter]:
         """
         :return: The parameters that learn from the critic's loss: all but those of a shared features extractor, the actor's
         """
-        modules = (self.trunk, self.head) if self.share_features_extractor else (self,)
+        modules = (self.trunk, self.head, self.output) if self.share_features_extractor else (self,)
         return (parameter for module in modules for parameter in module.parameters())
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
@@ -226,7 +227,10 @@ class Critic(EvaluationModel):
             features = self.input_norm(features, train)
         n_networks = n_networks or self.n_critics
         hidden = self.trunk(features.expand(n_networks, -1, -1), train)
-        return self.head(th.cat([hidden, actions.expand(n_networks, -1, -1)], dim=2), train)
+        hidden = self.head(th.cat([hidden, actions.expand(n_networks, -1, -1)], dim=2), train)
+        # bfloat16 has three digits: enough between layers, too few for values
+        with th.autocast(hidden.device.type, enabled=False):
+            return self.output(hidden.float())
 
 
 class BNDDPGPolicy(DeterministicPolicy):

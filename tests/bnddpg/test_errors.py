@@ -108,6 +108,7 @@ def test_action_spaces(action_space, message):
         (dict(policy_kwargs=dict(final_init=-1.0)), ValueError, "final_init=-1.0"),
         (dict(policy_kwargs=dict(features_extractor_class="NatureCNN")), TypeError, "'NatureCNN' must be a subclass"),
         (dict(policy_kwargs=dict(features_extractor_class=3)), TypeError, "features_extractor_class must be a class"),
+        (dict(mixed_precision="auto"), TypeError, "mixed_precision must be bool, not 'auto'"),
         (dict(compile="no"), TypeError, "compile must be bool, not 'no'"),
     ],
 )

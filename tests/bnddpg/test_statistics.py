@@ -174,11 +174,11 @@ def test_critic_loss_by_hand(target_networks):
         observations = th.cat([data.observations, data.next_observations])
         actions = th.cat([data.actions, next_actions])
         features = normalise(observations, observations.mean(0), observations.var(0, unbiased=False), 1e-14)
-        first, norm, _, last = critic.head
+        first, norm, _ = critic.head
         hidden = th.cat([features, actions], dim=1) @ first.weight[i].T
         hidden = normalise(hidden, hidden.mean(0), hidden.var(0, unbiased=False), 1e-5)
         hidden = F.relu(hidden * norm.weight[5 * i : 5 * i + 5] + norm.bias[5 * i : 5 * i + 5])
-        return hidden @ last.weight[i].T + last.bias[i]
+        return hidden @ critic.output.weight[i].T + critic.output.bias[i]
 
     with th.no_grad():
         loss = model.critic_loss(data, model.next_actions(data.next_observations)).item()

@@ -386,9 +386,9 @@ def test_paper_setting():
         "BatchNorm1d",
         "ReLU",
     ]
-    assert [type(m).__name__ for m in critic.head] == ["EnsembleLinear", "ReLU", "EnsembleLinear"]
+    assert [type(m).__name__ for m in (*critic.head, critic.output)] == ["EnsembleLinear", "ReLU", "EnsembleLinear"]
     assert critic.head[0].weight.shape == (1, 300, 401)
-    assert critic.head[-1].weight.abs().max() <= 3e-3
+    assert critic.output.weight.abs().max() <= 3e-3
     assert 0.9 / 400**0.5 < critic.head[0].bias.abs().max() < 1 / 400**0.5  # fan_in is 401
     assert (model.target_networks, model.policy_delay, model.target_policy_noise) == (True, 1, 0.0)
     assert model.critic.optimizer.param_groups[0]["weight_decay"] == 1e-2

@@ -1,4 +1,4 @@
-"""Which parameters an update moves, and by whose loss; compiled updates."""
+"""Which parameters an update moves, and by whose loss; compiled updates, and updates in mixed precision."""
 
 import copy
 import gc
@@ -137,6 +137,46 @@ def test_a_deep_copy_with_compiled_losses_learns(traced_only):
     assert moved(duplicate, duplicate.actor) > 0.0
     assert moved(duplicate, duplicate.critic) > 0.0
     assert th.equal(weights(model), before)
+
+
+def test_mixed_precision_is_for_products_alone():
+    model = make_filled(mixed_precision=True, policy_delay=1)
+    types = {}
+    for name, layer in (("hidden", model.critic.head[0]), ("values", model.critic.output), ("mu", model.actor.mu[1])):
+        layer.register_forward_hook(lambda _, inputs, output, name=name: types.update({name: output.dtype}))
+    model.train(2, batch_size=16)
+    assert types == dict(hidden=th.bfloat16, values=th.float32, mu=th.bfloat16)
+    parameters = list(model.policy.parameters())
+    moments = [value for network in (model.actor, model.critic) for value in network.optimizer.state.values()]
+    assert {parameter.dtype for parameter in parameters} == {th.float32}
+    assert {tensor.dtype for state in moments for tensor in state.values()} == {th.float32}
+    assert {buffer.dtype for buffer in model.policy.buffers()} == {th.float32, th.int64}
+    types.clear()
+    model.actor.predict(np.zeros(3, np.float32))
+    assert types == dict(mu=th.float32), "acting is in full precision"
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("compile", [True, False])
+def test_mixed_precision_has_nearly_the_same_gradients(batch_norm, compile, traced_only):
+    kwargs = dict(batch_norm=batch_norm, target_networks=not batch_norm, actor_policy_noise=0.0)
+    full = gradients(make_filled(**kwargs))
+    with th.autocast("cpu", th.bfloat16):
+        mixed = gradients(make_filled(compile=compile, **kwargs))
+    assert any(not th.equal(ours, expected) for ours, expected in zip(mixed, full, strict=True))
+    ours, expected = (th.cat([tensor.flatten() for tensor in tensors]) for tensors in (mixed, full))
+    assert float((ours - expected).norm() / expected.norm()) < 0.02
+
+
+def test_mixed_precision_casts_the_weights_anew_for_each_loss():
+    """PyTorch keeps what it cast until its context ends."""
+    at_once, one_by_one = (make_filled(mixed_precision=True, policy_delay=1) for _ in range(2))
+    for model, pieces in ((at_once, [4]), (one_by_one, [1, 1, 1, 1])):
+        np.random.seed(1)
+        th.manual_seed(1)
+        for gradient_steps in pieces:
+            model.train(gradient_steps, batch_size=16)
+    assert th.equal(weights(at_once), weights(one_by_one))
 
 
 @pytest.mark.parametrize("kwargs", [dict(), dict(compile=True), BNDDPG.td3_kwargs()], ids=["default", "compile", "td3"])
