@@ -27,11 +27,18 @@ SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
 
 #: The exploration of the default: noise that lasts for some steps, and fades while the policy gets better
 DEFAULT_ACTION_NOISE: Mapping[str, Any] = MappingProxyType(
-    dict(type="ornstein-uhlenbeck", std="lin_1.0_0.1_0.2", theta=0.15, initial="stationary")
+    dict(type="ornstein-uhlenbeck", std="lin_0.3_0.05", theta=0.15, initial="stationary")
 )
 #: The actor's learning rate, where it is given none of its own, beside the critic's
 ACTOR_RATE = 0.3
 TARGET_NOISE_CLIP = 0.5
+
+
+def has_bfloat16(device: th.device) -> bool:
+    """Whether it is a CPU with instructions for products in bfloat16, as far as the installed PyTorch can tell."""
+    capabilities: dict[str, Any] = getattr(th.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and any(name.endswith("bf16") and known for name, known in capabilities.items())
+
 
 # One compiled function for all models of a class
 compiled = lru_cache(th.compile)
@@ -81,14 +88,13 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param policy_delay: The actor, and what follows it by ``tau``, are updated once every ``policy_delay`` gradient steps
     :param target_policy_noise: Standard deviation of the Gaussian noise on the next action (TD3's smoothing, 0 for none)
     :param target_noise_clip: Limit for the absolute value of that noise
-    :param actor_policy_noise: Standard deviation of the Gaussian noise on the actor's own action in its loss (0 for none): the
-        actor climbs the mean of Q around its action
     :param batch_norm: Whether actor and critics are batch-normalised
     :param target_networks: Whether the targets come from target networks that follow by ``tau``, as in DDPG and TD3. There is
         no averaged actor then
     :param gradient_clip: Largest norm of the gradient of each network, None for no limit
     :param mixed_precision: Compute the matrix products of the losses in bfloat16; weights, optimizers and losses stay in
-        float32, and so does acting. Faster where the processor has instructions for it, slower elsewhere (docs/speed.md)
+        float32, and so does acting. "auto": on a CPU that has instructions for it, where an update takes a quarter less time
+        (docs/speed.md)
     :param compile: Compile both losses by ``torch.compile``: an update takes a fifth to a third less time on a CPU
         (docs/speed.md). Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch has cached the code
     :param stats_window_size: Window size for the rollout logging, in episodes
@@ -136,15 +142,14 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         n_steps: int = 1,
         *,
         actor_learning_rate: float | str | Schedule | None = None,
-        actor_warmup: float = 0.1,
+        actor_warmup: float = 0.05,
         policy_delay: int = 3,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = TARGET_NOISE_CLIP,
-        actor_policy_noise: float = 0.2,
         batch_norm: bool = True,
         target_networks: bool = False,
         gradient_clip: float | None = None,
-        mixed_precision: bool = False,
+        mixed_precision: bool | str = "auto",
         compile: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
@@ -182,7 +187,6 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self.policy_delay = policy_delay
         self.target_policy_noise = target_policy_noise
         self.target_noise_clip = target_noise_clip
-        self.actor_policy_noise = actor_policy_noise
         self.batch_norm = batch_norm
         self.target_networks = target_networks
         self.gradient_clip = gradient_clip
@@ -196,11 +200,12 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         super()._check_arguments()
         check_integer("policy_delay", self.policy_delay, 1)
         check_real("actor_warmup", self.actor_warmup, 0.0, 1.0)
-        for name in ("batch_norm", "target_networks", "mixed_precision", "compile"):
+        for name in ("batch_norm", "target_networks", "compile"):
             check_type(name, getattr(self, name), bool)
+        if self.mixed_precision != "auto":
+            check_type("mixed_precision", self.mixed_precision, bool)
         check_real("target_policy_noise", self.target_policy_noise, 0.0)
         check_real("target_noise_clip", self.target_noise_clip, 0.0)
-        check_real("actor_policy_noise", self.actor_policy_noise, 0.0)
         if self.gradient_clip is not None:
             check_real("gradient_clip", self.gradient_clip, 0.0, low_open=True)
         if self.batch_norm and self.batch_size < 2:
@@ -276,8 +281,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         if self.compile:
             critic_loss_fn, actor_loss_fn = compiled(critic_loss_fn), compiled(actor_loss_fn)
 
-        # The weights that it casts are kept until it ends: they must not change in the meantime
-        autocast = th.autocast(self.device.type, th.bfloat16, enabled=self.mixed_precision)
+        mixed_precision = has_bfloat16(self.device) if self.mixed_precision == "auto" else bool(self.mixed_precision)
+        # One context for each loss: the weights that it has cast serve until it ends
+        autocast = th.autocast(self.device.type, th.bfloat16, enabled=mixed_precision)
         critic_losses, actor_losses = [], []
         for _ in range(gradient_steps):
             self._n_updates += 1
@@ -374,15 +380,12 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
     def actor_loss(self, replay_data: ReplayBufferSamples) -> th.Tensor:
         """
-        -E[Q(s, mu(s))], whose gradient is the deterministic policy gradient (DDPG paper, equation 6); the expectation is over
-        the noise on mu(s) too.
+        -E[Q(s, mu(s))], whose gradient is the deterministic policy gradient (DDPG paper, equation 6).
 
         :param replay_data: A minibatch of transitions
         :return: The loss, a scalar
         """
         actions = self.actor(replay_data.observations, train=True)
-        if self.actor_policy_noise > 0:
-            actions = (actions + self.actor_policy_noise * th.randn_like(actions)).clamp(-1, 1)
         # By running statistics: the pairs (s, mu(s)) are no batch that the critic was fitted on, so it must neither be
         # normalised by their statistics nor keep them
         return -self.critic.q_values(replay_data.observations, actions, n_networks=1).mean()

@@ -241,7 +241,7 @@ class BNDDPGPolicy(DeterministicPolicy):
     :param observation_space: Observation space
     :param action_space: Action space, a bounded box
     :param lr_schedule: Learning rate schedule (could be constant)
-    :param net_arch: Sizes of the hidden layers, a list or ``dict(pi=[...], qf=[...])``; [128, 128] by default
+    :param net_arch: Sizes of the hidden layers, a list or ``dict(pi=[...], qf=[...])``; [256, 256] by default
     :param activation_fn: Activation function
     :param features_extractor_class: Features extractor to use, None for the class's ``default_features_extractor``
     :param features_extractor_kwargs: Keyword arguments of the features extractor
@@ -323,7 +323,7 @@ class BNDDPGPolicy(DeterministicPolicy):
         check_real("batch_norm_eps", batch_norm_eps, 0.0, low_open=True)
         if final_init is not None:
             check_real("final_init", final_init, 0.0, low_open=True)
-        self.net_arch = [128, 128] if net_arch is None else net_arch
+        self.net_arch = [256, 256] if net_arch is None else net_arch
         self.actor_arch, self.critic_arch = get_actor_critic_arch(self.net_arch)
         check_integer("action_layer", action_layer, 0)
         if action_layer > len(self.critic_arch):

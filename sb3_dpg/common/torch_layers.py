@@ -75,6 +75,8 @@ class InputNorm(nn.BatchNorm1d):
         :param train: Normalise by the batch's own statistics, and let the running ones follow
         :return: The input normalised, within [-clip, clip]
         """
+        # A features extractor may compute in bfloat16
+        input = input.to(self.running_mean.dtype)
         if train:
             variance, mean = th.var_mean(input, dim=0, correction=0)
             with th.no_grad():

@@ -14,13 +14,12 @@ from sb3_dpg.zoo.action_noise import NOISE_TYPES, noise_specification
 Params: TypeAlias = dict[str, Any]
 Sampler: TypeAlias = Callable[[optuna.Trial, int, int, Params], Params]
 
-#: Kinds of schedules, over all of the training or its first fifth
-NOISE_SCHEDULES = ("const", "lin", "exp", "lin_0.2")
-#: Where a schedule of the noise ends, as a share of its start
-FINAL_NOISE = 0.1
+NOISE_SCHEDULES = ("const", "lin", "exp")
+#: Where a schedule of the noise ends, as a share of its start: as in BNDDPG's default
+FINAL_NOISE = 1 / 6
 #: Tables of which a trial samples some keys: the others stay the entry's
 MERGED_KWARGS = frozenset({"policy_kwargs", "replay_buffer_kwargs"})
-NET_ARCHS = {"small": [64, 64], "default": [128, 128], "medium": [256, 256], "big": [400, 300]}
+NET_ARCHS = {"small": [64, 64], "medium": [128, 128], "default": [256, 256], "big": [400, 300]}
 
 
 def _sample_noise(trial: optuna.Trial) -> Params:
@@ -36,9 +35,9 @@ def _sample_noise(trial: optuna.Trial) -> Params:
 def _convert_noise(params: Params, initial: str = "zero") -> Params | None:
     """The specification of what was sampled, which is taken out; None is no noise: the file's must not stay."""
     keys = {key: params.pop(key) for key in ("noise_type", "noise_std", "noise_theta")}
-    kind, *end_fraction = params.pop("noise_schedule").split("_")
-    if kind != "const":
-        keys["noise_std"] = "_".join([kind, str(keys["noise_std"]), str(FINAL_NOISE * keys["noise_std"]), *end_fraction])
+    schedule = params.pop("noise_schedule")
+    if schedule != "const":
+        keys["noise_std"] = f"{schedule}_{keys['noise_std']}_{FINAL_NOISE * keys['noise_std']}"
     is_correlated = keys["noise_type"] == "ornstein-uhlenbeck"
     if not is_correlated:
         del keys["noise_theta"]
@@ -54,9 +53,8 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 5e-3, log=True),
         "actor_learning_rate": trial.suggest_float("actor_learning_rate", 5e-5, 5e-3, log=True),
         "tau": trial.suggest_float("tau", 1e-3, 0.05, log=True),
-        "actor_warmup": trial.suggest_categorical("actor_warmup", [0.0, 0.1]),
+        "actor_warmup": trial.suggest_categorical("actor_warmup", [0.0, 0.05]),
         "policy_delay": trial.suggest_int("policy_delay", 1, 3),
-        "actor_policy_noise": trial.suggest_categorical("actor_policy_noise", [0.0, 0.2]),
         "target_policy_noise": trial.suggest_categorical("target_policy_noise", [0.0, 0.2]),
         "batch_norm_momentum": trial.suggest_float("batch_norm_momentum", 0.005, 0.2, log=True),
         "n_critics": trial.suggest_int("n_critics", 1, 2),

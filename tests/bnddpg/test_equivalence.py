@@ -34,7 +34,7 @@ def flat(model) -> th.Tensor:
 
 def by_layer(state: dict[str, th.Tensor]) -> list[th.Tensor]:
     """Weight and bias of each layer, in the order of the layers."""
-    return [tensor for name, tensor in state.items() if name.startswith("head")]
+    return [tensor for name, tensor in state.items() if name.startswith(("head", "output"))]
 
 
 def losses(model, n_updates: int) -> np.ndarray:

@@ -72,7 +72,6 @@ def test_action_spaces(action_space, message):
         (dict(policy_delay=0), ValueError, "policy_delay=0.*at least 1"),
         (dict(target_policy_noise=-0.1), ValueError, "target_policy_noise=-0.1"),
         (dict(actor_warmup=1.5), ValueError, "actor_warmup=1.5"),
-        (dict(actor_policy_noise=-0.1), ValueError, "actor_policy_noise=-0.1"),
         (dict(target_noise_clip=-0.1), ValueError, "target_noise_clip=-0.1"),
         (dict(gradient_clip=0.0), ValueError, "gradient_clip=0.0"),
         (dict(action_noise=NormalActionNoise(np.zeros(1), -np.ones(1))), ValueError, "negative sigma"),
@@ -108,7 +107,7 @@ def test_action_spaces(action_space, message):
         (dict(policy_kwargs=dict(final_init=-1.0)), ValueError, "final_init=-1.0"),
         (dict(policy_kwargs=dict(features_extractor_class="NatureCNN")), TypeError, "'NatureCNN' must be a subclass"),
         (dict(policy_kwargs=dict(features_extractor_class=3)), TypeError, "features_extractor_class must be a class"),
-        (dict(mixed_precision="auto"), TypeError, "mixed_precision must be bool, not 'auto'"),
+        (dict(mixed_precision="yes"), TypeError, "mixed_precision must be bool, not 'yes'"),
         (dict(compile="no"), TypeError, "compile must be bool, not 'no'"),
     ],
 )

@@ -440,16 +440,16 @@ def test_sb3_noise_of_one_environment_serves_several(tmp_path):
 def test_the_default_is_written_out():
     model = BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10)
     assert (model.batch_norm, model.target_networks, model.critic.n_critics) == (True, False, 2)
-    assert model.policy.net_arch == [128, 128]
+    assert model.policy.net_arch == [256, 256]
     assert (model.policy_delay, model.target_policy_noise, model.tau) == (3, 0.2, 0.005)
-    assert (model.actor_warmup, model.actor_policy_noise) == (0.1, 0.2)
+    assert (model.actor_warmup, model.mixed_precision) == (0.05, "auto")
     assert not hasattr(model.policy, "critic_target")
     assert [model.lr_schedule(progress) for progress in (1, 0)] == [1e-3, 1e-3]
     assert model.critic.optimizer.param_groups[0]["betas"] == (0.5, 0.999)
     noise = model.action_noise
-    assert noise.std == pytest.approx(1.0)
+    assert noise.std == pytest.approx(0.3)
     noise.update(0.6)
-    assert noise.std == pytest.approx(0.1)
+    assert noise.std == pytest.approx(0.2)
 
 
 def test_learning_rates_as_strings():

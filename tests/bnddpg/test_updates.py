@@ -112,7 +112,7 @@ def gradients(model: BNDDPG) -> list[th.Tensor]:
 
 # Gradients, not weights: Adam makes steps of what is zero but for rounding, as a shift's before a normalised layer
 def assert_compiled_as_eager(batch_norm: bool) -> None:
-    kwargs = dict(batch_norm=batch_norm, target_networks=not batch_norm, actor_policy_noise=0.0)
+    kwargs = dict(batch_norm=batch_norm, target_networks=not batch_norm)
     traced, eager = (gradients(make_filled(compile=how, **kwargs)) for how in (True, False))
     for ours, expected in zip(traced, eager, strict=True):
         assert th.allclose(ours, expected, rtol=1e-4, atol=1e-6)
@@ -159,7 +159,7 @@ def test_mixed_precision_is_for_products_alone():
 @pytest.mark.parametrize("batch_norm", [True, False])
 @pytest.mark.parametrize("compile", [True, False])
 def test_mixed_precision_has_nearly_the_same_gradients(batch_norm, compile, traced_only):
-    kwargs = dict(batch_norm=batch_norm, target_networks=not batch_norm, actor_policy_noise=0.0)
+    kwargs = dict(batch_norm=batch_norm, target_networks=not batch_norm)
     full = gradients(make_filled(**kwargs))
     with th.autocast("cpu", th.bfloat16):
         mixed = gradients(make_filled(compile=compile, **kwargs))
