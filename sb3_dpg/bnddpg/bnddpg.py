@@ -49,11 +49,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     Deep deterministic policy gradient with batch normalisation.
 
     Two batch-normalised critics see each batch of pairs (s, a) and the pairs (s', mu(s')) that follow in one joint pass, so
-    that both are normalised by the statistics of their mixture; the values of the second half, the smaller of the two
-    critics', are the targets of the first. There are no target networks. This is CrossQ's critic
-    (Bhatt et al. 2024, https://arxiv.org/abs/1902.05605) for a deterministic actor, which is smoothed and slow as in TD3
-    (Fujimoto et al. 2018, https://arxiv.org/abs/1802.09477), explores by an Ornstein-Uhlenbeck process that fades, and acts by
-    a running average of its weights.
+    that both are normalised by the statistics of their mixture; the values of the second half, three parts of the smaller and
+    one of the larger, are the targets of the first. There are no target networks. This is CrossQ's critic
+    (Bhatt et al. 2024, https://arxiv.org/abs/1902.05605) for a deterministic actor, which climbs the mean of both, is smoothed
+    and slow as in TD3 (Fujimoto et al. 2018, https://arxiv.org/abs/1802.09477), explores by an Ornstein-Uhlenbeck process that
+    fades, and acts by a running average of its weights.
 
     DDPG paper: https://arxiv.org/abs/1509.02971 (Lillicrap et al. 2016)
     Deterministic Policy Gradient: https://proceedings.mlr.press/v32/silver14.pdf (Silver et al. 2014)
@@ -88,6 +88,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param policy_delay: The actor, and what follows it by ``tau``, are updated once every ``policy_delay`` gradient steps
     :param target_policy_noise: Standard deviation of the Gaussian noise on the next action (TD3's smoothing, 0 for none)
     :param target_noise_clip: Limit for the absolute value of that noise
+    :param target_min_weight: Weight of the smallest of the critics' values in the targets, in [0, 1]; the largest has the rest
+        (Fujimoto et al. 2019, https://arxiv.org/abs/1812.02900, equation 13; 1: TD3's minimum)
+    :param actor_n_critics: How many critics, the first ones, the actor's loss averages; None: all (TD3: 1)
     :param batch_norm: Whether actor and critics are batch-normalised
     :param target_networks: Whether the targets come from target networks that follow by ``tau``, as in DDPG and TD3. There is
         no averaged actor then
@@ -146,6 +149,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         policy_delay: int = 3,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = TARGET_NOISE_CLIP,
+        target_min_weight: float = 0.75,
+        actor_n_critics: int | None = None,
         batch_norm: bool = True,
         target_networks: bool = False,
         gradient_clip: float | None = None,
@@ -187,6 +192,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self.policy_delay = policy_delay
         self.target_policy_noise = target_policy_noise
         self.target_noise_clip = target_noise_clip
+        self.target_min_weight = target_min_weight
+        self.actor_n_critics = actor_n_critics
         self.batch_norm = batch_norm
         self.target_networks = target_networks
         self.gradient_clip = gradient_clip
@@ -206,6 +213,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             check_type("mixed_precision", self.mixed_precision, bool)
         check_real("target_policy_noise", self.target_policy_noise, 0.0)
         check_real("target_noise_clip", self.target_noise_clip, 0.0)
+        check_real("target_min_weight", self.target_min_weight, 0.0, 1.0)
+        if self.actor_n_critics is not None:
+            check_integer("actor_n_critics", self.actor_n_critics, 1)
         if self.gradient_clip is not None:
             check_real("gradient_clip", self.gradient_clip, 0.0, low_open=True)
         if self.batch_norm and self.batch_size < 2:
@@ -232,6 +242,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             raise ValueError("the file is of a BNDDPG before version 0.1.0, whose networks were others: train the model again")
         super()._setup_model()
         self._create_aliases()
+        if self.actor_n_critics is not None and self.actor_n_critics > self.critic.n_critics:
+            raise ValueError(
+                f"actor_n_critics={self.actor_n_critics} is more than n_critics={self.critic.n_critics} of the policy: use at "
+                "most as many, or None for all"
+            )
 
     def _create_aliases(self) -> None:
         self.actor = self.policy.actor
@@ -368,7 +383,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
     def target_values(self, replay_data: ReplayBufferSamples, next_q_values: th.Tensor) -> th.Tensor:
         """
-        y = r + gamma (1 - terminated) min_i Q_i(s', mu(s')) (DDPG paper, equation 5; TD3 paper, equation 10).
+        y = r + gamma (1 - terminated) (lambda min_i Q_i(s', mu(s')) + (1 - lambda) max_i Q_i(s', mu(s'))), where lambda is
+        ``target_min_weight`` (DDPG paper, equation 5; BCQ paper, equation 13; with 1 TD3 paper, equation 10).
 
         :param replay_data: A minibatch of transitions
         :param next_q_values: Values of the pairs (s', mu(s')), (n_critics, batch_size, 1)
@@ -376,11 +392,13 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         """
         # n-step buffers come with the discount of each return's length
         discounts = self.gamma if replay_data.discounts is None else replay_data.discounts
-        return replay_data.rewards + (1 - replay_data.dones) * discounts * next_q_values.amin(dim=0)
+        next_values = th.lerp(next_q_values.amax(dim=0), next_q_values.amin(dim=0), self.target_min_weight)
+        return replay_data.rewards + (1 - replay_data.dones) * discounts * next_values
 
     def actor_loss(self, replay_data: ReplayBufferSamples) -> th.Tensor:
         """
-        -E[Q(s, mu(s))], whose gradient is the deterministic policy gradient (DDPG paper, equation 6).
+        -E[Q(s, mu(s))], whose gradient is the deterministic policy gradient (DDPG paper, equation 6); Q is the mean of the
+        first ``actor_n_critics`` critics.
 
         :param replay_data: A minibatch of transitions
         :return: The loss, a scalar
@@ -388,7 +406,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         actions = self.actor(replay_data.observations, train=True)
         # By running statistics: the pairs (s, mu(s)) are no batch that the critic was fitted on, so it must neither be
         # normalised by their statistics nor keep them
-        return -self.critic.q_values(replay_data.observations, actions, n_networks=1).mean()
+        return -self.critic.q_values(replay_data.observations, actions, n_networks=self.actor_n_critics).mean()
 
     @th.no_grad()
     def update_averaged_actor(self) -> None:

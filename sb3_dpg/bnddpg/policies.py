@@ -211,17 +211,17 @@ class Critic(EvaluationModel):
 
     def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False, n_networks: int | None = None) -> th.Tensor:
         """
-        Values of all networks, for the critics' loss, or of the first ones, for the actor's.
+        Values of all networks, or of the first ones, for a loss.
 
         :param obs: Observations, the first axis is the batch
         :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
         :param train: Normalise by the batch's own statistics, and let the running ones follow
-        :param n_networks: How many networks, None for all; for some of them no gradient flows into the features extractor
+        :param n_networks: How many networks, the first ones, None for all
         :return: Values, (n_networks, batch_size, 1)
         """
         own = not self.share_features_extractor
         # A shared features extractor learns from the actor's loss only, as in SB3, and so do its statistics
-        with th.set_grad_enabled(th.is_grad_enabled() and own and n_networks is None):
+        with th.set_grad_enabled(th.is_grad_enabled() and own and train):
             features = self.extract_features(obs, self.features_extractor, train and own)
         if self.input_norm is not None:
             features = self.input_norm(features, train)
@@ -251,7 +251,7 @@ class BNDDPGPolicy(DeterministicPolicy):
         ``betas=(0.5, 0.999)`` unless given, as in CrossQ
     :param critic_optimizer_kwargs: Those that the critic's optimizer has beyond, or in place of, ``optimizer_kwargs``
         (the DDPG paper decays the weights of the critic alone)
-    :param n_critics: Number of critic networks; the target is their minimum (TD3)
+    :param n_critics: Number of critic networks
     :param share_features_extractor: Whether actor and critic share the features extractor
     :param batch_norm_momentum: Weight of the newest batch in the running statistics, in (0, 1]
     :param batch_norm_eps: Added to the variance of hidden layers, positive

@@ -56,6 +56,7 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
         "actor_warmup": trial.suggest_categorical("actor_warmup", [0.0, 0.05]),
         "policy_delay": trial.suggest_int("policy_delay", 1, 3),
         "target_policy_noise": trial.suggest_categorical("target_policy_noise", [0.0, 0.2]),
+        "target_min_weight": trial.suggest_categorical("target_min_weight", [0.5, 0.75, 1.0]),
         "batch_norm_momentum": trial.suggest_float("batch_norm_momentum", 0.005, 0.2, log=True),
         "n_critics": trial.suggest_int("n_critics", 1, 2),
         "beta1": trial.suggest_categorical("beta1", [0.5, 0.9]),

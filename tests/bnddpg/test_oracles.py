@@ -102,7 +102,7 @@ class QuadraticCritic(th.nn.Module):
         super().__init__()
         self.weight = weight
 
-    def q_values(self, obs: th.Tensor, actions: th.Tensor, n_networks: int) -> th.Tensor:
+    def q_values(self, obs: th.Tensor, actions: th.Tensor, n_networks: int | None) -> th.Tensor:
         return -((actions - obs @ self.weight) ** 2).sum(dim=1, keepdim=True)[None]
 
 
@@ -140,7 +140,7 @@ def test_actor_gradient_is_the_chain_rule():
     for state in observations:
         action = model.actor(state[None])
         probe = action.detach().clone().requires_grad_()
-        (grad_action,) = th.autograd.grad(model.critic.q_values(state[None], probe, n_networks=1).squeeze(), probe)
+        (grad_action,) = th.autograd.grad(model.critic.q_values(state[None], probe).mean(), probe)
         for i, jacobian in enumerate(th.autograd.grad(action[0, 0], parameters)):
             expected[i] -= jacobian * grad_action[0, 0] / len(observations)
     for ours, theirs in zip(gradient, expected, strict=True):
@@ -148,14 +148,15 @@ def test_actor_gradient_is_the_chain_rule():
     assert max(g.abs().max() for g in expected) > 1e-4
 
 
-def test_target_values_by_hand():
-    model = make_model(gamma=0.5)
+@pytest.mark.parametrize(("target_min_weight", "target"), [(1.0, 3.0), (0.75, 3.25), (0.0, 4.0)])
+def test_target_values_by_hand(target_min_weight, target):
+    model = make_model(gamma=0.5, target_min_weight=target_min_weight)
     data = ReplayBufferSamples(
         *(th.zeros(2, 1) for _ in range(3)), dones=th.tensor([[0.0], [1.0]]), rewards=th.tensor([[1.0], [2.0]])
     )
     next_q_values = th.tensor([[[4.0], [7.0]], [[6.0], [3.0]]])
-    # The smaller critic counts, and the second transition is terminal
-    assert model.target_values(data, next_q_values).tolist() == [[3.0], [2.0]]
+    # The second transition is terminal
+    assert model.target_values(data, next_q_values).tolist() == [[target], [2.0]]
     n_step = data._replace(discounts=th.tensor([[0.125], [0.125]]))
     assert model.target_values(n_step, next_q_values[:1]).tolist() == [[1.5], [2.0]]
 

@@ -442,6 +442,7 @@ def test_the_default_is_written_out():
     assert (model.batch_norm, model.target_networks, model.critic.n_critics) == (True, False, 2)
     assert model.policy.net_arch == [256, 256]
     assert (model.policy_delay, model.target_policy_noise, model.tau) == (3, 0.2, 0.005)
+    assert (model.target_min_weight, model.actor_n_critics) == (0.75, None)
     assert (model.actor_warmup, model.mixed_precision) == (0.05, "auto")
     assert not hasattr(model.policy, "critic_target")
     assert [model.lr_schedule(progress) for progress in (1, 0)] == [1e-3, 1e-3]
