@@ -148,6 +148,17 @@ def test_actor_gradient_is_the_chain_rule():
     assert max(g.abs().max() for g in expected) > 1e-4
 
 
+@pytest.mark.parametrize(("actor_n_critics", "n_networks"), [(None, 3), (1, 1), (2, 2)])
+def test_the_actor_climbs_the_mean_of_the_first_critics(actor_n_critics, n_networks):
+    kwargs = dict(batch_norm=False, target_networks=True, actor_n_critics=actor_n_critics, policy_kwargs=dict(n_critics=3))
+    model = make_model(**kwargs)
+    observations = th.randn(8, 3, generator=th.Generator().manual_seed(0))
+    with th.no_grad():
+        values = model.critic(observations, model.actor(observations))
+        th.testing.assert_close(model.actor_loss(samples(observations, 1)), -th.stack(values[:n_networks]).mean())
+    assert len(values) == 3
+
+
 @pytest.mark.parametrize(("target_min_weight", "target"), [(1.0, 3.0), (0.75, 3.25), (0.0, 4.0)])
 def test_target_values_by_hand(target_min_weight, target):
     model = make_model(gamma=0.5, target_min_weight=target_min_weight)

@@ -69,7 +69,7 @@ def test_the_default_of_bnddpg_can_be_sampled() -> None:
     point = {
         "one_minus_gamma": 0.01, "batch_size_pow": 8, "learning_rate": 1e-3, "actor_learning_rate": 3e-4, "tau": 0.005,
         "actor_warmup": 0.05, "policy_delay": 3, "target_policy_noise": 0.2,
-        "batch_norm_momentum": 0.1, "n_critics": 2, "beta1": 0.5, "net_arch": "default",
+        "target_min_weight": 0.75, "batch_norm_momentum": 0.1, "n_critics": 2, "beta1": 0.5, "net_arch": "default",
         "noise_type": "ornstein-uhlenbeck", "noise_std": 0.3 * 0.3**0.5, "noise_theta": 0.15, "noise_schedule": "lin",
     }  # fmt: skip
     # Optuna warns of a number outside its range
