@@ -221,7 +221,7 @@ class Critic(EvaluationModel):
         """
         own = not self.share_features_extractor
         # A shared features extractor learns from the actor's loss only, as in SB3, and so do its statistics
-        with th.set_grad_enabled(th.is_grad_enabled() and own and train):
+        with th.set_grad_enabled(th.is_grad_enabled() and own):
             features = self.extract_features(obs, self.features_extractor, train and own)
         if self.input_norm is not None:
             features = self.input_norm(features, train)

@@ -47,6 +47,15 @@ def test_a_shared_extractor_moves_with_the_actor_alone(batch_norm):
     assert all(0 < move < 1.01 * model.learning_rate for move in moves[1::2])
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_values_have_gradients_in_the_critics_own_extractor(share):
+    model = make_filled(policy_kwargs=dict(features_extractor_class=Features, share_features_extractor=share))
+    data = model.replay_buffer.sample(16)
+    sum(q_values.sum() for q_values in model.critic(data.observations, data.actions)).backward()
+    gradients = [parameter.grad for parameter in model.critic.features_extractor.parameters()]
+    assert [gradient is None for gradient in gradients] == [share, share]
+
+
 def test_the_actors_rate_rises_over_the_warm_up():
     """Adam moves by the learning rate at first."""
     model = make_filled(policy_delay=1, actor_learning_rate=1e-3, actor_warmup=0.1)
