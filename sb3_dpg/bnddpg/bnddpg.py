@@ -32,6 +32,7 @@ DEFAULT_ACTION_NOISE: Mapping[str, Any] = MappingProxyType(
 #: The actor's learning rate, where it is given none of its own, beside the critic's
 ACTOR_RATE = 0.3
 TARGET_NOISE_CLIP = 0.5
+TARGET_MIN_WEIGHT = 0.75
 
 
 def has_bfloat16(device: th.device) -> bool:
@@ -149,7 +150,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         policy_delay: int = 3,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = TARGET_NOISE_CLIP,
-        target_min_weight: float = 0.75,
+        target_min_weight: float = TARGET_MIN_WEIGHT,
         actor_n_critics: int | None = None,
         batch_norm: bool = True,
         target_networks: bool = False,
@@ -246,6 +247,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             raise ValueError(
                 f"actor_n_critics={self.actor_n_critics} is more than n_critics={self.critic.n_critics} of the policy: use at "
                 "most as many, or None for all"
+            )
+        # 1 is what the presets say
+        if self.critic.n_critics == 1 and self.target_min_weight not in (TARGET_MIN_WEIGHT, 1.0):
+            self._warn(
+                f"has a target_min_weight={self.target_min_weight!r} without effect: there is one critic.", stacklevel=4
             )
 
     def _create_aliases(self) -> None:
@@ -405,8 +411,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         """
         actions = self.actor(replay_data.observations, train=True)
         # By running statistics: the pairs (s, mu(s)) are no batch that the critic was fitted on, so it must neither be
-        # normalised by their statistics nor keep them
-        return -self.critic.q_values(replay_data.observations, actions, n_networks=self.actor_n_critics).mean()
+        # normalised by their statistics nor keep them. The gradient is the actions' alone, as in SB3's `q1_forward`
+        q_values = self.critic.q_values(
+            replay_data.observations, actions, n_networks=self.actor_n_critics, features_grad=False
+        )
+        return -q_values.mean()
 
     @th.no_grad()
     def update_averaged_actor(self) -> None:

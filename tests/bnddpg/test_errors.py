@@ -168,6 +168,7 @@ def test_the_signature_contains_that_of_ddpg():
     [
         (dict(batch_norm=False), "neither batch_norm nor target_networks: nothing holds the targets"),
         (dict(target_policy_noise=0.0, target_noise_clip=0.1), "target_noise_clip=0.1 without effect"),
+        (dict(target_min_weight=0.5, policy_kwargs=dict(n_critics=1)), "target_min_weight=0.5 without effect"),
     ],
 )
 def test_settings_that_make_no_sense_are_warned_about(kwargs, message):
