@@ -111,10 +111,13 @@ def speed_table(args: argparse.Namespace, names: list[str]) -> Iterator[str]:
     yield "|" + " --- |" * len(columns)
     for batch_size, n_envs, threads in itertools.product(args.batch_sizes, args.n_envs, args.threads):
         th.set_num_threads(threads)
-        models = {}
-        for name in names:
-            models[name] = contestants()[name](make_vec_env(args.env, n_envs=n_envs, seed=0), batch_size, args.net_arch)
-            warm_up(models[name])
+        # All at first: one that is not for this environment is to fail before anything is measured
+        models = {
+            name: contestants()[name](make_vec_env(args.env, n_envs=n_envs, seed=0), batch_size, args.net_arch)
+            for name in names
+        }
+        for model in models.values():
+            warm_up(model)
         yield from speed_rows(f"| {batch_size} | {n_envs} | {threads} |", alternate(models, args.steps, args.repeats))
     th.set_num_threads(1)
 
