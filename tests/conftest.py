@@ -1,5 +1,6 @@
 """Fixtures of tests that run commands: a wheel, installed."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from gymnasium.utils import seeding
+from stable_baselines3.common.utils import set_random_seed
 
 CLONE = Path(__file__).parents[1]
 
@@ -18,6 +21,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A make that a test starts is not a part of the one that runs the tests
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
     os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test does not seed is the same in each run: weights, and what spaces and environments draw."""
+    set_random_seed(0)
+    seeds, np_random = itertools.count(), seeding.np_random
+    monkeypatch.setattr(seeding, "np_random", lambda seed=None: np_random(next(seeds) if seed is None else seed))
 
 
 @pytest.fixture(scope="session")

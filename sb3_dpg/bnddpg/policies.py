@@ -214,6 +214,7 @@ class Critic(EvaluationModel):
         obs: PyTorchObs,
         actions: th.Tensor,
         train: bool = False,
+        *,
         n_networks: int | None = None,
         features_grad: bool = True,
     ) -> th.Tensor:

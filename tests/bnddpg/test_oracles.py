@@ -102,7 +102,7 @@ class QuadraticCritic(th.nn.Module):
         super().__init__()
         self.weight = weight
 
-    def q_values(self, obs: th.Tensor, actions: th.Tensor, n_networks: int | None) -> th.Tensor:
+    def q_values(self, obs: th.Tensor, actions: th.Tensor, **kwargs: object) -> th.Tensor:
         return -((actions - obs @ self.weight) ** 2).sum(dim=1, keepdim=True)[None]
 
 
