@@ -1,4 +1,4 @@
-"""Fixtures of tests that run commands: a wheel, installed."""
+"""Fixtures: seeds for all tests; for those that run commands a wheel, installed."""
 
 import itertools
 import os

@@ -365,6 +365,7 @@ BAD = [
     (lambda: OrnsteinUhlenbeckNoise.from_stationary(1.0, theta=-1.0), ValueError, r"theta=-1\.0 is out of range"),
     (lambda: OrnsteinUhlenbeckNoise.from_stationary(1.0, theta=True), TypeError, "theta=True must be a number"),
     (lambda: OrnsteinUhlenbeckNoise.from_stationary(1.0, [0.1, True]), TypeError, r"theta=\[0\.1, True\] must be a number"),
+    (lambda: OrnsteinUhlenbeckNoise.from_stationary(1.0, [0.1, np.True_]), TypeError, "must be a number"),
     (lambda: OrnsteinUhlenbeckNoise(MEAN, 0.2, theta=True), TypeError, "theta: .*not True"),
     (lambda: ScaledNoise(GaussianNoise(MEAN, 0.1)), TypeError, "schedules of its own"),
     (lambda: ScaledNoise(3), TypeError, "ActionNoise of one environment or a function.*not 3"),

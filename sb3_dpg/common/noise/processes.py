@@ -283,7 +283,7 @@ def _constant_in(name: str, value: ArrayLike, high: float) -> np.ndarray:
     try:
         if callable(value):
             raise TypeError("it is a schedule")
-        if any(isinstance(entry, bool) for entry in np.ravel(np.asarray(value, dtype=object))):
+        if any(isinstance(entry, bool | np.bool_) for entry in np.ravel(np.asarray(value, dtype=object))):
             raise TypeError("it is true or false")
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
