@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from stable_baselines3.common.noise import ActionNoise, OrnsteinUhlenbeckActionNoise
 
 from sb3_dpg.bnddpg.bnddpg import DEFAULT_ACTION_NOISE
-from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
+from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, SummedNoise, make_noise
 from sb3_dpg.common.plotting import COLORS, make_figure, save_figure
 from sb3_dpg.common.schedules import parse_schedule
 
@@ -57,6 +57,23 @@ def draw_sums(axes: Axes) -> None:
     axes.legend(loc="upper left")
 
 
+def draw_held(axes: Axes) -> None:
+    """
+    The default's noise at its beginning, where offsets are held.
+
+    :param axes: Where to draw
+    """
+    n_steps = 800
+    noise = make_noise(DEFAULT_ACTION_NOISE, 1)
+    assert isinstance(noise, SummedNoise)
+    noise.seed(SEED)
+    correlated, held = np.array([[part().item() for part in noise.noises] for _ in range(n_steps)]).T
+    axes.plot(correlated + held, linewidth=0.6, color=COLORS[0], label="the sum")
+    axes.plot(held, color=COLORS[1], label="held offsets")
+    axes.set(title="The default at its start", xlabel="step", ylabel="noise", xlim=(0, n_steps), ylim=(-2, 2.7))
+    axes.legend(loc="upper right", ncols=2)
+
+
 def draw_starts(axes: Axes) -> None:
     """
     How far the noise reaches in the first steps of an episode: standard deviation over many episodes.
@@ -97,7 +114,10 @@ def main(folder: Path) -> None:
     """
     :param folder: Where to save the pictures
     """
-    for name, draws in {"explore": (draw_paths, draw_sums), "parameters": (draw_annealed_path, draw_starts)}.items():
+    for name, draws in {
+        "explore": (draw_paths, draw_sums, draw_held),
+        "parameters": (draw_annealed_path, draw_starts),
+    }.items():
         figure, panels = make_figure(len(draws), panel_size=(4.2, 3.2))
         for draw, axes in zip(draws, panels, strict=True):
             draw(axes)

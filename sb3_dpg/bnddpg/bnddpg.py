@@ -25,9 +25,15 @@ from sb3_dpg.common.torch_layers import batch_norm_layers
 
 SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
 
-#: The exploration of the default: noise that lasts for some steps, and fades while the policy gets better
+#: The exploration of the default: noise that lasts for some steps, and at times an offset that is held for dozens. Both fade
 DEFAULT_ACTION_NOISE: Mapping[str, Any] = MappingProxyType(
-    dict(type="ornstein-uhlenbeck", std="lin_0.3_0.05", theta=0.15, initial="stationary")
+    dict(
+        type="ornstein-uhlenbeck",
+        std="lin_0.3_0.05",
+        theta=0.15,
+        initial="stationary",
+        hold=dict(probability="lin_0.02_0_0.5"),
+    )
 )
 #: The actor's learning rate, where it is given none of its own, beside the critic's
 ACTOR_RATE = 0.3
@@ -53,8 +59,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     that both are normalised by the statistics of their mixture; the values of the second half, three parts of the smaller and
     one of the larger, are the targets of the first. There are no target networks. This is CrossQ's critic
     (Bhatt et al. 2024, https://arxiv.org/abs/1902.05605) for a deterministic actor, which climbs the mean of both, is smoothed
-    and slow as in TD3 (Fujimoto et al. 2018, https://arxiv.org/abs/1802.09477), explores by an Ornstein-Uhlenbeck process that
-    fades, and acts by a running average of its weights.
+    and slow as in TD3 (Fujimoto et al. 2018, https://arxiv.org/abs/1802.09477), explores by an Ornstein-Uhlenbeck process and
+    by offsets that are held (Dabney et al. 2021, https://arxiv.org/abs/2006.01782), which fade, and acts by a running average
+    of its weights.
 
     DDPG paper: https://arxiv.org/abs/1509.02971 (Lillicrap et al. 2016)
     Deterministic Policy Gradient: https://proceedings.mlr.press/v32/silver14.pdf (Silver et al. 2014)

@@ -7,6 +7,7 @@ import optuna
 from gymnasium import spaces
 from rl_zoo3.utils import get_class_by_name
 
+from sb3_dpg.bnddpg.bnddpg import DEFAULT_ACTION_NOISE
 from sb3_dpg.common.features import TileCoding
 from sb3_dpg.copdacq.policies import LinearPolicy, default_features, features_class
 from sb3_dpg.zoo.action_noise import NOISE_TYPES, noise_specification
@@ -62,6 +63,7 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
         "beta1": trial.suggest_categorical("beta1", [0.5, 0.9]),
         "net_arch": trial.suggest_categorical("net_arch", list(NET_ARCHS)),
         **_sample_noise(trial),
+        "noise_hold": trial.suggest_categorical("noise_hold", [True, False]),
     }
     if additional_args["using_her_replay_buffer"]:
         params["n_sampled_goal"] = trial.suggest_int("n_sampled_goal", 1, 5)
@@ -74,6 +76,10 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
 def convert_bnddpg_params(sampled_params: Params) -> Params:
     """Arguments of the constructor of what :func:`sample_bnddpg_params` sampled, as Optuna stores it."""
     params = dict(sampled_params)
+    action_noise = _convert_noise(params, initial="stationary")
+    # As the default has it
+    if params.pop("noise_hold") and action_noise is not None:
+        action_noise["hold"] = dict(DEFAULT_ACTION_NOISE["hold"])
     policy_kwargs = {name: params.pop(name) for name in ("batch_norm_momentum", "n_critics")}
     policy_kwargs["net_arch"] = list(NET_ARCHS[params.pop("net_arch")])
     policy_kwargs["optimizer_kwargs"] = {"betas": [params.pop("beta1"), 0.999]}
@@ -82,8 +88,7 @@ def convert_bnddpg_params(sampled_params: Params) -> Params:
     return {
         "gamma": 1 - params.pop("one_minus_gamma"),
         "batch_size": 2 ** params.pop("batch_size_pow"),
-        # As the default has it
-        "action_noise": _convert_noise(params, initial="stationary"),
+        "action_noise": action_noise,
         "policy_kwargs": policy_kwargs,
         **params,
     }

@@ -447,10 +447,13 @@ def test_the_default_is_written_out():
     assert not hasattr(model.policy, "critic_target")
     assert [model.lr_schedule(progress) for progress in (1, 0)] == [1e-3, 1e-3]
     assert model.critic.optimizer.param_groups[0]["betas"] == (0.5, 0.999)
-    noise = model.action_noise
-    assert noise.std == pytest.approx(0.3)
-    noise.update(0.6)
-    assert noise.std == pytest.approx(0.2)
+    process, held = model.action_noise.noises
+    assert (process.std, process.correlation_time) == (pytest.approx(0.3), pytest.approx(1 / 0.15))
+    assert (held.probability, held.size, held.longest) == (0.02, [1.5], 40)
+    model.action_noise.update(0.6)
+    assert (process.std, held.probability) == (pytest.approx(0.2), pytest.approx(0.004))
+    model.action_noise.update(0.5)
+    assert held.probability == 0.0
 
 
 def test_learning_rates_as_strings():

@@ -12,7 +12,15 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 
 from sb3_dpg.common.callbacks import ActionNoiseCallback
-from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScaledNoise, ScheduledNoise, make_noise
+from sb3_dpg.common.noise import (
+    GaussianNoise,
+    HeldNoise,
+    OrnsteinUhlenbeckNoise,
+    ScaledNoise,
+    ScheduledNoise,
+    SummedNoise,
+    make_noise,
+)
 from sb3_dpg.common.schedules import LinearAnnealing
 from tests.contract.scripts import Observed
 
@@ -143,6 +151,8 @@ MAKERS = {
     "gaussian": lambda **kwargs: GaussianNoise(np.zeros(2), "lin_0.5_0.1", **kwargs),
     "ornstein-uhlenbeck": lambda **kwargs: OrnsteinUhlenbeckNoise(np.zeros(2), "lin_0.5_0.1", **kwargs),
     "stationary start": lambda **kwargs: OrnsteinUhlenbeckNoise(np.zeros(2), 0.2, initial="stationary", **kwargs),
+    "held": lambda **kwargs: HeldNoise(2, "lin_1_0.9", longest=2, **kwargs),
+    "summed": lambda **kwargs: make_noise({"type": "normal", "sigma": 0.2, "hold": {"probability": 0.5}, **kwargs}, 2),
 }
 every_noise = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
@@ -232,6 +242,59 @@ def test_seed_starts_anew(make):
     noise.reset()
     noise.seed(5)
     np.testing.assert_array_equal(paths(noise, 3), first)
+
+
+def test_held_law():
+    probability, longest, size = 0.02, 9, [0.5, 2.0]
+    noise = HeldNoise(2, probability, size, longest, n_envs=N_ENVS, seed=0)
+    x = paths(noise, N_STEPS)
+    is_held = x[..., 0] != 0
+    # A cycle: (1 - p) / p steps without an offset, then an offset of (1 + longest) / 2 steps
+    idle, held = (1 - probability) / probability, (1 + longest) / 2
+    assert is_held.mean() == pytest.approx(held / (idle + held), rel=0.02)
+    assert x[is_held].min(axis=0) == pytest.approx([-0.5, -2.0], rel=0.01)
+    assert x[is_held].max(axis=0) == pytest.approx([0.5, 2.0], rel=0.01)
+    np.testing.assert_allclose(x[is_held].std(axis=0), np.array(size) / np.sqrt(3), rtol=0.02)
+    np.testing.assert_allclose(x.std(axis=(0, 1)), noise.std, rtol=0.02)
+    # How long each is held: 1 to 9 steps, all equally likely
+    starts = np.flatnonzero(np.diff(x[..., 0].T.ravel()) != 0) + 1
+    lengths = np.diff(starts)[x[..., 0].T.ravel()[starts[:-1]] != 0]
+    assert set(lengths) == set(range(1, longest + 1))
+    counts = np.bincount(lengths)[1:]
+    assert np.abs(counts / counts.mean() - 1).max() < STANDARD_ERRORS * np.sqrt(longest / counts.sum())
+
+
+def test_held_offsets_end_with_the_episode_of_their_environment():
+    noise = HeldNoise(1, lambda progress: float(progress == 1.0), longest=10**6, n_envs=2, seed=0)
+    first = noise()
+    noise.update(0.5)
+    noise.reset(indices=[0])
+    np.testing.assert_array_equal(noise(), [[0.0], first[1]])
+    noise.resize(3)
+    np.testing.assert_array_equal(noise(), [[0.0], first[1], [0.0]])
+    noise.reset()
+    np.testing.assert_array_equal(noise(), np.zeros((3, 1)))
+
+
+def test_held_offsets_are_as_long_in_any_number_of_dimensions():
+    lengths = [np.linalg.norm(HeldNoise(action_dim, 1.0).size) for action_dim in (1, 4, 9)]
+    np.testing.assert_allclose(lengths, 1.5)
+
+
+def test_sum_of_noises():
+    def parts():
+        return GaussianNoise(np.zeros(2), 0.3, n_envs=2, seed=0), HeldNoise(2, "lin_0.5_0", n_envs=2, seed=1)
+
+    summed, (gaussian, held) = SummedNoise(parts(), n_envs=2), parts()
+    for progress in (1.0, 0.5, 0.0):
+        for noise in (summed, gaussian, held):
+            noise.update(progress)
+            noise.reset([1])
+        np.testing.assert_allclose(summed.std, np.hypot(gaussian.std, held.std))
+        np.testing.assert_array_equal(summed(), gaussian() + held())
+    other = SummedNoise([GaussianNoise(np.zeros(2), 0.3), HeldNoise(2, 1.0)], n_envs=2)
+    other.continue_stream_of(summed)
+    np.testing.assert_array_equal(other.noises[0](), gaussian())
 
 
 @pytest.mark.parametrize("n_envs", [1, 4])
@@ -368,6 +431,14 @@ BAD = [
     (lambda: OrnsteinUhlenbeckNoise.from_stationary(1.0, [0.1, np.True_]), TypeError, "must be a number"),
     (lambda: OrnsteinUhlenbeckNoise(MEAN, 0.2, theta=True), TypeError, "theta: .*not True"),
     (lambda: ScaledNoise(GaussianNoise(MEAN, 0.1)), TypeError, "schedules of its own"),
+    (lambda: HeldNoise(2, 1.5), ValueError, r"probability=\[1\.5\] is out of range.*at least 0.*at most 1"),
+    (lambda: HeldNoise(2, "lin_0.1_-0.1"), ValueError, r"probability=\[-.*at progress_remaining=0\."),
+    (lambda: HeldNoise(2, [0.1, 0.2]), ValueError, "probability=.*wrong length for 1"),
+    (lambda: HeldNoise(2, 0.1, size=-1.0), ValueError, r"size=\[-1\.0\] is out of range"),
+    (lambda: HeldNoise(2, 0.1, longest=0), ValueError, "longest=0 is too small"),
+    (lambda: SummedNoise([NormalActionNoise(MEAN, MEAN)]), TypeError, "must all be noise of this package"),
+    (lambda: SummedNoise([]), ValueError, "must be one or more"),
+    (lambda: SummedNoise([GaussianNoise(MEAN, 1), HeldNoise(3, 1)]), ValueError, "actions of the same shape"),
     (lambda: ScaledNoise(3), TypeError, "ActionNoise of one environment or a function.*not 3"),
     (lambda: ScaledNoise(NormalActionNoise(MEAN, MEAN), -1), ValueError, "scale="),
 ]
@@ -387,6 +458,12 @@ SPECIFICATIONS = [
     ({"type": "ornstein-uhlenbeck", "std": "exp_0.3_0.1", "theta": 2}, OrnsteinUhlenbeckNoise, [0.3, 0.3]),
     ({"type": "autoregressive", "lambda": 0.6, "sigma": 0.4}, OrnsteinUhlenbeckNoise, [0.5, 0.5]),
     ({"type": "autoregressive", "lambda": [0.6, 0.9], "std": "lin_1_0.5"}, OrnsteinUhlenbeckNoise, [1.0, 1.0]),
+    # A third of the steps is held, with a variance of 1.5^2 / 2 / 3
+    (
+        {"type": "normal", "sigma": 0.0, "hold": {"probability": 1 / 3, "longest": 1}},
+        SummedNoise,
+        [np.sqrt(0.125)] * 2,
+    ),
 ]
 
 
@@ -462,6 +539,10 @@ def test_specification_of_what_needs_none():
         ({"type": "normal", "std": -0.5}, ValueError, r"^std=\[-0\.5\]"),
         ({"type": "ornstein-uhlenbeck", "std": -0.5}, ValueError, r"^std=\[-0\.5\]"),
         ({"type": "autoregressive", "lambda": 0.5, "std": "lin_0.5_-0.5"}, ValueError, r"^std=\["),
+        ({"type": "normal", "std": 0.1, "hold": 0.01}, ValueError, "hold=0.01 .* needs probability and may have size"),
+        ({"type": "normal", "std": 0.1, "hold": {"size": 1}}, ValueError, "hold={'size': 1} .* needs probability"),
+        ({"type": "normal", "std": 0.1, "hold": {"probability": 2}}, ValueError, r"^probability=\[2\.0\]"),
+        ({"type": "normal", "hold": {"probability": 0.01}}, ValueError, "exactly one of sigma and std"),
         ("normal", TypeError, "not 'normal'"),
     ],
 )

@@ -13,7 +13,7 @@ from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.save_util import load_from_zip_file
 
-from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
+from sb3_dpg.common.noise import SummedNoise
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from tests.algorithms import finite, same, weights
 from tests.contract.scripts import ALL, BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build, trained
@@ -139,7 +139,7 @@ def test_excluded_and_included(name: str, tmp_path: Path) -> None:
     assert not {"action_noise", "ep_info_buffer"} & set(data)
     loaded = type(model).load(tmp_path / "model", env=Observed())
     # The constructor's default
-    assert type(loaded.action_noise) is (OrnsteinUhlenbeckNoise if name.startswith("bnddpg") else type(None))
+    assert type(loaded.action_noise) is (SummedNoise if name.startswith("bnddpg") else type(None))
     np.testing.assert_array_equal(loaded.replay_buffer.rewards, model.replay_buffer.rewards)
     assert loaded.replay_buffer.pos == model.replay_buffer.pos
 

@@ -40,8 +40,10 @@ def test_each_variant_changes_one_thing_and_trains(variant: str) -> None:
 
 def test_noise_differs_in_what_it_is_named_after() -> None:
     # About the mean of the one that fades
-    assert VARIANTS["constant noise"]["action_noise"] == {**DEFAULT_ACTION_NOISE, "std": 0.3}
-    assert VARIANTS["white noise"]["action_noise"] == {"type": "normal", "std": DEFAULT_ACTION_NOISE["std"]}
+    assert VARIANTS["constant noise"]["action_noise"] == {**DEFAULT_ACTION_NOISE, "std": 0.3, "hold": {"probability": 0.02}}
+    white = {"type": "normal", "std": DEFAULT_ACTION_NOISE["std"], "hold": DEFAULT_ACTION_NOISE["hold"]}
+    assert VARIANTS["white noise"]["action_noise"] == white
+    assert {**VARIANTS["no held offsets"]["action_noise"], "hold": DEFAULT_ACTION_NOISE["hold"]} == DEFAULT_ACTION_NOISE
 
 
 def test_without_an_averaged_actor_the_one_that_learns_acts() -> None:

@@ -33,14 +33,18 @@ class NoiseParameter:
         sequence with one of these per action dimension
     :param action_dim: Number of action dimensions
     :param positive: Whether 0 is refused too; negative values always are
+    :param high: The largest value that is allowed
     :raises TypeError: if the value is none of these
     :raises ValueError: if a sequence has not one entry per action dimension, or a value is out of range
     """
 
-    def __init__(self, name: str, value: ParameterLike, action_dim: int, *, positive: bool = False) -> None:
+    def __init__(
+        self, name: str, value: ParameterLike, action_dim: int, *, positive: bool = False, high: float = np.inf
+    ) -> None:
         self.name = name
         self.action_dim = action_dim
         self.positive = positive
+        self.high = high
         self.factor: float | np.ndarray = 1.0
         entries: list[Any] = list(value) if is_sequence(value) else [value]  # type: ignore[arg-type]
         if is_sequence(value) and (len(entries) != action_dim or any(is_sequence(entry) for entry in entries)):
@@ -75,11 +79,12 @@ class NoiseParameter:
         # SB3 trains up to the end of the rollout that reaches the total number of steps: a little beyond it
         progress_remaining = max(progress_remaining, 0.0)
         values = np.array([schedule(progress_remaining) for schedule in self.schedules], dtype=np.float64)
-        in_range = values > 0 if self.positive else values >= 0
+        in_range = (values > 0 if self.positive else values >= 0) & (values <= self.high)
         if not (in_range & np.isfinite(values)).all():
             when = "" if self.constant else f" at progress_remaining={progress_remaining:g}"
             raise ValueError(
                 f"{self.name}={values.tolist()}{when} is out of range: every entry must be finite and "
-                f"{'greater than 0, such as 0.15' if self.positive else 'at least 0, such as 0.2'}"
+                + ("greater than 0, such as 0.15" if self.positive else "at least 0, such as 0.2")
+                + ("" if self.high == np.inf else f", and at most {self.high:g}")
             )
         return np.broadcast_to(values, (self.action_dim,)) * self.factor

@@ -10,6 +10,7 @@ import numpy as np
 from stable_baselines3.common.noise import ActionNoise
 
 from sb3_dpg.common.noise.base import ScheduledNoise
+from sb3_dpg.common.noise.held import HeldNoise, SummedNoise
 from sb3_dpg.common.noise.parameter import NoiseParameter
 from sb3_dpg.common.noise.processes import GaussianNoise, OrnsteinUhlenbeckNoise, theta_from_lambda
 from sb3_dpg.common.noise.scaled import ScaledNoise
@@ -30,6 +31,7 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_shape: int |
       with its arguments (``action_dim`` is filled in if it takes one), inside a :class:`ScaledNoise`.
 
     All but the last take ``mean`` (0), ``n_envs`` (1) and ``seed`` (None) too; see the classes for what values may be.
+    Each may have ``hold: {probability: lin_0.02_0_0.5}``, arguments of a :class:`HeldNoise` that is added to it.
 
     :param spec: A specification; noise and None are returned as they are
     :param action_shape: Shape of an action, or the number of its dimensions
@@ -41,6 +43,8 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_shape: int |
         return spec
     if not isinstance(spec, Mapping):
         raise TypeError(f"noise must be an SB3 ActionNoise, None or a specification such as {_EXAMPLE}, not {spec!r}")
+    if "hold" in spec:
+        return _with_held_offsets(dict(spec), action_shape)
     arguments, action_dim = dict(spec), int(np.prod(action_shape))
     name = arguments.pop("type", None)
     if isinstance(name, str) and "." in name:
@@ -57,6 +61,23 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_shape: int |
         raise ValueError(f"mean={mean!r} has the wrong length for {action_dim} action dimension(s)")
     arguments["mean"] = np.broadcast_to(np.ravel(mean), (action_dim,)).reshape(action_shape)
     return noise_type.make(**arguments)
+
+
+def _with_held_offsets(spec: dict[str, Any], action_shape: int | tuple[int, ...]) -> SummedNoise:
+    """The noise of the rest of the specification, and offsets that are held."""
+    hold = spec.pop("hold")
+    known = {"probability", "size", "longest"}
+    if not isinstance(hold, Mapping) or "probability" not in hold or not set(hold) <= known:
+        raise ValueError(
+            f"hold={hold!r} in the noise specification is not valid: it needs probability and may have size and longest, as "
+            "in {type: normal, sigma: 0.1, hold: {probability: lin_0.02_0_0.5}}"
+        )
+    noise = make_noise(spec, action_shape)
+    assert isinstance(noise, ScheduledNoise)
+    summed = SummedNoise([noise, HeldNoise(action_shape, **hold)], noise.n_envs)
+    if spec.get("seed") is not None:
+        summed.seed(spec["seed"])
+    return summed
 
 
 def _gaussian(**arguments: Any) -> GaussianNoise:
