@@ -38,7 +38,7 @@ class HeldNoise(_ProcessNoise):
         action_shape: int | tuple[int, ...],
         probability: ParameterLike,
         size: ParameterLike | None = None,
-        longest: int = 40,
+        longest: int = 80,
         n_envs: int = 1,
         seed: int | None = None,
     ) -> None:
