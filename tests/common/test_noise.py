@@ -276,9 +276,9 @@ def test_held_offsets_end_with_the_episode_of_their_environment():
     np.testing.assert_array_equal(noise(), np.zeros((3, 1)))
 
 
-def test_held_offsets_are_as_long_in_any_number_of_dimensions():
-    lengths = [np.linalg.norm(HeldNoise(action_dim, 1.0).size) for action_dim in (1, 4, 9)]
-    np.testing.assert_allclose(lengths, 1.5)
+def test_held_offsets_are_smaller_in_more_dimensions():
+    np.testing.assert_array_equal(HeldNoise(1, 1.0).size, [1.5])
+    np.testing.assert_array_equal(HeldNoise((2, 3), 1.0).size, [0.25] * 6)
 
 
 def test_sum_of_noises():
@@ -458,11 +458,11 @@ SPECIFICATIONS = [
     ({"type": "ornstein-uhlenbeck", "std": "exp_0.3_0.1", "theta": 2}, OrnsteinUhlenbeckNoise, [0.3, 0.3]),
     ({"type": "autoregressive", "lambda": 0.6, "sigma": 0.4}, OrnsteinUhlenbeckNoise, [0.5, 0.5]),
     ({"type": "autoregressive", "lambda": [0.6, 0.9], "std": "lin_1_0.5"}, OrnsteinUhlenbeckNoise, [1.0, 1.0]),
-    # A third of the steps is held, with a variance of 1.5^2 / 2 / 3
+    # A third of the steps is held, with a variance of 0.75^2 / 3
     (
         {"type": "normal", "sigma": 0.0, "hold": {"probability": 1 / 3, "longest": 1}},
         SummedNoise,
-        [np.sqrt(0.125)] * 2,
+        [0.25] * 2,
     ),
 ]
 

@@ -24,7 +24,7 @@ class HeldNoise(_ProcessNoise):
     :param probability: Probability in [0, 1] that an offset begins: a number, a schedule of the progress remaining, or a
         schedule string such as ``"lin_0.02_0_0.5"``
     :param size: The offset is uniform in [-size, size], at least 0: as the probability, or a sequence with one of these per
-        action dimension. None for 1.5 / sqrt(action_dim), which makes an offset equally long in any number of dimensions
+        action dimension. None for 1.5 / action_dim: the more joints are pushed at once, the sooner a robot falls
     :param longest: Steps that an offset lasts at most
     :param n_envs: Number of environments drawn for at once
     :param seed: Seed of the noise's own random stream. None: drawn from NumPy's global generator at the first draw, which is
@@ -48,7 +48,7 @@ class HeldNoise(_ProcessNoise):
         super().__init__(np.zeros(action_shape), n_envs, seed)
         self.longest = longest
         self._probability = NoiseParameter("probability", probability, 1, high=1.0)
-        self._size = NoiseParameter("size", 1.5 / np.sqrt(self.action_dim) if size is None else size, self.action_dim)
+        self._size = NoiseParameter("size", 1.5 / self.action_dim if size is None else size, self.action_dim)
         self._parameters = (self._probability, self._size)
         self._set_coefficients()
 
