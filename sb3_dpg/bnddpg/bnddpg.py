@@ -106,7 +106,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param mixed_precision: Compute the matrix products of the losses in bfloat16; weights, optimizers and losses stay in
         float32, and so does acting. "auto": on a CPU that has instructions for it, where an update takes a quarter less time
         (docs/speed.md)
-    :param compile: Compile both losses by ``torch.compile``: an update takes a fifth to a third less time on a CPU
+    :param compile: Compile both losses by ``torch.compile``: an update takes a fifth to a quarter less time on a CPU
         (docs/speed.md). Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch has cached the code
     :param stats_window_size: Window size for the rollout logging, in episodes
     :param tensorboard_log: The log location for tensorboard (if None, no logging)

@@ -34,11 +34,3 @@ def test_published_reports_are_what_the_published_results_say(published, tmp_pat
     # Their pixels depend on Matplotlib's version
     figures = [sorted(path.name for path in (folder / "figures").iterdir()) for folder in (tmp_path, published)]
     assert figures[0] == figures[1]
-
-
-def test_the_report_at_the_top_is_that_of_the_suite():
-    suite = CLONE / "docs" / "benchmark" / "suite"
-    text = (suite / "benchmark.md").read_text(encoding="utf-8")
-    assert (CLONE / "benchmark.md").read_text(encoding="utf-8") == text.replace(
-        "](figures/", f"]({suite.relative_to(CLONE).as_posix()}/figures/"
-    )
