@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
@@ -26,14 +25,12 @@ from sb3_dpg.common.torch_layers import batch_norm_layers
 SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
 
 #: The exploration of the default: noise that lasts for some steps, and at times an offset that is held for dozens. Both fade
-DEFAULT_ACTION_NOISE: Mapping[str, Any] = MappingProxyType(
-    dict(
-        type="ornstein-uhlenbeck",
-        std="lin_0.3_0.05",
-        theta=0.15,
-        initial="stationary",
-        hold=dict(probability="lin_0.02_0_0.5"),
-    )
+DEFAULT_ACTION_NOISE: dict[str, Any] = dict(
+    type="ornstein-uhlenbeck",
+    std="lin_0.3_0.05",
+    theta=0.15,
+    initial="stationary",
+    hold=dict(probability="lin_0.02_0_0.5"),
 )
 #: The actor's learning rate, where it is given none of its own, beside the critic's
 ACTOR_RATE = 0.3
@@ -217,9 +214,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         check_real("actor_warmup", self.actor_warmup, 0.0, 1.0)
         for name in ("batch_norm", "target_networks", "compile"):
             check_type(name, getattr(self, name), bool)
-        if self.mixed_precision != "auto":
-            check_type("mixed_precision", self.mixed_precision, bool)
-        check_real("target_policy_noise", self.target_policy_noise, 0.0)
+        if not (isinstance(self.mixed_precision, bool) or self.mixed_precision == "auto"):
+            raise TypeError(f"mixed_precision={self.mixed_precision!r} must be True, False or 'auto'")
+        check_real("target_policy_noise", self.target_policy_noise, 0.0, high_open=True)
         check_real("target_noise_clip", self.target_noise_clip, 0.0)
         check_real("target_min_weight", self.target_min_weight, 0.0, 1.0)
         if self.actor_n_critics is not None:
@@ -436,7 +433,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             return
         moving = [name for name, tensor in state.items() if name in self.policy.averaged_names and tensor.is_floating_point()]
         th._foreach_lerp_([averaged_state[name] for name in moving], [state[name] for name in moving], tau)
-        for name in state.keys() - moving:
+        for name in state.keys() - moving - self.policy.tied_names:
             averaged_state[name].copy_(state[name])
 
     @th.no_grad()

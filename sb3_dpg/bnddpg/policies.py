@@ -17,7 +17,7 @@ from stable_baselines3.common.torch_layers import (
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
-from sb3_dpg.common.checks import check_integer, check_real
+from sb3_dpg.common.checks import check_integer, check_real, check_type
 from sb3_dpg.common.policies import DeterministicPolicy, EvaluationModel
 from sb3_dpg.common.torch_layers import (
     BatchNorm1d,
@@ -30,7 +30,10 @@ from sb3_dpg.common.torch_layers import (
 
 
 def input_norm(features_extractor: BaseFeaturesExtractor, features_dim: int, momentum: float, eps: float) -> InputNorm:
-    """Observations may have any scale; features that a network computed, and that differ by rounding alone, are no signal."""
+    """
+    Observations may have any scale. Features that a network computed, and that differ by rounding alone, are no signal: all
+    features of an extractor with weights, such as a CNN beside a dict's numbers, have a larger eps.
+    """
     is_learned = any(True for _ in features_extractor.parameters())
     return InputNorm(features_dim, momentum, eps if is_learned else InputNorm.EPS)
 
@@ -234,7 +237,7 @@ class Critic(EvaluationModel):
             features = self.extract_features(obs, self.features_extractor, train and own)
         if self.input_norm is not None:
             features = self.input_norm(features, train)
-        n_networks = n_networks or self.n_critics
+        n_networks = self.n_critics if n_networks is None else n_networks
         hidden = self.trunk(features.expand(n_networks, -1, -1), train)
         hidden = self.head(th.cat([hidden, actions.expand(n_networks, -1, -1)], dim=2), train)
         # bfloat16 has three digits: enough between layers, too few for values
@@ -329,9 +332,11 @@ class BNDDPGPolicy(DeterministicPolicy):
         )
         check_integer("n_critics", n_critics, 1)
         check_real("batch_norm_momentum", batch_norm_momentum, 0.0, 1.0, low_open=True)
-        check_real("batch_norm_eps", batch_norm_eps, 0.0, low_open=True)
+        check_real("batch_norm_eps", batch_norm_eps, 0.0, low_open=True, high_open=True)
+        check_type("share_features_extractor", share_features_extractor, bool)
+        check_type("norm_after_action", norm_after_action, bool)
         if final_init is not None:
-            check_real("final_init", final_init, 0.0, low_open=True)
+            check_real("final_init", final_init, 0.0, low_open=True, high_open=True)
         self.net_arch = [256, 256] if net_arch is None else net_arch
         self.actor_arch, self.critic_arch = get_actor_critic_arch(self.net_arch)
         check_integer("action_layer", action_layer, 0)
@@ -368,7 +373,10 @@ class BNDDPGPolicy(DeterministicPolicy):
         else:
             self.averaged_actor = copy.deepcopy(self.actor)
             # Other buffers have no average: an attention's mask is infinite in places
-            self.averaged_names = {name for name, _ in self.actor.named_parameters()} | batch_norm_buffers(self.actor)
+            parameters = {name for name, _ in self.actor.named_parameters()}
+            self.averaged_names = parameters | batch_norm_buffers(self.actor)
+            # Further names of tied weights, which must not move twice
+            self.tied_names = {name for name, _ in self.actor.named_parameters(remove_duplicate=False)} - parameters
         self.critic = self.make_critic(self.actor.features_extractor if shared else None)
         if self.target_networks:
             self.critic_target = self.make_critic(self.actor_target.features_extractor if shared else None)

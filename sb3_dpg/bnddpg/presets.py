@@ -13,7 +13,8 @@ def ddpg_kwargs(**kwargs: Any) -> dict[str, Any]:
     SB3's DDPG, update for update: ``BNDDPG("MlpPolicy", env, **BNDDPG.ddpg_kwargs())``. (With ``"CnnPolicy"`` SB3's networks
     are smaller: ``ddpg_kwargs(policy_kwargs=dict(net_arch=[256, 256]))``.)
 
-    :param kwargs: Further arguments of BNDDPG, or others in place of the preset's; ``policy_kwargs`` are merged
+    :param kwargs: Further arguments of BNDDPG, or others in place of the preset's; ``policy_kwargs``, and
+        ``optimizer_kwargs`` within, are merged
     :return: Keyword arguments of BNDDPG, new at every call
     """
     return _merged(
@@ -104,7 +105,14 @@ def paper_kwargs(pixels: bool = False, **kwargs: Any) -> dict[str, Any]:
 
 
 def _merged(preset: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    return preset | kwargs | dict(policy_kwargs=preset["policy_kwargs"] | (kwargs.get("policy_kwargs") or {}))
+    """The preset with further arguments; those of the policy and of its optimizers are merged."""
+    given = kwargs.get("policy_kwargs") or {}
+    policy_kwargs = preset["policy_kwargs"] | given
+    for name in ("optimizer_kwargs", "critic_optimizer_kwargs"):
+        # What the preset says of its optimizer is not for another one
+        of_preset = {} if "optimizer_class" in given else preset["policy_kwargs"].get(name, {})
+        policy_kwargs[name] = of_preset | (given.get(name) or {})
+    return preset | kwargs | dict(policy_kwargs=policy_kwargs)
 
 
 class PaperCNN(BaseFeaturesExtractor):

@@ -85,6 +85,7 @@ def check_policy_class(policy_class: type, base: type, algorithm: str) -> None:
     :param algorithm: Name of the algorithm, for the error
     :raises TypeError: if it is not
     """
+    check_type("policy", policy_class, type)
     if not issubclass(policy_class, base):
         raise TypeError(
             f"policy={policy_class.__name__} is not for {algorithm}: it must be a subclass of {base.__name__} (a loaded file "
@@ -163,13 +164,14 @@ def check_normalization(normalization: VecNormalize | None, observation_space: s
 SMALLEST = dict(buffer_size=1, learning_starts=0, batch_size=1, n_steps=1, gradient_steps=-1, stats_window_size=1, seed=0)
 TYPES: dict[str, tuple[type, ...]] = dict(
     policy_kwargs=(dict,),
+    replay_buffer_class=(type,),
     replay_buffer_kwargs=(dict,),
     tensorboard_log=(str, Path),
     optimize_memory_usage=(bool,),
     verbose=(int,),
 )
 #: None stands for "not given"
-OPTIONAL = ("policy_kwargs", "replay_buffer_kwargs", "seed", "tensorboard_log")
+OPTIONAL = ("policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs", "seed", "tensorboard_log")
 
 
 def check_common_arguments(arguments: Mapping[str, Any]) -> None:

@@ -129,6 +129,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         check_action_noise(self.action_noise, self.action_space.shape)
 
     def _setup_model(self) -> None:
+        if not hasattr(self, "observation_space"):
+            raise ValueError("env=None: give an environment or its id; only load goes without")
         check_policy_class(self.policy_class, self.policy_base, type(self).__name__)
         check_policy_keywords(self.policy_class, self.policy_kwargs, self.network_arguments)
         # Kept as given: load may change buffer_size, n_steps or gamma, from which SB3 chooses them
@@ -255,7 +257,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         if self.num_timesteps < learning_starts:
-            # Without the noise, which SB3 adds here too: correlated, it would push a third of the actions to their bounds
+            # Without the noise, which SB3 adds here too: it throws a HalfCheetah on its back (docs/studies/default.md)
             return super()._sample_action(learning_starts, None, n_envs)
         scaled_action = self._scaled_action()
         if action_noise is not None:

@@ -81,6 +81,9 @@ def convert_bnddpg_params(sampled_params: Params) -> Params:
     if params.pop("noise_hold") and action_noise is not None:
         action_noise["hold"] = dict(DEFAULT_ACTION_NOISE["hold"])
     policy_kwargs = {name: params.pop(name) for name in ("batch_norm_momentum", "n_critics")}
+    if policy_kwargs["n_critics"] == 1:
+        # There is nothing to weigh or choose, whatever the entry says
+        params |= {"target_min_weight": 1.0, "actor_n_critics": None}
     policy_kwargs["net_arch"] = list(NET_ARCHS[params.pop("net_arch")])
     policy_kwargs["optimizer_kwargs"] = {"betas": [params.pop("beta1"), 0.999]}
     if "n_sampled_goal" in params:

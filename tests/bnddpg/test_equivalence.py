@@ -113,9 +113,18 @@ def test_whole_training_of_ddpg_starts_alike():
 
 def test_presets_take_further_arguments():
     kwargs = BNDDPG.td3_kwargs(policy_kwargs=dict(net_arch=[64]), gamma=0.9, tau=0.01)
-    assert kwargs["policy_kwargs"] == dict(net_arch=[64], n_critics=2, optimizer_kwargs=dict(betas=(0.9, 0.999)))
+    optimizers = dict(optimizer_kwargs=dict(betas=(0.9, 0.999)), critic_optimizer_kwargs={})
+    assert kwargs["policy_kwargs"] == dict(net_arch=[64], n_critics=2, **optimizers)
     assert (kwargs["gamma"], kwargs["tau"], kwargs["policy_delay"]) == (0.9, 0.01, 2)
     # New at every call
     kwargs["policy_kwargs"]["n_critics"] = 5
     assert BNDDPG.td3_kwargs()["policy_kwargs"]["n_critics"] == 2
     assert BNDDPG.paper_kwargs(pixels=True, batch_size=32)["batch_size"] == 32
+    paper = BNDDPG.paper_kwargs(policy_kwargs=dict(optimizer_kwargs=dict(eps=1e-5)))["policy_kwargs"]
+    assert paper["optimizer_kwargs"] == dict(betas=(0.9, 0.999), eps=1e-5)
+    assert paper["critic_optimizer_kwargs"] == dict(weight_decay=1e-2)
+    # SGD knows no betas
+    other = dict(optimizer_class=th.optim.SGD, optimizer_kwargs=dict(momentum=0.9))
+    kwargs = BNDDPG.ddpg_kwargs(policy_kwargs=other)
+    assert kwargs["policy_kwargs"]["optimizer_kwargs"] == dict(momentum=0.9)
+    assert BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10, **kwargs).actor.optimizer.param_groups[0]["momentum"] == 0.9

@@ -110,7 +110,17 @@ def test_action_spaces(action_space, message):
         (dict(target_min_weight=1.5), ValueError, r"target_min_weight=1\.5"),
         (dict(actor_n_critics=0), ValueError, "actor_n_critics=0"),
         (dict(actor_n_critics=3), ValueError, "actor_n_critics=3 is more than n_critics=2 of the policy: use at most"),
-        (dict(mixed_precision="yes"), TypeError, "mixed_precision must be bool, not 'yes'"),
+        (dict(mixed_precision="yes"), TypeError, "mixed_precision='yes' must be True, False or 'auto'"),
+        (
+            dict(policy_kwargs=dict(share_features_extractor="no")),
+            TypeError,
+            "share_features_extractor must be bool, not 'no'",
+        ),
+        (dict(policy_kwargs=dict(norm_after_action=1)), TypeError, "norm_after_action must be bool, not 1"),
+        (dict(policy_kwargs=dict(final_init=float("inf"))), ValueError, "final_init=inf"),
+        (dict(policy_kwargs=dict(batch_norm_eps=float("inf"))), ValueError, "batch_norm_eps=inf"),
+        (dict(target_policy_noise=float("inf")), ValueError, "target_policy_noise=inf"),
+        (dict(replay_buffer_class="HerReplayBuffer"), TypeError, "replay_buffer_class must be type, not 'HerReplayBuffer'"),
         (dict(compile="no"), TypeError, "compile must be bool, not 'no'"),
     ],
 )
@@ -124,6 +134,10 @@ def test_policies_and_files_of_other_algorithms(tmp_path):
         BNDDPG("LinearPolicy", "Pendulum-v1")
     with pytest.raises(TypeError, match="policy=TD3Policy is not for BNDDPG: it must be a subclass of BNDDPGPolicy"):
         BNDDPG(TD3Policy, "Pendulum-v1")
+    with pytest.raises(TypeError, match="policy must be type, not 5"):
+        BNDDPG(5, "Pendulum-v1")
+    with pytest.raises(ValueError, match="env=None: give an environment"):
+        BNDDPG("MlpPolicy", None)
     with pytest.raises(TypeError, match="policy=BNDDPGPolicy is not for COPDACQ"):
         COPDACQ(BNDDPGPolicy, "Pendulum-v1")
     DDPG("MlpPolicy", "Pendulum-v1", buffer_size=10).save(tmp_path / "ddpg")

@@ -123,6 +123,27 @@ def test_target_statistics_of_an_extractor_are_copies_without_batch_norm():
     assert not unchanged(model.critic_target, start)
 
 
+class TiedExtractor(BaseFeaturesExtractor):
+    def __init__(self, observation_space: spaces.Box) -> None:
+        super().__init__(observation_space, 8)
+        self.net = nn.Sequential(nn.Linear(observation_space.shape[0], 8), nn.Linear(8, 8), nn.Linear(8, 8))
+        self.net[2].weight = self.net[1].weight
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        return self.net(observations)
+
+
+def test_tied_weights_are_averaged_once():
+    model = make_filled(**FILLED, tau=0.25, policy_delay=1, policy_kwargs=dict(features_extractor_class=TiedExtractor))
+    tied = model.policy.averaged_actor.features_extractor.net
+    for weight in (1.0, 1 / 2, 1 / 3):
+        expected = tied[1].weight.clone()
+        model.train(1, batch_size=32)
+        mean = (1 - weight) * expected + weight * model.actor.features_extractor.net[1].weight
+        th.testing.assert_close(tied[1].weight, mean)
+        assert tied[2].weight is tied[1].weight
+
+
 def test_the_averaged_actor_follows_with_its_statistics():
     model = make_filled(**FILLED, tau=0.25, policy_delay=1)
     averaged = model.policy.averaged_actor

@@ -297,6 +297,25 @@ def test_sum_of_noises():
     np.testing.assert_array_equal(other.noises[0](), gaussian())
 
 
+def test_a_sum_starts_an_episode_of_each_of_its_noises():
+    def starts(progress):
+        return float(progress == 1.0)
+
+    summed = SummedNoise([HeldNoise(1, starts, longest=10**6, seed=seed) for seed in (0, 1)], n_envs=2)
+    assert (summed() != 0).all()
+    summed.update(0.5)
+    summed.reset(iter([0]))
+    assert [row.item() != 0 for row in summed()] == [False, True]
+
+
+def test_noise_of_a_file_from_before_a_parameter_had_a_highest_value():
+    noise = GaussianNoise(np.zeros(2), "lin_0.5_0.1", seed=0)
+    del noise._sigma.high
+    restored = pickle.loads(pickle.dumps(noise))
+    restored.update(0.5)
+    np.testing.assert_allclose(restored.std, 0.3)
+
+
 @pytest.mark.parametrize("n_envs", [1, 4])
 def test_reset_to_zero(n_envs):
     noise = OrnsteinUhlenbeckNoise([10.0], 0.0, theta=1.0, n_envs=n_envs)
@@ -433,7 +452,11 @@ BAD = [
     (lambda: ScaledNoise(GaussianNoise(MEAN, 0.1)), TypeError, "schedules of its own"),
     (lambda: HeldNoise(2, 1.5), ValueError, r"probability=\[1\.5\] is out of range.*at least 0.*at most 1"),
     (lambda: HeldNoise(2, "lin_0.1_-0.1"), ValueError, r"probability=\[-.*at progress_remaining=0\."),
-    (lambda: HeldNoise(2, [0.1, 0.2]), ValueError, "probability=.*wrong length for 1"),
+    (lambda: HeldNoise(2, [0.1, 0.2]), ValueError, r"probability=\[0\.1, 0\.2\] must be one number"),
+    (lambda: HeldNoise(0, 0.1), ValueError, "action_shape=0 is too small"),
+    (lambda: HeldNoise((2, "a"), 0.1), TypeError, "action_shape must be an integer, not 'a'"),
+    (lambda: SummedNoise([HeldNoise(2, 0.1)]).seed(-1), ValueError, "seed=-1 is too small"),
+    (lambda: SummedNoise([GaussianNoise(MEAN, 1)] * 2), ValueError, "one of them is there twice"),
     (lambda: HeldNoise(2, 0.1, size=-1.0), ValueError, r"size=\[-1\.0\] is out of range"),
     (lambda: HeldNoise(2, 0.1, longest=0), ValueError, "longest=0 is too small"),
     (lambda: SummedNoise([NormalActionNoise(MEAN, MEAN)]), TypeError, "must all be noise of this package"),
@@ -514,6 +537,7 @@ def test_specification_of_what_needs_none():
     noise = GaussianNoise(MEAN, 0.1)
     assert make_noise(noise, 2) is noise
     assert make_noise(None, 2) is None
+    assert isinstance(make_noise({"type": "normal", "sigma": 0.1, "hold": None}, 2), GaussianNoise)
 
 
 @pytest.mark.parametrize(
@@ -542,6 +566,7 @@ def test_specification_of_what_needs_none():
         ({"type": "normal", "std": 0.1, "hold": 0.01}, ValueError, "hold=0.01 .* needs probability and may have size"),
         ({"type": "normal", "std": 0.1, "hold": {"size": 1}}, ValueError, "hold={'size': 1} .* needs probability"),
         ({"type": "normal", "std": 0.1, "hold": {"probability": 2}}, ValueError, r"^probability=\[2\.0\]"),
+        ({"hold": {"probability": 0.01}}, ValueError, "type=None in the noise specification {'hold': {'probability': 0.01}"),
         ({"type": "normal", "hold": {"probability": 0.01}}, ValueError, "exactly one of sigma and std"),
         ("normal", TypeError, "not 'normal'"),
     ],

@@ -40,6 +40,20 @@ def test_processes_give_what_one_process_gives(name: str) -> None:
     assert same(*results)
 
 
+@pytest.mark.parametrize(
+    "noise",
+    [
+        {"type": "normal", "std": 0.1},
+        {"type": "ornstein-uhlenbeck", "std": 0.1, "initial": "stationary", "hold": {"probability": 0.1}},
+        {"type": "stable_baselines3.common.noise.NormalActionNoise", "mean": [0, 0], "sigma": [0.1, 0.1]},
+        {"type": "stable_baselines3.common.noise.NormalActionNoise", "mean": 0, "sigma": [1, 1], "hold": {"probability": 0.1}},
+    ],
+)
+def test_noise_of_several_environments_whose_episodes_end_before_its_first_draw(noise: dict[str, Any]) -> None:
+    model = build("bnddpg", observed(3), action_noise=noise, learning_starts=50).learn(90)
+    assert model.action_noise().shape == (3, 2)
+
+
 @functools.cache
 def counts(name: str, n_envs: int) -> tuple[int, ...]:
     model = build(name, observed(n_envs)).learn(30)

@@ -1,6 +1,7 @@
 """Search spaces: what is sampled can be trained, and comes back exactly."""
 
 import functools
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,19 @@ def test_every_sample_makes_an_agent_and_comes_back_from_the_study(algo: str) ->
         stored_before = dict(stored)
         assert HYPERPARAMS_CONVERTER[algo](stored) == sampled
         assert stored == stored_before
-        model = ALGOS[algo](policy="MlpPolicy" if algo == "bnddpg" else "LinearPolicy", env="Pendulum-v1", **sampled)
+        with warnings.catch_warnings():
+            # Such as of an argument without effect
+            warnings.filterwarnings("error", category=UserWarning, message="BNDDPG has")
+            model = ALGOS[algo](policy="MlpPolicy" if algo == "bnddpg" else "LinearPolicy", env="Pendulum-v1", **sampled)
         noise_types.add(type(model.action_noise))
         assert model.gamma == sampled["gamma"]
     assert noise_types == {type(None), GaussianNoise, OrnsteinUhlenbeckNoise, *([SummedNoise] if algo == "bnddpg" else [])}
+
+
+def test_a_trial_of_one_critic_does_not_keep_the_entrys_number_for_the_actor() -> None:
+    for sampled, _ in random_trials("bnddpg", 10):
+        entry = {"actor_n_critics": 2, **sampled}
+        assert BNDDPG("MlpPolicy", "Pendulum-v1", **entry).critic.n_critics == sampled["policy_kwargs"]["n_critics"]
 
 
 def test_what_bnddpg_searches() -> None:

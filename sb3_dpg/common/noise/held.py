@@ -7,7 +7,7 @@ from stable_baselines3.common.noise import ActionNoise
 
 from sb3_dpg.common.checks import check_integer
 from sb3_dpg.common.noise.base import ScheduledNoise
-from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike
+from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike, is_sequence
 from sb3_dpg.common.noise.processes import _ProcessNoise
 
 
@@ -16,9 +16,9 @@ class HeldNoise(_ProcessNoise):
     Offsets that are held: mostly 0, but at times a random offset that stays for many steps.
 
     In a step in which none is held, one begins with a given probability. It lasts for 1 to ``longest`` steps, all equally
-    likely, or until the episode ends. This is temporally extended epsilon-greedy exploration (Dabney et al. 2021,
-    https://arxiv.org/abs/2006.01782), with the offset added to the policy's action rather than put in its place: it finds what
-    needs the same push for dozens of steps, which noise around 0 hardly ever gives.
+    likely, or until the episode ends. It finds what needs the same push for dozens of steps, which noise around 0 hardly ever
+    gives. After temporally extended epsilon-greedy exploration (Dabney et al. 2021, https://arxiv.org/abs/2006.01782), where
+    durations are heavy-tailed and the random action is taken in place of the policy's, not added to it.
 
     :param action_shape: Shape of an action, or the number of its dimensions
     :param probability: Probability in [0, 1] that an offset begins: a number, a schedule of the progress remaining, or a
@@ -42,11 +42,16 @@ class HeldNoise(_ProcessNoise):
         n_envs: int = 1,
         seed: int | None = None,
     ) -> None:
+        sizes = action_shape if isinstance(action_shape, tuple) else (action_shape,)
+        for size_of_axis in sizes:
+            check_integer("action_shape", size_of_axis, 1)
         check_integer("longest", longest, 1)
         # Of each environment: steps that are left of its offset, and the offset; `resize` makes the first ones
         self._steps_left, self._offsets = np.zeros(0, dtype=int), np.zeros((0, 1))
-        super().__init__(np.zeros(action_shape), n_envs, seed)
+        super().__init__(np.zeros(sizes), n_envs, seed)
         self.longest = longest
+        if is_sequence(probability):
+            raise ValueError(f"probability={probability!r} must be one number or schedule for all action dimensions")
         self._probability = NoiseParameter("probability", probability, 1, high=1.0)
         self._size = NoiseParameter("size", 1.5 / self.action_dim if size is None else size, self.action_dim)
         self._parameters = (self._probability, self._size)
@@ -98,7 +103,7 @@ class SummedNoise(ScheduledNoise):
     :param noises: The noises, independent of each other
     :param n_envs: Number of environments
     :raises TypeError: if one of them is not a :class:`ScheduledNoise`
-    :raises ValueError: if there are none, or their actions are of several shapes
+    :raises ValueError: if there are none, their actions are of several shapes, or one of them is there twice
     """
 
     def __init__(self, noises: Sequence[ScheduledNoise], n_envs: int = 1) -> None:
@@ -106,6 +111,8 @@ class SummedNoise(ScheduledNoise):
             raise TypeError(f"noises={noises!r} must all be noise of this package: put SB3's into a ScaledNoise")
         if len({noise.action_shape for noise in noises}) != 1:
             raise ValueError(f"noises={noises!r} must be one or more, all for actions of the same shape")
+        if len({id(noise) for noise in noises}) < len(noises):
+            raise ValueError(f"noises={noises!r} must be independent of each other: one of them is there twice")
         self.noises = list(noises)
         super().__init__(noises[0].action_shape, n_envs)
 
@@ -118,6 +125,8 @@ class SummedNoise(ScheduledNoise):
         return np.sqrt(sum(np.square(noise.std) for noise in self.noises))
 
     def seed(self, seed: int | None) -> None:
+        if seed is not None:
+            check_integer("seed", seed, 0)
         n_noises = len(self.noises)
         seeds = [None] * n_noises if seed is None else np.random.SeedSequence(seed).generate_state(n_noises)
         for noise, own_seed in zip(self.noises, seeds, strict=True):
@@ -129,6 +138,7 @@ class SummedNoise(ScheduledNoise):
             noise.update(progress_remaining)
 
     def reset(self, indices: Iterable[int] | None = None) -> None:
+        indices = None if indices is None else list(indices)
         for noise in self.noises:
             noise.reset(indices)
 

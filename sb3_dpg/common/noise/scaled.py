@@ -96,8 +96,10 @@ class ScaledNoise(ScheduledNoise):
         return (self.scale * rows).astype(np.float32).reshape(np.shape(draw))
 
     def reset(self, indices: Iterable[int] | None = None) -> None:
-        for noise in self.noises if indices is None else [self.noises[index] for index in indices]:
-            noise.reset()
+        # Those that are not made yet start an episode when they are
+        made = range(len(self.noises))
+        for index in made if indices is None else {*indices}.intersection(made):
+            self.noises[index].reset()
 
     def update(self, progress_remaining: float) -> None:
         super().update(progress_remaining)

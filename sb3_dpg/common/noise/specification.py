@@ -43,19 +43,25 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_shape: int |
         return spec
     if not isinstance(spec, Mapping):
         raise TypeError(f"noise must be an SB3 ActionNoise, None or a specification such as {_EXAMPLE}, not {spec!r}")
-    if "hold" in spec:
-        return _with_held_offsets(dict(spec), action_shape)
-    arguments, action_dim = dict(spec), int(np.prod(action_shape))
+    arguments = dict(spec)
+    hold = arguments.pop("hold", None)
+    noise = _noise_of_type(dict(spec), arguments, action_shape)
+    return noise if hold is None else _with_held_offsets(noise, hold, action_shape, arguments.get("seed"))
+
+
+def _noise_of_type(spec: dict[str, Any], arguments: dict[str, Any], action_shape: int | tuple[int, ...]) -> ScheduledNoise:
+    """The noise of a specification, whose ``arguments`` are all that it has but offsets that are held."""
+    arguments, action_dim = dict(arguments), int(np.prod(action_shape))
     name = arguments.pop("type", None)
     if isinstance(name, str) and "." in name:
         return _foreign_noise(name, arguments, action_dim)
     if not isinstance(name, str) or name not in _TYPES:
         raise ValueError(
-            f"type={name!r} in the noise specification {dict(spec)} is not known: it must be one of {sorted(_TYPES)} "
+            f"type={name!r} in the noise specification {spec} is not known: it must be one of {sorted(_TYPES)} "
             f"or the full name of an ActionNoise class, as in {_EXAMPLE}"
         )
     noise_type = _TYPES[name]
-    _check_names(dict(spec), arguments, noise_type)
+    _check_names(spec, arguments, noise_type)
     mean = arguments.get("mean", 0.0)
     if np.size(mean) not in (1, action_dim):
         raise ValueError(f"mean={mean!r} has the wrong length for {action_dim} action dimension(s)")
@@ -63,20 +69,17 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_shape: int |
     return noise_type.make(**arguments)
 
 
-def _with_held_offsets(spec: dict[str, Any], action_shape: int | tuple[int, ...]) -> SummedNoise:
-    """The noise of the rest of the specification, and offsets that are held."""
-    hold = spec.pop("hold")
+def _with_held_offsets(noise: ScheduledNoise, hold: Any, action_shape: int | tuple[int, ...], seed: int | None) -> SummedNoise:
+    """The noise, and offsets that are held beside it."""
     known = {"probability", "size", "longest"}
     if not isinstance(hold, Mapping) or "probability" not in hold or not set(hold) <= known:
         raise ValueError(
             f"hold={hold!r} in the noise specification is not valid: it needs probability and may have size and longest, as "
             "in {type: normal, sigma: 0.1, hold: {probability: lin_0.02_0_0.5}}"
         )
-    noise = make_noise(spec, action_shape)
-    assert isinstance(noise, ScheduledNoise)
     summed = SummedNoise([noise, HeldNoise(action_shape, **hold)], noise.n_envs)
-    if spec.get("seed") is not None:
-        summed.seed(spec["seed"])
+    if seed is not None:
+        summed.seed(seed)
     return summed
 
 
