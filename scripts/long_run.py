@@ -29,7 +29,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_dpg import BNDDPG, COPDACQ
 from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
 
-#: Bounds of the issue: shares of what there is after the warm-up
+#: Bounds: shares of what there is after the warm-up
 MAX_GROWTH, MAX_SLOWDOWN = 0.05, 0.10
 POINTS = 20
 WARM_UP = 4

@@ -71,7 +71,10 @@ class Results:
         by_id = dict(iter(self.evaluations.groupby("run_id")))
         for run in plan.runs:
             if run.id in by_id:
-                run.check_complete(sorted(by_id[run.id]["step"]), by_id[run.id]["returns"])
+                try:
+                    run.check_complete(sorted(by_id[run.id]["step"]), by_id[run.id]["returns"])
+                except ConfigurationError as error:
+                    raise ConfigurationError(f"{self.folder}: {error}") from error
         return [run for run in plan.runs if run.id not in by_id]
 
     def add(self, run: Run, records: Sequence[Mapping[str, Any]]) -> None:
@@ -96,7 +99,9 @@ class Results:
         :param other: That folder
         :param plan: The plan whose missing runs are looked for
         :return: How many were found
+        :raises ConfigurationError: if the other folder has some evaluations of a run and others not
         """
+        other.missing(plan)
         names = {run.id: run.configuration.algorithm for run in self.missing(plan)}
         found = other.evaluations[other.evaluations["run_id"].isin(names)]
         if len(found):
@@ -111,6 +116,8 @@ class Results:
         :param error: A traceback or a message
         """
         self._forget_failures([run.id])
+        # pandas reads a carriage return as the end of a row
+        error = error.replace("\r", "\n")
         row = {**_run_columns(run), "error": error_line(error), "traceback": error.strip()}
         self.failures = join_tables([self.failures, pd.DataFrame([row], columns=list(FAILURE_COLUMNS))])
         self._write(FAILURES_FILE, self.failures)

@@ -82,7 +82,9 @@ def save_checkpoint(model: BaseAlgorithm, run_folder: str | Path, env_name: str,
     run = Path(run_folder)
     folder = run / f"checkpoint_{model.num_timesteps}_steps"
     partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    # Those of checkpoints that failed, too: each may hold a replay buffer
+    for leftover in run.glob(".checkpoint_*_steps.partial"):
+        shutil.rmtree(leftover)
     (partial / env_name).mkdir(parents=True)
     model.save(partial / f"{env_name}.zip")
     if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:

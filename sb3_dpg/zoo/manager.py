@@ -111,6 +111,16 @@ class ExperimentManager(ScheduleStrings):
         self.is_interrupted = False
         self.carries_on = self.continue_training and not restart
         if self.carries_on:
+            if self.trial_id is not None:
+                raise ConfigurationError(
+                    "--trial-id is for a new training, as a saved agent goes on with its own hyperparameters: leave it out, "
+                    "or change some of them by -params"
+                )
+            if config is not None:
+                print(
+                    f"Of {config} the environment's settings alone are used, the agent's hyperparameters are its own: change "
+                    "some of them by -params"
+                )
             self.seed = resume.resumed_seed(self.seed, saved_timesteps(self.trained_agent))
             self.config = config or resumed_config(self.trained_agent) or self.config
             if self.save_freq <= 0:
@@ -170,7 +180,8 @@ class ExperimentManager(ScheduleStrings):
     def _given_hyperparameters(self) -> dict[str, Any]:
         """Those of the command line, without what a saved agent decides: rl-zoo3 ignores it, and would save it."""
         given = dict(self.custom_hyperparams or {})
-        decided = {"policy", "policy_kwargs"}.intersection(given) if self.carries_on else set()
+        of_the_networks = {"policy", "policy_kwargs", *getattr(ALGOS[self.algo], "network_arguments", ())}
+        decided = of_the_networks.intersection(given) if self.continue_training else set()
         if decided:
             print(f"Not used: {', '.join(sorted(decided))} of --hyperparams, the networks are those of {self.trained_agent}")
         return {key: value for key, value in given.items() if key not in decided}

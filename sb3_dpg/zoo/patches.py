@@ -52,7 +52,7 @@ PATCHES = {
         ("optuna",), "a study in a database survives the death of a process: rl-zoo3 makes storages without heartbeat"
     ),
     "create_test_env": Patch(
-        ("rl_zoo3", "rl_zoo3.utils"), "an agent of a checkpoint is normalised by the statistics saved with it"
+        ("rl_zoo3", "rl_zoo3.utils"), "an agent of the latest checkpoint is normalised by the statistics saved with it"
     ),
     "__call__": Patch(("rl_zoo3.utils:StoreDict",), "the error says which item KEY:VALUE cannot be read"),
     "error": Patch(("argparse:ArgumentParser",), "a wrong option of an rl-zoo3 script gets one line, not 29 lines of usage"),

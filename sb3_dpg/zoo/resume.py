@@ -34,7 +34,7 @@ def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequenc
     options = []
     for name in CARRIED_OPTIONS:
         option, value = f"--{name.replace('_', '-')}", earlier.get(name)
-        given = option in arguments or any(argument.startswith(f"{name}:") for argument in arguments)
+        given = any(argument == option or argument.startswith((f"{option}=", f"{name}:")) for argument in arguments)
         if value is None or given:
             continue
         if isinstance(value, dict):
@@ -51,6 +51,13 @@ def check_environments(model: BaseAlgorithm, trained_agent: str) -> None:
         raise ConfigurationError(
             f"the replay buffer beside {trained_agent} was filled by {buffer.n_envs} environment(s) and cannot be by "
             f"{model.n_envs}: give -params n_envs:{buffer.n_envs}, or begin with an empty one by moving it away"
+        )
+    # As SB3 divides it among the environments
+    asked = getattr(model, "buffer_size", 0)
+    if isinstance(buffer, ReplayBuffer) and buffer.buffer_size != max(asked // model.n_envs, 1):
+        print(
+            f"Not used: buffer_size={asked}, the replay buffer beside {trained_agent} is one of "
+            f"{buffer.buffer_size * buffer.n_envs}; move it away to begin with an empty one"
         )
 
 

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from rl_zoo3.utils import get_class_by_name
 
 from sb3_dpg.bnddpg.bnddpg import DEFAULT_ACTION_NOISE
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.common.features import TileCoding
 from sb3_dpg.copdacq.policies import LinearPolicy, default_features, features_class
 from sb3_dpg.zoo.action_noise import NOISE_TYPES, noise_specification
@@ -153,7 +154,13 @@ def sampler_of_entry(sample: Sampler, entry: Mapping[str, Any], observation_spac
     tiles = uses_tiles(entry["policy"], entry.get("policy_kwargs"), observation_space)
 
     def sample_beside_entry(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: Params) -> Params:
-        sampled = sample(trial, n_actions, n_envs, {**additional_args, "tiles": tiles})
+        try:
+            sampled = sample(trial, n_actions, n_envs, {**additional_args, "tiles": tiles})
+        except ValueError as error:
+            raise ConfigurationError(
+                f"the study {trial.study.study_name!r} is of another search space or algorithm ({error}): take another "
+                "--study-name"
+            ) from error
         merged = {key: merge_kwargs(entry.get(key), sampled[key]) for key in MERGED_KWARGS & sampled.keys()}
         return {**sampled, **merged}
 

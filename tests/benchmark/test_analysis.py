@@ -272,6 +272,19 @@ def test_no_aggregate_without_a_common_seed(tmp_path):
     assert suite.caveats == ["Aggregates use the seeds that all have: there is none."]
 
 
+def test_an_algorithm_of_fewer_seeds_none_of_which_is_done_everywhere_is_named(tmp_path):
+    write_results(tmp_path / "a", make_plan(algorithms=["bnddpg"], seeds=[0, 1, 2]))
+    write_results(
+        tmp_path / "b",
+        make_plan(algorithms=["td3"], seeds=[0, 1]),
+        leave_out=lambda run: run.seed != (0 if run.configuration.environment == "Hopper-v5" else 1),
+    )
+    joined = read_results([tmp_path / "a", tmp_path / "b"])
+    suite = make_suite(select(joined.plan, joined.evaluations), load_references())
+    assert suite.algorithms == []
+    assert "No aggregates: without a seed on all environments that the others have too: td3." in suite.caveats
+
+
 def test_an_environment_without_any_run_does_not_take_the_others_along(tmp_path):
     plan = make_plan()
     results = write_results(tmp_path, plan, leave_out=lambda run: run.configuration.environment == "Hopper-v5")

@@ -68,6 +68,8 @@ def test_a_failure_is_kept_until_the_run_is_complete(tmp_path):
     assert failure["error"] == "OSError: disk"
     assert failure["traceback"] == 'Traceback: \n  "again", it said\nOSError: disk'
     assert run in results.missing(plan)
+    results.fail(run, "ValueError: a progress bar\rand what it said")
+    assert Results(tmp_path).failures["traceback"].tolist() == ["ValueError: a progress bar\nand what it said"]
     results.add(run, make_records(run))
     assert Results(tmp_path).failures.empty
 
@@ -114,6 +116,17 @@ def test_runs_of_another_folder_are_reused_under_the_name_they_have_here(tmp_pat
     assert set(zip(reused["environment"], reused["seed"], strict=True)) == {
         (environment, seed) for environment in ("Pendulum-v1", "Hopper-v5") for seed in (0, 1)
     }
+
+
+def test_runs_of_which_another_folder_has_a_part_are_not_reused(tmp_path):
+    plan = make_plan()
+    write_results(tmp_path / "other", plan)
+    path = tmp_path / "other" / "evaluations.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    results = Results(tmp_path / "new")
+    with pytest.raises(ConfigurationError, match=f"^{tmp_path / 'other'}: the results of .* do not fit"):
+        results.reuse(Results(tmp_path / "other"), plan)
+    assert len(results.missing(plan)) == len(plan.runs)
 
 
 def test_the_plan_comes_back_from_the_results_folder(tmp_path):

@@ -247,6 +247,7 @@ def test_options_of_the_run_that_is_continued(tmp_path: Path) -> None:
     path.write_text(yaml.dump(OrderedDict(env_kwargs={"g": 5.0, "mode": "a b"}, eval_env_kwargs=None, eval_freq=-1, n_jobs=3)))
     assert earlier_options(agent, "Pendulum-v1", []) == ["--env-kwargs", "g:5.0", "mode:'a b'", "--eval-freq=-1"]
     assert earlier_options(agent, "Pendulum-v1", ["--env-kwargs", "g:3.0"]) == ["--eval-freq=-1"]
+    assert earlier_options(agent, "Pendulum-v1", ["--env-kwargs", "g:3.0", "--eval-freq=60"]) == []
     path.write_text("[unclosed")
     with pytest.raises(ConfigurationError, match=r"args\.yml: not the arguments of a run"):
         earlier_options(agent, "Pendulum-v1", [])
@@ -463,14 +464,31 @@ def test_another_number_of_environments_is_told(write_config: WriteConfig, make_
 def test_the_networks_of_a_saved_agent_stay_and_so_does_what_is_said_of_them(
     write_config: WriteConfig, make_manager: MakeManager, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agent = checkpoints(killed_run(make_manager, write_config(tiny_entry("bnddpg")), "bnddpg"))[-1] / "Pendulum-v1.zip"
-    given = {"policy_kwargs": {"net_arch": [16]}, "tau": 0.5}
-    manager = make_manager("bnddpg", None, trained_agent=str(agent), hyperparams=given)
-    result = manager.setup_experiment()
-    assert result is not None
-    assert "Not used: policy_kwargs of --hyperparams" in capsys.readouterr().out
-    saved = yaml.safe_load((folder_of(manager) / "hyperparams.yml").read_text())["Pendulum-v1"]
-    assert (saved["policy_kwargs"], saved["tau"]) == ({"net_arch": [8]}, 0.5)
+    config = write_config(tiny_entry("bnddpg"))
+    agent = checkpoints(killed_run(make_manager, config, "bnddpg"))[-1] / "Pendulum-v1.zip"
+    given = {"policy_kwargs": {"net_arch": [16]}, "batch_norm": False, "tau": 0.5}
+    for restart in (False, True):
+        manager = make_manager(
+            "bnddpg", None if not restart else config, trained_agent=str(agent), hyperparams=given, restart=restart
+        )
+        result = manager.setup_experiment()
+        assert result is not None
+        assert "Not used: batch_norm, policy_kwargs of --hyperparams" in capsys.readouterr().out
+        saved = yaml.safe_load((folder_of(manager) / "hyperparams.yml").read_text())["Pendulum-v1"]
+        assert (saved["policy_kwargs"], saved["tau"], "batch_norm" in saved) == ({"net_arch": [8]}, 0.5, False)
+
+
+def test_what_a_saved_agent_decides_is_not_ignored_in_silence(
+    write_config: WriteConfig, make_manager: MakeManager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tiny_entry("bnddpg"))
+    agent = checkpoints(killed_run(make_manager, config, "bnddpg"))[-1] / "Pendulum-v1.zip"
+    with pytest.raises(ConfigurationError, match=r"^--trial-id is for a new training"):
+        make_manager("bnddpg", None, trained_agent=str(agent), trial_id=0)
+    make_manager("bnddpg", config, trained_agent=str(agent)).setup_experiment()
+    assert f"Of {config} the environment's settings alone are used" in capsys.readouterr().out
+    make_manager("bnddpg", None, trained_agent=str(agent), hyperparams={"buffer_size": 77}).setup_experiment()
+    assert "Not used: buffer_size=77, the replay buffer beside" in capsys.readouterr().out
 
 
 def test_a_search_does_not_continue_an_agent(write_config: WriteConfig, make_manager: MakeManager) -> None:

@@ -67,6 +67,21 @@ def test_a_trial_of_one_critic_does_not_keep_the_entrys_number_for_the_actor() -
         assert BNDDPG("MlpPolicy", "Pendulum-v1", **entry).critic.n_critics == sampled["policy_kwargs"]["n_critics"]
 
 
+def test_a_study_of_another_search_space_is_named(
+    write_config: WriteConfig, make_manager: MakeManager, tmp_path: Path
+) -> None:
+    storage = str(tmp_path / "study.log")
+    study = optuna.create_study(storage=search_storage(storage), study_name="s", direction="maximize")
+    trial = study.ask()
+    trial.suggest_categorical("net_arch", ["other"])
+    study.tell(trial, 0.0)
+    config, arguments = write_config(tiny_entry("bnddpg")), {"storage": storage, "study_name": "s", **SHORT_SEARCH}
+    manager = make_manager("bnddpg", config, optimize_hyperparameters=True, **arguments)
+    assert manager.setup_experiment() is None
+    with pytest.raises(ConfigurationError, match=r"the study 's' is of another search space or algorithm .*--study-name"):
+        manager.hyperparameters_optimization()
+
+
 def test_what_bnddpg_searches() -> None:
     keys = {key for sampled, _ in random_trials("bnddpg", 1) for key in sampled}
     assert keys >= {"learning_rate", "actor_learning_rate", "action_noise", "policy_kwargs", "tau", "gamma"}

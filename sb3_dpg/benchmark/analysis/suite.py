@@ -72,7 +72,10 @@ def make_suite(selection: Selection, references: Mapping[str, Reference]) -> Sui
     if len(points) > 1:
         numbers = ", ".join(map(str, points))
         caveats.append(f"No aggregates: the environments have different numbers of evaluations ({numbers}).")
-    if not environments or not all(seeds.values()) or len(points) > 1:
+    without = [name for name, own in seeds.items() if not own]
+    if 0 < len(without) < len(seeds):
+        caveats.append(f"No aggregates: without a seed on all environments that the others have too: {', '.join(without)}.")
+    if not environments or without or len(points) > 1:
         return Suite(environments, {}, {}, caveats)
     curves = {
         name: np.stack(
