@@ -1,5 +1,6 @@
 """What BNDDPG and COPDACQ share around their updates: checks of arguments, exploration noise, files, stopping in time."""
 
+import inspect
 import io
 import pathlib
 import warnings
@@ -25,6 +26,7 @@ from sb3_dpg.common.checks import (
     check_policy_keywords,
 )
 from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
+from sb3_dpg.common.errors import unknown_name
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
 from sb3_dpg.common.noise.base import check_action_noise
 from sb3_dpg.common.save_util import check_archive, load_weights, replacing, save_weights
@@ -115,6 +117,10 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         :raises ValueError: if an argument is out of its range
         """
         check_common_arguments(vars(self))
+        if self.n_steps > 1 and self.replay_buffer_class is None and isinstance(self.observation_space, spaces.Dict):
+            raise ValueError(
+                f"n_steps={self.n_steps} is not for observations of type Dict, SB3 has no such replay buffer: use 1"
+            )
         check_normalization(self._vec_normalize_env, self.observation_space)
         self._make_action_noise()
 
@@ -337,10 +343,15 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
 
         :param path: The file, ``.zip`` may be left out
         :param args: As in SB3's ``load``
-        :param kwargs: As in SB3's ``load``
+        :param kwargs: As in SB3's ``load``, and arguments of the constructor, in place of the saved ones
         :return: The model
+        :raises TypeError: if an argument is not known
         :raises ValueError: if the file is cut off or damaged
         """
+        # SB3 would keep any as an attribute
+        known = inspect.signature(cls.__init__).parameters.keys() | inspect.signature(super().load).parameters.keys()
+        for name in kwargs.keys() - known:
+            raise TypeError(f"load: {unknown_name(name, sorted(known - {'self', 'path', 'args', 'kwargs'}))}")
         check_archive(path)
         return super().load(path, *args, **kwargs)
 

@@ -145,6 +145,8 @@ class PiecewiseLinear:
 
 
 _ANNEALING: dict[str, type[_Annealing]] = {"lin": LinearAnnealing, "exp": ExponentialAnnealing, "cos": CosineAnnealing}
+#: How many numbers follow a kind of schedule
+_COUNTS = {"const": (1, 1), "lin": (1, 3), "cos": (1, 3), "exp": (2, 3)}
 _VALID = (
     "valid are 'lin_0.5_0.05' (linear from 0.5 to 0.05), 'exp_0.5_0.05' (exponential), 'cos_0.5_0.05' (cosine), "
     "'lin_0.5_0.05_0.8' (reached after the fraction 0.8 of training), 'lin_0.5' (linear to 0), 'const_0.1' and plain numbers"
@@ -173,18 +175,26 @@ def parse_schedule(value: str | float | Schedule, name: str | None = None) -> Sc
             raise TypeError(f"{prefix}a schedule must be a string, a number or callable, not {value!r}: {_VALID}")
         check_real(name or "value", value, low_open=True, high_open=True)
         return ConstantSchedule(float(value))
-    kind, *arguments = value.strip().split("_")
     try:
-        numbers = [float(argument) for argument in arguments]
-        if kind == "const" or not arguments:
-            (number,) = numbers or [float(kind)]
-            return parse_schedule(number)
-        if kind != "exp" and len(numbers) == 1:
-            numbers.append(0.0)
-        return _ANNEALING[kind](*numbers)
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"{kind!r} is no kind of schedule" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{prefix}schedule {value!r} is not valid ({reason}): {_VALID}") from error
+        return _parse_text(value.strip())
+    except ValueError as error:
+        raise ValueError(f"{prefix}schedule {value!r} is not valid ({error}): {_VALID}") from error
+
+
+def _parse_text(text: str) -> Schedule:
+    kind, *arguments = text.split("_")
+    if not arguments and kind not in _COUNTS:
+        return parse_schedule(float(text))
+    if kind not in _COUNTS:
+        raise ValueError(f"{kind!r} is no kind of schedule")
+    fewest, most = _COUNTS[kind]
+    if not fewest <= len(arguments) <= most:
+        count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        raise ValueError(f"{kind!r} takes {count} number(s), not {len(arguments)}")
+    numbers = [float(argument) for argument in arguments]
+    if kind == "const":
+        return parse_schedule(numbers[0])
+    return _ANNEALING[kind](*(numbers if len(numbers) > 1 else [*numbers, 0.0]))
 
 
 def parse_learning_rate(name: str, value: float | str | Schedule) -> Schedule:
@@ -195,11 +205,10 @@ def parse_learning_rate(name: str, value: float | str | Schedule) -> Schedule:
     :param value: A number, a schedule or a string such as ``"lin_1e-3_1e-4"``, see :func:`parse_schedule`
     :return: A schedule of the progress remaining
     :raises TypeError: if the value is none of these
-    :raises ValueError: if the string is not a schedule, or a number, or an end of the string's schedule, is negative or not
-        finite
+    :raises ValueError: if the string is not a schedule, or an end of the schedule is negative or not finite
     """
     schedule = parse_schedule(value, name)
-    if not callable(value):
-        for progress_remaining in (1.0, 0.0):
-            check_real(name, schedule(progress_remaining), 0.0, high_open=True)
+    for progress_remaining in (1.0, 0.0):
+        # SB3's schedules may give NumPy's numbers or tensors
+        check_real(name, float(schedule(progress_remaining)), 0.0, high_open=True)
     return schedule

@@ -32,7 +32,13 @@ class LatestTransitions(ReplayBuffer):
         return ReplayBufferSamples(*(self.to_torch(np.asarray(array)) for array in self.latest(env)[:5]))
 
     def latest(self, env: VecNormalize | None = None) -> LatestSamples:
-        """The same as NumPy arrays."""
+        """
+        The same as NumPy arrays.
+
+        :raises ValueError: if there is no transition yet
+        """
+        if self.size() == 0:
+            raise ValueError("there is no transition to learn from yet: call learn before train")
         newest = (self.pos - 1) % self.buffer_size
         return LatestSamples(
             cast(np.ndarray, self._normalize_obs(self.observations[newest], env)),

@@ -49,7 +49,7 @@ GRADIENT_Q = (False, True, "full")
 LEARNING_RATES = ("actor_learning_rate", "advantage_learning_rate", "value_learning_rate", "correction_learning_rate")
 # Observations that VecNormalize normalises are taken to lie within so many standard deviations
 NORMALIZED_BOUND = 3.0
-# A target action this close to its bound counts as saturated; tanh never reaches 1
+# A target action this close to its bound counts as saturated; tanh hardly reaches 1
 SATURATED = 0.999
 
 
@@ -239,8 +239,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         return TilePolicy(self.policy) if online and TilePolicy.supports(self.policy) else None
 
     def _follow_parameters(self) -> None:
-        """Where parameters have got other memory, as by SB3's ``load_from_vector``, the arrays must have it too."""
-        if self._tiles is not None and not self._tiles.shares_memory():
+        """Where the policy is another one, or has got other memory, as by SB3's ``load_from_vector``, the arrays follow."""
+        if self._tiles is not None and not (self._tiles.policy is self.policy and self._tiles.shares_memory()):
             self._tiles = self._tile_policy()
 
     def _normalized_bound(self) -> float | None:

@@ -13,7 +13,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization, unwrap_vec_normalize
 
-from sb3_dpg.common.checks import check_integer, check_real
+from sb3_dpg.common.checks import check_integer, check_real, check_type
 from sb3_dpg.diagnostics.action_values import Observation, action_values, evaluation_mode, row, stack
 
 
@@ -90,6 +90,7 @@ class ValueEstimateCallback(BaseCallback):
         check_integer("eval_freq", eval_freq, 1)
         check_integer("n_episodes", n_episodes, 1)
         check_real("max_bootstrap_weight", max_bootstrap_weight, 0.0, 1.0)
+        check_type("eval_env", eval_env, gym.Env, VecEnv, type(None))
         if isinstance(eval_env, gym.Env):
             env = eval_env
             eval_env = DummyVecEnv([lambda: env])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from stable_baselines3 import DDPG, SAC, TD3
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.td3.policies import TD3Policy
 
@@ -121,6 +122,7 @@ def test_action_spaces(action_space, message):
         (dict(policy_kwargs=dict(batch_norm_eps=float("inf"))), ValueError, "batch_norm_eps=inf"),
         (dict(target_policy_noise=float("inf")), ValueError, "target_policy_noise=inf"),
         (dict(replay_buffer_class="HerReplayBuffer"), TypeError, "replay_buffer_class must be type, not 'HerReplayBuffer'"),
+        (dict(learning_rate=lambda progress: progress - 0.5), ValueError, r"learning_rate=-0\.5 is out of range"),
         (dict(compile="no"), TypeError, "compile must be bool, not 'no'"),
     ],
 )
@@ -134,6 +136,11 @@ def test_policies_and_files_of_other_algorithms(tmp_path):
         BNDDPG("LinearPolicy", "Pendulum-v1")
     with pytest.raises(TypeError, match="policy=TD3Policy is not for BNDDPG: it must be a subclass of BNDDPGPolicy"):
         BNDDPG(TD3Policy, "Pendulum-v1")
+    BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10).save(tmp_path / "model")
+    with pytest.raises(TypeError, match="load: 'gamm' is unknown, did you mean 'gamma'"):
+        BNDDPG.load(tmp_path / "model", gamm=0.5)
+    with pytest.raises(ValueError, match="n_steps=3 is not for observations of type Dict"):
+        BNDDPG("MultiInputPolicy", BitFlippingEnv(continuous=True), buffer_size=10, n_steps=3)
     with pytest.raises(TypeError, match="policy must be type, not 5"):
         BNDDPG(5, "Pendulum-v1")
     with pytest.raises(ValueError, match="env=None: give an environment"):

@@ -233,7 +233,11 @@ def share_memory(model: COPDACQ) -> None:
     model.policy.share_memory()
 
 
-@pytest.mark.parametrize("move", [load_from_vector, share_memory])
+def put_another_policy_in_its_place(model: COPDACQ) -> None:
+    model.policy = make().learn(30).policy
+
+
+@pytest.mark.parametrize("move", [load_from_vector, share_memory, put_another_policy_in_its_place])
 @pytest.mark.parametrize("in_training", [False, True])
 def test_weights_that_got_other_memory_are_those_that_learn(move: Callable[[COPDACQ], None], in_training: bool) -> None:
     model = make().learn(60)
@@ -316,6 +320,11 @@ def test_n_step_returns_come_with_their_own_discounts() -> None:
     assert data.discounts is not None
     th.testing.assert_close(linearised(model.policy, data, model.gamma).discounts, data.discounts * (1.0 - data.dones))
     assert data.discounts.min().item() == pytest.approx(0.9**3)
+
+
+def test_nothing_is_learned_from_a_transition_that_never_was() -> None:
+    with pytest.raises(ValueError, match="no transition to learn from yet"):
+        make().train(1)
 
 
 @pytest.mark.parametrize("buffer_size", [1, 300])

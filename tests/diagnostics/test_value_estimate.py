@@ -253,3 +253,8 @@ def test_observations_may_be_dictionaries():
 def test_discounted_returns():
     np.testing.assert_allclose(discounted_returns(np.array([1.0, 2.0, 4.0]), 0.5), [3.0, 4.0, 4.0])
     np.testing.assert_allclose(discounted_returns(np.array([1.0, 2.0]), 0.5, last_value=8.0), [4.0, 6.0])
+
+
+def test_an_environments_id_is_no_environment():
+    with pytest.raises(TypeError, match="eval_env must be Env or VecEnv or None, not 'Pendulum-v1'"):
+        ValueEstimateCallback("Pendulum-v1")
