@@ -168,10 +168,10 @@ class LinearPolicy(CompatiblePolicy):
         value_features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
     ) -> None:
-        kwargs = dict(features_extractor_kwargs or {})
+        defaults: dict[str, Any] = {}
         if features_extractor_class is None:
             features_extractor_class, defaults = default_features(observation_space)
-            kwargs = defaults | kwargs
+        kwargs = defaults | (features_extractor_kwargs or {})
         features_extractor_class = features_class("features_extractor_class", features_extractor_class)
         super().__init__(
             observation_space,
@@ -182,6 +182,7 @@ class LinearPolicy(CompatiblePolicy):
         )
         if value_features_extractor_class is None and value_features_extractor_kwargs:
             value_features_extractor_class = features_extractor_class
+            value_features_extractor_kwargs = defaults | value_features_extractor_kwargs
         if value_features_extractor_class is not None:
             value_features_extractor_class = features_class("value_features_extractor_class", value_features_extractor_class)
             value_features_extractor_kwargs = raw_image_bounds(

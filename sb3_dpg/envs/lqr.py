@@ -58,6 +58,8 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
         check_real("max_state", max_state, initial_range)
         check_real("max_action", max_action, 0.0, low_open=True)
         self.A, self.B = np.asarray(A, np.float64), np.asarray(B, np.float64)
+        if not (np.isfinite(self.A).all() and np.isfinite(self.B).all()):
+            raise ValueError(f"A={self.A.tolist()} and B={self.B.tolist()} must be finite")
         if self.A.ndim != 2 or self.A.shape[0] != self.A.shape[1]:
             raise ValueError(f"A must be a square matrix, its shape is {self.A.shape}")
         n = len(self.A)
@@ -79,11 +81,16 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
 
         :param gamma: Discount factor, in (0, 1]
         :return: K, (m, n)
-        :raises ValueError: if gamma is out of its range
+        :raises ValueError: if gamma is out of its range, or no gain stabilises the system
         """
         check_real("gamma", gamma, 0.0, 1.0, low_open=True)
         root = np.sqrt(gamma)
-        cost_to_go = solve_discrete_are(root * self.A, root * self.B, self.Q, self.R)
+        try:
+            cost_to_go = solve_discrete_are(root * self.A, root * self.B, self.Q, self.R)
+        except np.linalg.LinAlgError as error:
+            raise ValueError(
+                f"A={self.A.tolist()} and B={self.B.tolist()}: no gain stabilises the system ({error})"
+            ) from error
         return gamma * np.linalg.solve(self.R + gamma * self.B.T @ cost_to_go @ self.B, self.B.T @ cost_to_go @ self.A)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:

@@ -322,6 +322,14 @@ def test_n_step_returns_come_with_their_own_discounts() -> None:
     assert data.discounts.min().item() == pytest.approx(0.9**3)
 
 
+def test_features_of_v_alone_have_the_defaults_of_mus() -> None:
+    """Tiles of eight dimensions would be hundreds of millions without hashing."""
+    space = spaces.Box(-1, 1, (8,))
+    policy = LinearPolicy(space, spaces.Box(-1, 1, (1,)), lambda _: 0.1, value_features_extractor_kwargs=dict(n_tilings=16))
+    assert policy.value_features_extractor.features_dim == policy.features_extractor.features_dim
+    assert policy.value_features_extractor.n_tilings == 16
+
+
 def test_nothing_is_learned_from_a_transition_that_never_was() -> None:
     with pytest.raises(ValueError, match="no transition to learn from yet"):
         make().train(1)

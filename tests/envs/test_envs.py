@@ -83,11 +83,17 @@ def test_lqr_states_stay_inside_their_bounds() -> None:
         (dict(R=[[0.0]]), "R must be symmetric and positive definite"),
         (dict(noise_std=-1.0), "noise_std=-1.0"),
         (dict(max_state=0.5), "max_state=0.5"),
+        (dict(A=[[np.nan]], B=[[1.0]]), "must be finite"),
     ],
 )
 def test_lqr_refuses_what_is_no_regulator(kwargs: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LQR(**kwargs)
+
+
+def test_a_system_that_nothing_stabilises_has_no_gain() -> None:
+    with pytest.raises(ValueError, match="no gain makes this stable"):
+        LQR(A=[[1.5, 0.0], [0.0, 1.0]], B=[[0.0], [1.0]]).optimal_gain()
 
 
 @pytest.mark.parametrize("action_dim", [10, 25, 50])
