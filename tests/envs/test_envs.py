@@ -92,7 +92,7 @@ def test_lqr_refuses_what_is_no_regulator(kwargs: dict, message: str) -> None:
 
 
 def test_a_system_that_nothing_stabilises_has_no_gain() -> None:
-    with pytest.raises(ValueError, match="no gain makes this stable"):
+    with pytest.raises(ValueError, match="no gain stabilises the system"):
         LQR(A=[[1.5, 0.0], [0.0, 1.0]], B=[[0.0], [1.0]]).optimal_gain()
 
 
