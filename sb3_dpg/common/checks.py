@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -106,13 +106,28 @@ def check_policy_keywords(policy_class: type, policy_kwargs: Mapping[str, Any], 
     for name in of_algorithm:
         if name in policy_kwargs:
             raise ValueError(f"policy_kwargs must not hold {name!r}: it is an argument of the algorithm itself")
-    parameters = inspect.signature(policy_class).parameters
+    not_for_users = ("observation_space", "action_space", "lr_schedule", *of_algorithm)
+    check_keywords("policy_kwargs", policy_kwargs, inspect.signature(policy_class).parameters, not_for_users)
+
+
+def check_keywords(
+    where: str, given: Iterable[str], parameters: Mapping[str, inspect.Parameter], not_for_users: Sequence[str] = ()
+) -> None:
+    """
+    Refuse names that a signature does not have, unless it takes any.
+
+    :param where: Where they were given, for the error
+    :param given: The names
+    :param parameters: The signature's parameters
+    :param not_for_users: Those of them that are refused too
+    :raises TypeError: if there is no parameter of such a name
+    """
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    known = [name for name in parameters if name not in ("observation_space", "action_space", "lr_schedule", *of_algorithm)]
-    for name in policy_kwargs:
+    known = [name for name in parameters if name not in not_for_users]
+    for name in given:
         if name not in known:
-            raise TypeError(f"policy_kwargs: {unknown_name(name, known)}")
+            raise TypeError(f"{where}: {unknown_name(name, known)}")
 
 
 def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:

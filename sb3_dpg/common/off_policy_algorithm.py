@@ -21,12 +21,12 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from sb3_dpg.common.checks import (
     check_action_space,
     check_common_arguments,
+    check_keywords,
     check_normalization,
     check_policy_class,
     check_policy_keywords,
 )
 from sb3_dpg.common.divergence import DivergenceError, WeightsGuard, all_finite, finite_weights
-from sb3_dpg.common.errors import unknown_name
 from sb3_dpg.common.noise import ScheduledNoise, make_noise
 from sb3_dpg.common.noise.base import check_action_noise
 from sb3_dpg.common.save_util import check_archive, load_weights, replacing, save_weights
@@ -349,9 +349,9 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         :raises ValueError: if the file is cut off or damaged
         """
         # SB3 would keep any as an attribute
-        known = inspect.signature(cls.__init__).parameters.keys() | inspect.signature(super().load).parameters.keys()
-        for name in kwargs.keys() - known:
-            raise TypeError(f"load: {unknown_name(name, sorted(known - {'self', 'path', 'args', 'kwargs'}))}")
+        of_load = dict(inspect.signature(super().load).parameters)
+        del of_load["kwargs"]
+        check_keywords("load", kwargs, of_load | dict(inspect.signature(cls).parameters))
         check_archive(path)
         return super().load(path, *args, **kwargs)
 

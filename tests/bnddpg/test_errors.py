@@ -139,6 +139,12 @@ def test_policies_and_files_of_other_algorithms(tmp_path):
     BNDDPG("MlpPolicy", "Pendulum-v1", buffer_size=10).save(tmp_path / "model")
     with pytest.raises(TypeError, match="load: 'gamm' is unknown, did you mean 'gamma'"):
         BNDDPG.load(tmp_path / "model", gamm=0.5)
+
+    class Own(BNDDPG):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    assert Own.load(tmp_path / "model", gamma=0.5).gamma == 0.5
     with pytest.raises(ValueError, match="n_steps=3 is not for observations of type Dict"):
         BNDDPG("MultiInputPolicy", BitFlippingEnv(continuous=True), buffer_size=10, n_steps=3)
     with pytest.raises(TypeError, match="policy must be type, not 5"):
