@@ -456,6 +456,7 @@ BAD = [
     (lambda: HeldNoise(0, 0.1), ValueError, "action_shape=0 is too small"),
     (lambda: HeldNoise((2, "a"), 0.1), TypeError, "action_shape must be an integer, not 'a'"),
     (lambda: SummedNoise([HeldNoise(2, 0.1)]).seed(-1), ValueError, "seed=-1 is too small"),
+    (lambda: ScaledNoise(NormalActionNoise(MEAN, MEAN)).seed(-1), ValueError, "seed=-1 is too small"),
     (lambda: SummedNoise([GaussianNoise(MEAN, 1)] * 2), ValueError, "one of them is there twice"),
     (lambda: HeldNoise(2, 0.1, size=-1.0), ValueError, r"size=\[-1\.0\] is out of range"),
     (lambda: HeldNoise(2, 0.1, longest=0), ValueError, "longest=0 is too small"),

@@ -114,6 +114,21 @@ def without_wrapper(noise: ActionNoise) -> ActionNoise:
     return noise.base_noise if isinstance(noise, VectorizedActionNoise) else noise
 
 
+def seed_sequence(seed: int | None) -> np.random.SeedSequence | None:
+    """The seeds that follow from a seed, None for None; refuses what is no seed."""
+    if seed is None:
+        return None
+    check_integer("seed", seed, 0)
+    return np.random.SeedSequence(int(seed))
+
+
+def kept_rows(rows: np.ndarray, n_envs: int) -> np.ndarray:
+    """The state of the environments that remain, and zeros for those that are new: a row for each."""
+    kept = np.zeros((n_envs, *rows.shape[1:]), rows.dtype)
+    kept[: len(rows)] = rows[:n_envs]
+    return kept
+
+
 def numpys_seeds() -> np.random.SeedSequence:
     """Seeds that are drawn from NumPy's global generator, the one that SB3's ``seed=`` sets."""
     return np.random.SeedSequence(np.random.randint(0, 2**32, size=4, dtype=np.uint32).tolist())

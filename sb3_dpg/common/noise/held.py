@@ -1,17 +1,18 @@
 """Offsets that are held for many steps, and the sum of several noises."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from stable_baselines3.common.noise import ActionNoise
 
 from sb3_dpg.common.checks import check_integer
-from sb3_dpg.common.noise.base import ScheduledNoise
+from sb3_dpg.common.noise.base import ScheduledNoise, kept_rows, seed_sequence
 from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike, is_sequence
-from sb3_dpg.common.noise.processes import _ProcessNoise
+from sb3_dpg.common.noise.processes import ProcessNoise
 
 
-class HeldNoise(_ProcessNoise):
+class HeldNoise(ProcessNoise):
     """
     Offsets that are held: mostly 0, but at times a random offset that stays for many steps.
 
@@ -47,7 +48,7 @@ class HeldNoise(_ProcessNoise):
             check_integer("action_shape", size_of_axis, 1)
         check_integer("longest", longest, 1)
         # Of each environment: steps that are left of its offset, and the offset; `resize` makes the first ones
-        self._steps_left, self._offsets = np.zeros(0, dtype=int), np.zeros((0, 1))
+        self._steps_left, self._offsets = np.zeros(0, dtype=int), np.zeros((0, math.prod(sizes)))
         super().__init__(np.zeros(sizes), n_envs, seed)
         self.longest = longest
         if is_sequence(probability):
@@ -73,10 +74,7 @@ class HeldNoise(_ProcessNoise):
 
     def _resize_state(self, n_envs: int) -> None:
         super()._resize_state(n_envs)
-        kept = min(self.n_envs, n_envs)
-        steps_left, offsets = np.zeros(n_envs, dtype=int), np.zeros((n_envs, self.action_dim))
-        steps_left[:kept], offsets[:kept] = self._steps_left[:kept], self._offsets[:kept]
-        self._steps_left, self._offsets = steps_left, offsets
+        self._steps_left, self._offsets = kept_rows(self._steps_left, n_envs), kept_rows(self._offsets, n_envs)
 
     def _set_coefficients(self) -> None:
         self.probability = float(self._probability(self.progress_remaining)[0])
@@ -125,10 +123,8 @@ class SummedNoise(ScheduledNoise):
         return np.sqrt(sum(np.square(noise.std) for noise in self.noises))
 
     def seed(self, seed: int | None) -> None:
-        if seed is not None:
-            check_integer("seed", seed, 0)
-        n_noises = len(self.noises)
-        seeds = [None] * n_noises if seed is None else np.random.SeedSequence(seed).generate_state(n_noises)
+        n_noises, sequence = len(self.noises), seed_sequence(seed)
+        seeds = [None] * n_noises if sequence is None else sequence.generate_state(n_noises)
         for noise, own_seed in zip(self.noises, seeds, strict=True):
             noise.seed(own_seed)
 

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from stable_baselines3.common.noise import ActionNoise
 
-from sb3_dpg.common.checks import check_integer, check_real
-from sb3_dpg.common.noise.base import ScheduledNoise, numpys_seeds
+from sb3_dpg.common.checks import check_real
+from sb3_dpg.common.noise.base import ScheduledNoise, kept_rows, numpys_seeds, seed_sequence
 from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike, is_sequence
 
 _INITIAL = ("zero", "stationary")
 
 
-class _ProcessNoise(ScheduledNoise):
+class ProcessNoise(ScheduledNoise):
     """Noise that draws from a ``numpy.random.Generator`` of its own; its parameters are those of the subclasses."""
 
     _parameters: tuple[NoiseParameter, ...]
@@ -31,9 +31,7 @@ class _ProcessNoise(ScheduledNoise):
         self.seed(seed)
 
     def seed(self, seed: int | None) -> None:
-        if seed is not None:
-            check_integer("seed", seed, 0)
-        self._seeds = None if seed is None else np.random.SeedSequence(int(seed))
+        self._seeds = seed_sequence(seed)
         self._generator = None if self._seeds is None else np.random.default_rng(self._seeds)
 
     def _stream(self) -> np.random.Generator:
@@ -44,14 +42,14 @@ class _ProcessNoise(ScheduledNoise):
         return self._generator
 
     def _take_stream_from(self, parent: ScheduledNoise) -> None:
-        assert isinstance(parent, _ProcessNoise)
+        assert isinstance(parent, ProcessNoise)
         # An unseeded parent leaves an unseeded copy, which takes another seed at its own first draw
         if parent._seeds is not None:
             self._seeds = parent._seeds.spawn(1)[0]
             self._generator = np.random.default_rng(self._seeds)
 
     def continue_stream_of(self, other: ActionNoise) -> None:
-        if isinstance(other, _ProcessNoise):
+        if isinstance(other, ProcessNoise):
             self._seeds, self._generator = other._seeds, other._generator
 
     def update(self, progress_remaining: float) -> None:
@@ -69,7 +67,7 @@ class _ProcessNoise(ScheduledNoise):
         self._draw_shape, self._noise_shape = (*environments, self.action_dim), (*environments, *self.action_shape)
 
 
-class GaussianNoise(_ProcessNoise):
+class GaussianNoise(ProcessNoise):
     """
     White Gaussian noise: a = mean + sigma eps, independent in each step, environment and action dimension.
 
@@ -104,7 +102,7 @@ class GaussianNoise(_ProcessNoise):
         return f"GaussianNoise(mean={self.mean}, sigma={self.sigma}, n_envs={self.n_envs})"
 
 
-class OrnsteinUhlenbeckNoise(_ProcessNoise):
+class OrnsteinUhlenbeckNoise(ProcessNoise):
     r"""
     Ornstein-Uhlenbeck noise (Uhlenbeck and Ornstein 1930), the exploration noise of the DDPG paper (arXiv 1509.02971).
 
@@ -241,11 +239,10 @@ class OrnsteinUhlenbeckNoise(_ProcessNoise):
 
     def _resize_state(self, n_envs: int) -> None:
         super()._resize_state(n_envs)
-        kept = min(self.n_envs, n_envs)
-        deviation = np.zeros((n_envs, self.action_dim))
-        deviation[:kept] = self._deviation.reshape(self.n_envs, self.action_dim)[:kept]
-        self._deviation = deviation.reshape(self._draw_shape)
-        self._starting = np.concatenate([self._starting[:kept], np.ones(n_envs - kept, dtype=bool)])
+        rows = self._deviation.reshape(self.n_envs, self.action_dim)
+        self._deviation = kept_rows(rows, n_envs).reshape(self._draw_shape)
+        self._starting = kept_rows(self._starting, n_envs)
+        self._starting[self.n_envs :] = True
         self._any_starting = bool(self._starting.any())
 
     def _set_coefficients(self) -> None:

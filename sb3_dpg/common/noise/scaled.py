@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
 
-from sb3_dpg.common.noise.base import ScheduledNoise, numpys_seeds, without_wrapper
+from sb3_dpg.common.noise.base import ScheduledNoise, numpys_seeds, seed_sequence, without_wrapper
 from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike
 
 
@@ -124,7 +124,7 @@ class ScaledNoise(ScheduledNoise):
 
         :param seed: Seed; None takes one from NumPy's global generator at the next draw
         """
-        self._start_streams(None if seed is None else np.random.SeedSequence(seed))
+        self._start_streams(seed_sequence(seed))
 
     def _start_streams(self, seeds: np.random.SeedSequence | None) -> None:
         self._seeds = seeds

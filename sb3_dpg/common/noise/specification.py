@@ -43,16 +43,14 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_shape: int |
         return spec
     if not isinstance(spec, Mapping):
         raise TypeError(f"noise must be an SB3 ActionNoise, None or a specification such as {_EXAMPLE}, not {spec!r}")
-    arguments = dict(spec)
-    hold = arguments.pop("hold", None)
-    noise = _noise_of_type(dict(spec), arguments, action_shape)
-    return noise if hold is None else _with_held_offsets(noise, hold, action_shape, arguments.get("seed"))
+    noise, hold = _noise_of_type(dict(spec), action_shape), spec.get("hold")
+    return noise if hold is None else _with_held_offsets(noise, hold, action_shape, spec.get("seed"))
 
 
-def _noise_of_type(spec: dict[str, Any], arguments: dict[str, Any], action_shape: int | tuple[int, ...]) -> ScheduledNoise:
-    """The noise of a specification, whose ``arguments`` are all that it has but offsets that are held."""
-    arguments, action_dim = dict(arguments), int(np.prod(action_shape))
-    name = arguments.pop("type", None)
+def _noise_of_type(spec: dict[str, Any], action_shape: int | tuple[int, ...]) -> ScheduledNoise:
+    """The noise of a specification, without the offsets that are held."""
+    arguments = {key: value for key, value in spec.items() if key not in ("type", "hold")}
+    name, action_dim = spec.get("type"), int(np.prod(action_shape))
     if isinstance(name, str) and "." in name:
         return _foreign_noise(name, arguments, action_dim)
     if not isinstance(name, str) or name not in _TYPES:
