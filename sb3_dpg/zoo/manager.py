@@ -202,7 +202,7 @@ class ExperimentManager(ScheduleStrings):
         if resolved.get("normalize") and "gamma" in resolved:
             options = resolved["normalize"] if isinstance(resolved["normalize"], dict) else {}
             resolved["normalize"] = {**options, "gamma": resolved["gamma"]}
-        noise_is_given = not _NOISE.isdisjoint({*self.given, *self.trial})
+        noise_is_given = not _NOISE.isdisjoint(self.given)
         self.noise_keys = {key: value for key, value in hyperparams.items() if key in _NOISE}
         self.noise = resolve_noise(resolved, self.is_ours, keeps_noise=self.carries_on and not noise_is_given)
         if self.optimize_hyperparameters and self.algo in SAMPLING_NOISE:
@@ -236,7 +236,7 @@ class ExperimentManager(ScheduleStrings):
     def _complete_setup(self, model: BaseAlgorithm, saved_hyperparams: dict[str, Any]) -> None:
         """What follows the making of the agent, before its training."""
         if self.continue_training:
-            resume.check_environments(model, self.trained_agent)
+            resume.check_replay_buffer(model, self.trained_agent)
         if self.carries_on:
             resume.mark_interruption(model, self.trained_agent)
             resume.check_statistics(model, self.trained_agent, self.env_name)

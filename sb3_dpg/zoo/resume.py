@@ -44,17 +44,19 @@ def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequenc
     return options
 
 
-def check_environments(model: BaseAlgorithm, trained_agent: str) -> None:
-    """Refuse a replay buffer of another number of environments: a row has a place for each."""
+def check_replay_buffer(model: BaseAlgorithm, trained_agent: str) -> None:
+    """Refuse one of another number of environments, as a row has a place for each, and say that its size stays."""
     buffer = getattr(model, "replay_buffer", None)
-    if isinstance(buffer, ReplayBuffer) and buffer.n_envs != model.n_envs:
+    if not isinstance(buffer, ReplayBuffer):
+        return
+    if buffer.n_envs != model.n_envs:
         raise ConfigurationError(
             f"the replay buffer beside {trained_agent} was filled by {buffer.n_envs} environment(s) and cannot be by "
             f"{model.n_envs}: give -params n_envs:{buffer.n_envs}, or begin with an empty one by moving it away"
         )
-    # As SB3 divides it among the environments
     asked = getattr(model, "buffer_size", 0)
-    if isinstance(buffer, ReplayBuffer) and buffer.buffer_size != max(asked // model.n_envs, 1):
+    # As SB3 divides it among the environments
+    if buffer.buffer_size != max(asked // model.n_envs, 1):
         print(
             f"Not used: buffer_size={asked}, the replay buffer beside {trained_agent} is one of "
             f"{buffer.buffer_size * buffer.n_envs}; move it away to begin with an empty one"

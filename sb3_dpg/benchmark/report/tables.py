@@ -120,10 +120,12 @@ def summary_section(selection: Selection, comparison: Comparison | None) -> str:
             is_in = algorithm in points
             row.append(_with_interval(points[algorithm][0], intervals[algorithm][:, 0], 2) if is_in else "-")
         rows.append(row)
-    scored = comparison.suite.environments if comparison is not None else []
-    over = "all environments" if len(scored) == len(returns) else ", ".join(scored)
-    score = f"; *score*: their interquartile mean, normalised, over {over}, with its 95 % interval"
-    return f"Mean return of the last evaluation (number of seeds){score if comparison is not None else ''}.\n\n" + _table(
+    score = ""
+    if comparison is not None:
+        scored = comparison.suite.environments
+        over = "all environments" if len(scored) == len(returns) else ", ".join(scored)
+        score = f"; *score*: their interquartile mean, normalised, over {over}, with its 95 % interval"
+    return f"Mean return of the last evaluation (number of seeds){score}.\n\n" + _table(
         ["algorithm", *returns, *(["score"] if comparison is not None else [])], rows
     )
 
