@@ -407,19 +407,30 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
     def actor_loss(self, replay_data: ReplayBufferSamples) -> th.Tensor:
         """
-        -E[Q(s, mu(s))], whose gradient is the deterministic policy gradient (DDPG paper, equation 6); Q is the mean of the
-        first ``actor_n_critics`` critics.
+        -E[Q(s, mu(s))], whose gradient is the deterministic policy gradient (DDPG paper, equation 6).
 
         :param replay_data: A minibatch of transitions
         :return: The loss, a scalar
         """
         actions = self.actor(replay_data.observations, train=True)
-        # By running statistics: the pairs (s, mu(s)) are no batch that the critic was fitted on, so it must neither be
-        # normalised by their statistics nor keep them. The gradient is the actions' alone, as in SB3's `q1_forward`
+        # The gradient is the actions' alone, as in SB3's `q1_forward`
+        return -self.q_values(replay_data.observations, actions, features_grad=False).mean()
+
+    def q_values(self, observations: th.Tensor | TensorDict, actions: th.Tensor, features_grad: bool = True) -> th.Tensor:
+        """
+        Q(s, a) that the actor climbs: the mean of the first ``actor_n_critics`` critics. By running statistics: the pairs
+        (s, mu(s)) are no batch that the critics were fitted on, so that they must neither be normalised by their own
+        statistics nor leave a trace in the critics'.
+
+        :param observations: s, the first axis is the batch
+        :param actions: a, scaled to [-1, 1], (batch_size, action_dim)
+        :param features_grad: Whether there are gradients in the critics' features extractor
+        :return: Values, (batch_size, 1)
+        """
         q_values = self.critic.q_values(
-            replay_data.observations, actions, n_networks=self.actor_n_critics, features_grad=False
+            observations, actions, n_networks=self.actor_n_critics, features_grad=features_grad
         )
-        return -q_values.mean()
+        return q_values.mean(dim=0)
 
     @th.no_grad()
     def update_averaged_actor(self) -> None:

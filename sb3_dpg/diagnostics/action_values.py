@@ -36,16 +36,20 @@ class CompatibleValues(Protocol):
 
 def action_values(model: BaseAlgorithm) -> ActionValues:
     """
-    Q(s, a) as the actor is to maximise it.
+    Q(s, a) by which an actor is judged.
 
     :param model: Any SB3 off-policy actor-critic
-    :return: The smallest of several critics (TD3, SAC), the mean over critics and atoms of a distributional one (TQC), the
+    :return: What the actor climbs where the model has a method for it, ``q_values`` (BNDDPG: the mean of its critics); else
+        the smallest of several critics (TD3, SAC), the mean over critics and atoms of a distributional one (TQC), the
         compatible one of COPDACQ; a function of observations as the model gets them (as tensors) and actions scaled to [-1, 1]
     :raises TypeError: if the model has no critic of states and actions
     """
     policy = model.policy
     if isinstance(policy, CompatibleValues):
         return policy.q_values
+    q_values: ActionValues | None = getattr(model, "q_values", None)
+    if q_values is not None:
+        return q_values
     critic = getattr(model, "critic", None)
     if not isinstance(model, OffPolicyAlgorithm) or not callable(critic):
         raise TypeError(

@@ -49,7 +49,7 @@ class ValueEstimateCallback(BaseCallback):
     sum_k gamma^k r_{t+k} from there on by the rewards of the episode. Logged, as means over the states:
 
     - ``value/estimate``: Q(s_t, a_t), the smallest over the critics where there are several (the one that TD3, SAC and CrossQ
-      learn from), the mean over atoms and critics for TQC;
+      learn from), their mean for BNDDPG, the mean over atoms and critics for TQC;
     - ``value/return``: the discounted return;
     - ``value/overestimation``: their difference; positive for overestimation;
     - ``value/bootstrap_weight``: see below.

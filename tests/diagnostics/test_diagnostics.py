@@ -136,6 +136,14 @@ def test_action_gradient_of_a_compatible_critic() -> None:
     th.testing.assert_close(gradient, th.full((32, 1), 4.0))
 
 
+@pytest.mark.parametrize("actor_n_critics, used", [(None, slice(0, 3)), (2, slice(0, 2))])
+def test_values_of_bnddpg_are_those_that_its_actor_climbs(actor_n_critics: int | None, used: slice) -> None:
+    model = small(BNDDPG, actor_n_critics=actor_n_critics, policy_kwargs=dict(net_arch=[8], n_critics=3))
+    inputs, actions = th.from_numpy(OBSERVATIONS), th.full((32, 1), 0.5)
+    expected = th.stack(model.critic(inputs, actions))[used].mean(0)
+    th.testing.assert_close(action_values(model)(inputs, actions), expected)
+
+
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(0, 255, (1, 36, 36), np.uint8)], ids=["discrete", "image"])
 def test_values_of_a_compatible_critic_for_observations_that_are_preprocessed(space: spaces.Space) -> None:
     space.seed(0)
