@@ -101,7 +101,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         no averaged actor then
     :param gradient_clip: Largest norm of the gradient of each network, None for no limit
     :param mixed_precision: Compute the matrix products of the losses in bfloat16; weights, optimizers and losses stay in
-        float32, and so does acting. "auto": on a CPU that has instructions for it, where an update takes a quarter less time
+        float32, and so does acting. "auto": only on a CPU with instructions for it, where an update takes a quarter less time
         (docs/speed.md)
     :param compile: Compile both losses by ``torch.compile``: an update takes a fifth to a quarter less time on a CPU
         (docs/speed.md). Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch has cached the code
@@ -427,9 +427,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         :param features_grad: Whether there are gradients in the critics' features extractor
         :return: Values, (batch_size, 1)
         """
-        q_values = self.critic.q_values(
-            observations, actions, n_networks=self.actor_n_critics, features_grad=features_grad
-        )
+        q_values = self.critic.q_values(observations, actions, n_networks=self.actor_n_critics, features_grad=features_grad)
         return q_values.mean(dim=0)
 
     @th.no_grad()

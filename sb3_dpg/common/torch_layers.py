@@ -45,7 +45,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
 class InputNorm(nn.BatchNorm1d):
     """
-    Batch normalisation of a network's input, for observations of any scale: standard deviations from about 1e-6 up, a mean of
+    Batch normalisation of a network's input, for observations of any scale: standard deviations from 1e-5 up, a mean of
     up to 1e4 standard deviations. There is no learned scale and shift: the layer that follows has them.
 
     :param num_features: Number of features

@@ -136,7 +136,7 @@ def test_action_gradient_of_a_compatible_critic() -> None:
     th.testing.assert_close(gradient, th.full((32, 1), 4.0))
 
 
-@pytest.mark.parametrize("actor_n_critics, used", [(None, slice(0, 3)), (2, slice(0, 2))])
+@pytest.mark.parametrize(("actor_n_critics", "used"), [(None, slice(0, 3)), (2, slice(0, 2))])
 def test_values_of_bnddpg_are_those_that_its_actor_climbs(actor_n_critics: int | None, used: slice) -> None:
     model = small(BNDDPG, actor_n_critics=actor_n_critics, policy_kwargs=dict(net_arch=[8], n_critics=3))
     inputs, actions = th.from_numpy(OBSERVATIONS), th.full((32, 1), 0.5)
