@@ -101,8 +101,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         no averaged actor then
     :param gradient_clip: Largest norm of the gradient of each network, None for no limit
     :param mixed_precision: Compute the matrix products of the losses in bfloat16; weights, optimizers and losses stay in
-        float32, and so does acting. "auto": only on a CPU with instructions for it, where an update takes a quarter less time
-        (docs/speed.md)
+        float32, and so do acting and features extractors that are not SB3's. "auto": only on a CPU with instructions for it,
+        where an update takes a quarter less time (docs/speed.md)
     :param compile: Compile both losses by ``torch.compile``: an update takes a fifth to a quarter less time on a CPU
         (docs/speed.md). Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch has cached the code
     :param stats_window_size: Window size for the rollout logging, in episodes

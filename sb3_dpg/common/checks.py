@@ -10,7 +10,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch import nn
 
 from sb3_dpg.common.errors import unknown_name
 
@@ -136,13 +139,22 @@ def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:
 
     :param env: The environment
     :param algorithm: Name of the algorithm, for the error
-    :raises ValueError: if the action space is not a ``Box`` or if one of its bounds is infinite
+    :raises TypeError: if it is no environment
+    :raises ValueError: if the action space is not a ``Box`` of floats or if one of its bounds is infinite
     """
+    # Not its class: SB3 takes those of older versions of Gym, too
+    if isinstance(env, type) or not hasattr(env, "action_space"):
+        raise TypeError(f"env must be an environment or the id of one, not {env!r} of type {type(env).__name__}")
     space = env.action_space
     if not isinstance(space, spaces.Box):
         raise ValueError(
             f"action_space={space} of the environment is not supported: {algorithm} learns a deterministic policy "
             "over continuous actions and needs a gymnasium.spaces.Box"
+        )
+    if not np.issubdtype(space.dtype, np.floating):
+        raise ValueError(
+            f"action_space={space} of the environment is of integers: {algorithm} scales actions to [-1, 1], and the replay "
+            "buffer would round them to the space's dtype; declare a Box of floats, and round in the environment"
         )
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise ValueError(
@@ -168,12 +180,19 @@ def check_normalization(normalization: VecNormalize | None, observation_space: s
     :param observation_space: Observation space of the model
     :raises ValueError: if the shapes differ
     """
-    if normalization is not None and normalization.observation_space.shape != observation_space.shape:
+    if normalization is None:
+        return
+    normalized, given = _shape(normalization.observation_space), _shape(observation_space)
+    if normalized != given:
         raise ValueError(
-            f"VecNormalize normalises observations of the shape {normalization.observation_space.shape}, and the model gets "
-            f"{observation_space.shape}: put it outside of what changes the shape, as in VecNormalize(VecFrameStack(env)). "
-            "rl-zoo3 does not: give its entry either frame_stack or normalize, not both (or stack by an env_wrapper)"
+            f"VecNormalize normalises observations of the shape {normalized}, and the model gets {given}: put it outside of "
+            "what changes the shape, as in VecNormalize(VecFrameStack(env)), and VecNormalize(VecTransposeImage(env)) for "
+            "images. rl-zoo3 does not: give its entry either frame_stack or normalize, not both (or stack by an env_wrapper)"
         )
+
+
+def _shape(space: spaces.Space) -> Any:
+    return {key: part.shape for key, part in space.items()} if isinstance(space, spaces.Dict) else space.shape
 
 
 SMALLEST = dict(buffer_size=1, learning_starts=0, batch_size=1, n_steps=1, gradient_steps=-1, stats_window_size=1, seed=0)
@@ -201,6 +220,10 @@ def check_common_arguments(arguments: Mapping[str, Any]) -> None:
             check_integer(name, value, SMALLEST[name])
         if name in TYPES:
             check_type(name, value, *TYPES[name])
+    if given.get("seed", 0) >= 2**32:
+        raise ValueError(f"seed={given['seed']!r} is too large: it must be below 2 ** 32")
+    if not issubclass(given.get("replay_buffer_class", ReplayBuffer), ReplayBuffer):
+        raise TypeError(f"replay_buffer_class={given['replay_buffer_class']!r} must be a subclass of SB3's ReplayBuffer")
     check_policy_kwargs(given.get("policy_kwargs", {}))
     if "train_freq" in given:
         check_train_freq(given["train_freq"])
@@ -225,9 +248,15 @@ def check_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> None:
             check_net_arch(value)
         elif name.endswith("_kwargs"):
             check_type(name, value, dict)
-        elif name.endswith("features_extractor_class") and not (callable(value) or isinstance(value, str)):
-            raise TypeError(f"{name} must be a class or a name, not {value!r} of type {type(value).__name__}")
-        elif name in ("activation_fn", "optimizer_class") and not callable(value):
+        elif name == "normalize_images":
+            check_type(name, value, bool)
+        elif name.endswith("features_extractor_class"):
+            if not (callable(value) or isinstance(value, str)):
+                raise TypeError(f"{name} must be a class or a name, not {value!r} of type {type(value).__name__}")
+            if isinstance(value, type) and not issubclass(value, BaseFeaturesExtractor):
+                raise TypeError(f"{name}={value!r} must be a subclass of SB3's BaseFeaturesExtractor")
+        # An activation is callable, too
+        elif name in ("activation_fn", "optimizer_class") and (not callable(value) or isinstance(value, nn.Module)):
             raise TypeError(f"{name} must be a class, not {value!r} of type {type(value).__name__}")
 
 
@@ -264,7 +293,8 @@ def check_train_freq(value: Any) -> None:
     unit = getattr(unit, "value", unit)
     if unit not in ("step", "episode"):
         raise ValueError(f"train_freq={value!r} has an unknown unit: it must be 'step' or 'episode'")
-    if isinstance(number, bool) or not isinstance(number, Integral):
-        raise TypeError(f"train_freq={value!r} must be an integer or a pair like (2, 'episode')")
+    # SB3 takes no NumPy integers here
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"train_freq={value!r} must be an int or a pair like (2, 'episode')")
     if number < 1:
         raise ValueError(f"train_freq={value!r} is too small: it must be at least 1")

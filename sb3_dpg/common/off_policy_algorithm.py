@@ -121,6 +121,9 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             raise ValueError(
                 f"n_steps={self.n_steps} is not for observations of type Dict, SB3 has no such replay buffer: use 1"
             )
+        unit = self.train_freq[1] if isinstance(self.train_freq, tuple) else "step"
+        if self.n_envs > 1 and getattr(unit, "value", unit) == "episode":
+            raise ValueError(f"train_freq={self.train_freq!r} is for one environment, there are {self.n_envs}: count steps")
         check_normalization(self._vec_normalize_env, self.observation_space)
         self._make_action_noise()
 
@@ -351,8 +354,13 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         # SB3 would keep any as an attribute
         of_load = dict(inspect.signature(super().load).parameters)
         del of_load["kwargs"]
-        check_keywords("load", kwargs, of_load | dict(inspect.signature(cls).parameters))
+        of_model = dict(inspect.signature(cls).parameters)
+        check_keywords("load", kwargs, of_load | of_model, ("policy", "_init_setup_model"))
         check_archive(path)
+        if "stats_window_size" in kwargs:
+            check_common_arguments(kwargs)
+            # As SB3 keeps it
+            kwargs["_stats_window_size"] = kwargs.pop("stats_window_size")
         return super().load(path, *args, **kwargs)
 
     def set_parameters(

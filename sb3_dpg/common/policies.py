@@ -1,10 +1,12 @@
 """The bases of our networks and deterministic policies."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BaseModel, BasePolicy
 from stable_baselines3.common.preprocessing import preprocess_obs
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.type_aliases import PyTorchObs
 
 
@@ -31,10 +33,13 @@ class EvaluationModel(BaseModel):
         :return: The features, (batch_size, features_dim)
         """
         preprocessed_obs = preprocess_obs(obs, self.observation_space, normalize_images=self.normalize_images)
+        # Others may mix types that autocast makes differ: they compute in float32
+        known = isinstance(features_extractor, (FlattenExtractor, NatureCNN, CombinedExtractor))
         if train:
             features_extractor.train()
         try:
-            return features_extractor(preprocessed_obs)
+            with nullcontext() if known else th.autocast(self.device.type, enabled=False):
+                return features_extractor(preprocessed_obs)
         finally:
             if train:
                 features_extractor.eval()

@@ -209,6 +209,12 @@ def parse_learning_rate(name: str, value: float | str | Schedule) -> Schedule:
     """
     schedule = parse_schedule(value, name)
     for progress_remaining in (1.0, 0.0):
-        # SB3's schedules may give NumPy's numbers or tensors
-        check_real(name, float(schedule(progress_remaining)), 0.0, high_open=True)
+        try:
+            # SB3's schedules may give NumPy's numbers or tensors
+            rate = float(schedule(progress_remaining))
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"{name}={value!r} must be a function of the progress remaining that gives a number: {error}"
+            ) from error
+        check_real(name, rate, 0.0, high_open=True)
     return schedule

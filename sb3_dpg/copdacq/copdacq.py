@@ -200,6 +200,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             self.replay_buffer_class = LatestTransitions
         if self.replay_buffer_class is LatestTransitions:
             self._check_online()
+        check_type("gradient_q", self.gradient_q, bool, str)
         if self.gradient_q not in GRADIENT_Q:
             raise ValueError(
                 f"gradient_q={self.gradient_q!r} is unknown: it must be one of {', '.join(map(repr, GRADIENT_Q))}"

@@ -289,7 +289,7 @@ class MlpPolicy(CompatiblePolicy):
             normalize_images=normalize_images,
         )
         if final_init is not None:
-            check_real("final_init", final_init, 0.0, low_open=True)
+            check_real("final_init", final_init, 0.0, low_open=True, high_open=True)
         self.net_arch = [64, 64] if net_arch is None else net_arch
         self.activation_fn = activation_fn
         self.final_init = final_init

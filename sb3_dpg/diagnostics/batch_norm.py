@@ -37,6 +37,8 @@ def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | 
         if isinstance(layer, BatchNorm1d) and inputs[0].dim() == 3:
             # An ensemble's (n_networks, batch_size, features): those of all networks side by side
             batch = inputs[0].detach().transpose(1, 2).flatten(0, 1)
+            # An actor may climb the first ones of them alone
+            mean, variance = mean[: len(batch)], variance[: len(batch)]
         std = (variance + eps).sqrt()
         batch_std = (batch.var(1, correction=0) + eps).sqrt()
         drifts.append(float((th.hypot(batch.mean(1) - mean, batch_std - std) / std).mean()))

@@ -78,6 +78,7 @@ def greedy_gap(
     check_integer("n_samples", n_samples, 2)
     check_integer("n_iterations", n_iterations, 1)
     check_real("elite_fraction", elite_fraction, 0.0, 1.0, low_open=True)
+    check_integer("seed", seed, 0)
     with evaluation_mode(model), th.no_grad():
         inputs, _ = model.policy.obs_to_tensor(observations)
         values_of = candidate_values(model, inputs)

@@ -37,7 +37,8 @@ class ContinuousBandit(gym.Env[np.ndarray, np.ndarray]):
     ) -> None:
         refuse_rendering(self, render_mode)
         check_integer("action_dim", action_dim, 1)
-        check_real("max_action", max_action, OPTIMUM, low_open=True)
+        check_real("max_action", max_action, OPTIMUM, low_open=True, high_open=True)
+        check_integer("matrix_seed", matrix_seed, 0)
         self.observation_space = spaces.Box(0.0, 1.0, (1,), np.float32)
         self.action_space = spaces.Box(-max_action, max_action, (action_dim,), np.float32)
         self.optimal_action = np.full(action_dim, OPTIMUM)

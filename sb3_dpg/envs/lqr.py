@@ -53,10 +53,10 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
         render_mode: str | None = None,
     ) -> None:
         refuse_rendering(self, render_mode)
-        check_real("noise_std", noise_std, 0.0)
-        check_real("initial_range", initial_range, 0.0, low_open=True)
-        check_real("max_state", max_state, initial_range)
-        check_real("max_action", max_action, 0.0, low_open=True)
+        check_real("noise_std", noise_std, 0.0, high_open=True)
+        check_real("initial_range", initial_range, 0.0, low_open=True, high_open=True)
+        check_real("max_state", max_state, initial_range, high_open=True)
+        check_real("max_action", max_action, 0.0, low_open=True, high_open=True)
         self.A, self.B = np.asarray(A, np.float64), np.asarray(B, np.float64)
         if not (np.isfinite(self.A).all() and np.isfinite(self.B).all()):
             raise ValueError(f"A={self.A.tolist()} and B={self.B.tolist()} must be finite")

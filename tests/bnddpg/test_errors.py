@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from stable_baselines3 import DDPG, SAC, TD3
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.td3.policies import TD3Policy
+from torch import nn
 
 from sb3_dpg import BNDDPG, COPDACQ
 from sb3_dpg.bnddpg.policies import BNDDPGPolicy
@@ -124,11 +126,35 @@ def test_action_spaces(action_space, message):
         (dict(replay_buffer_class="HerReplayBuffer"), TypeError, "replay_buffer_class must be type, not 'HerReplayBuffer'"),
         (dict(learning_rate=lambda progress: progress - 0.5), ValueError, r"learning_rate=-0\.5 is out of range"),
         (dict(compile="no"), TypeError, "compile must be bool, not 'no'"),
+        (dict(env=3), TypeError, "env must be an environment or the id of one, not 3"),
+        (dict(env=Environment), TypeError, "env must be an environment .*, not <class"),
+        (dict(env=make_vec_env("Pendulum-v1", 2), train_freq=(1, "episode")), ValueError, "train_freq=.* there are 2: count"),
+        (dict(train_freq=np.int64(2)), TypeError, r"train_freq=.*2.* must be an int or a pair"),
+        (dict(seed=2**32), ValueError, r"seed=4294967296 is too large: it must be below 2 \*\* 32"),
+        (
+            dict(replay_buffer_class=dict),
+            TypeError,
+            "replay_buffer_class=<class 'dict'> must be a subclass of SB3's ReplayBuffer",
+        ),
+        (dict(learning_rate=lambda progress: "a"), TypeError, "learning_rate=.* must be a function of the progress remaining"),
+        (dict(learning_rate=lambda: 1.0), TypeError, "learning_rate=.* must be a function of the progress remaining"),
+        (
+            dict(action_noise=dict(type="normal", sigma=lambda: 1.0)),
+            TypeError,
+            "sigma must be given by functions of the progress",
+        ),
+        (dict(policy_kwargs=dict(activation_fn=nn.ReLU())), TypeError, r"activation_fn must be a class, not ReLU\(\)"),
+        (dict(policy_kwargs=dict(normalize_images="no")), TypeError, "normalize_images must be bool, not 'no'"),
+        (
+            dict(policy_kwargs=dict(features_extractor_class=dict)),
+            TypeError,
+            "<class 'dict'> must be a subclass of SB3's Base",
+        ),
     ],
 )
 def test_arguments(kwargs, error, message):
     with pytest.raises(error, match=message):
-        BNDDPG("MlpPolicy", "Pendulum-v1", **dict(buffer_size=10) | kwargs)
+        BNDDPG("MlpPolicy", **dict(env="Pendulum-v1", buffer_size=10) | kwargs)
 
 
 def test_policies_and_files_of_other_algorithms(tmp_path):

@@ -147,12 +147,19 @@ def test_a_subclass_keeps_its_attributes(tmp_path):
     assert (loaded.use_layer_norm, loaded.best_loss) == (True, 3.0)
 
 
+def test_load_takes_no_other_policy(tmp_path):
+    make().save(tmp_path / "model")
+    with pytest.raises(TypeError, match="load: 'policy' is unknown"):
+        BNDDPG.load(tmp_path / "model", policy="MlpPolicy")
+
+
 def test_load_can_change_arguments(tmp_path):
     model = make()
     model.save(tmp_path / "model")
-    kwargs = dict(learning_rate=5e-4, batch_size=8, policy_kwargs=dict(net_arch=[16, 16]))
+    kwargs = dict(learning_rate=5e-4, batch_size=8, stats_window_size=7, policy_kwargs=dict(net_arch=[16, 16]))
     loaded = BNDDPG.load(tmp_path / "model", env=make_vec_env("Pendulum-v1", 2), **kwargs)
     assert loaded.lr_schedule(1.0) == 5e-4
     loaded.learn(60)
     assert loaded.critic.optimizer.param_groups[0]["lr"] == 5e-4
     assert loaded.replay_buffer.n_envs == 2
+    assert loaded.ep_info_buffer.maxlen == 7

@@ -165,6 +165,20 @@ def test_mixed_precision_is_for_products_alone():
     assert types == dict(mu=th.float32), "acting is in full precision"
 
 
+class Graph(Features):
+    """Adds what a layer gives to a tensor of zeros: under autocast of another type."""
+
+    def forward(self, observations):
+        indices = th.arange(len(observations))
+        return th.zeros(len(observations), 8).index_add(0, indices, self.net(observations))
+
+
+def test_mixed_precision_is_not_for_features_of_others():
+    model = make_filled(mixed_precision=True, policy_delay=1, policy_kwargs=dict(features_extractor_class=Graph))
+    assert moved(model, model.actor.features_extractor) > 0.0
+    assert moved(model, model.critic.features_extractor) > 0.0
+
+
 @pytest.mark.parametrize("batch_norm", [True, False])
 @pytest.mark.parametrize("compile", [True, False])
 def test_mixed_precision_has_nearly_the_same_gradients(batch_norm, compile, traced_only):

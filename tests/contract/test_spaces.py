@@ -213,6 +213,13 @@ def test_unbounded_actions_are_refused(name: str) -> None:
         build(name, Observed(action_space=spaces.Box(-np.inf, np.inf, (2,))))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32])
+@pytest.mark.parametrize("name", OURS)
+def test_integer_actions_are_refused(name: str, dtype: type) -> None:
+    with pytest.raises(ValueError, match=r"action_space=.* is of integers: .* declare a Box of floats"):
+        build(name, Observed(action_space=spaces.Box(0, 100, (2,), dtype)))
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_unknown_policies_are_refused(name: str) -> None:
     with pytest.raises(

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import (
     VecFrameStack,
     VecMonitor,
     VecNormalize,
+    VecTransposeImage,
 )
 
 from tests.algorithms import finite, same, weights
@@ -121,6 +122,17 @@ def test_normalised_dictionaries(name: str) -> None:
     model = build(name, env, "MultiInputPolicy").learn(40)
     assert finite(model)
     assert model.predict(env.reset())[0].shape == (2, 2)
+
+
+@pytest.mark.parametrize("name", BNDDPGS)
+def test_normalisation_below_the_transposition_of_a_dictionarys_images(name: str) -> None:
+    """SB3 puts the channels first outside of what it is given."""
+    space = spaces.Dict({"image": spaces.Box(0, 255, (36, 36, 3), np.uint8), "numbers": spaces.Box(-9, 9, (3,))})
+    env = observed(2, observation_space=space)
+    with pytest.raises(ValueError, match=r"VecNormalize\(VecTransposeImage\(env\)\)"):
+        build(name, VecNormalize(env, norm_obs_keys=["numbers"]), "MultiInputPolicy")
+    model = build(name, VecNormalize(VecTransposeImage(env), norm_obs_keys=["numbers"]), "MultiInputPolicy")
+    assert finite(model.learn(20))
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -142,6 +142,9 @@ def test_values_of_bnddpg_are_those_that_its_actor_climbs(actor_n_critics: int |
     inputs, actions = th.from_numpy(OBSERVATIONS), th.full((32, 1), 0.5)
     expected = th.stack(model.critic(inputs, actions))[used].mean(0)
     th.testing.assert_close(action_values(model)(inputs, actions), expected)
+    callback = DiagnosticsCallback(log_freq=10, n_observations=8)
+    model.learn(30, callback=callback)
+    assert np.isfinite(callback.measure()["critic_batch_norm_drift"])
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(0, 255, (1, 36, 36), np.uint8)], ids=["discrete", "image"])

@@ -83,6 +83,10 @@ def test_lqr_states_stay_inside_their_bounds() -> None:
         (dict(R=[[0.0]]), "R must be symmetric and positive definite"),
         (dict(noise_std=-1.0), "noise_std=-1.0"),
         (dict(max_state=0.5), "max_state=0.5"),
+        (dict(noise_std=np.inf), "noise_std=inf"),
+        (dict(initial_range=np.inf, max_state=np.inf), "initial_range=inf"),
+        (dict(max_state=np.inf), "max_state=inf"),
+        (dict(max_action=np.inf), "max_action=inf"),
         (dict(A=[[np.nan]], B=[[1.0]]), "must be finite"),
     ],
 )
@@ -115,6 +119,8 @@ def test_bandit_is_the_papers(action_dim: int) -> None:
 def test_bandit_refuses_an_optimum_out_of_reach() -> None:
     with pytest.raises(ValueError, match=r"max_action=3\.0"):
         ContinuousBandit(max_action=3.0)
+    with pytest.raises(ValueError, match="matrix_seed=-1"):
+        ContinuousBandit(matrix_seed=-1)
 
 
 @pytest.mark.parametrize(
