@@ -152,9 +152,10 @@ def table_of_runs(plan: Plan, results: Sequence[Results], jobs: int) -> Table:
     for run in plan.runs:
         if run.id not in completed:
             left[run.configuration.key].append(run)
-    # In a terminal of 80 columns: no lines, and only the last one wrapped
-    headings = ("algorithm", "environment", "steps", "seeds left", "a run")
-    table = Table(*(Column(heading, no_wrap=True) for heading in headings), "estimate", box=None)
+    # In a terminal of 80 columns: no lines, and only the first and the last one wrapped
+    headings = ("environment", "steps", "seeds left", "a run")
+    columns = [Column(heading, no_wrap=True) for heading in headings]
+    table = Table("algorithm", *columns, Column("estimate", min_width=len("elsewhere")), box=None)
     seconds_of: dict[str, float] = {}
     for configuration in plan.configurations:
         seconds, basis = estimate(configuration)

@@ -83,6 +83,19 @@ class InterruptCallback(BaseCallback):
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@contextmanager
+def ignoring_ctrl_c() -> Iterator[None]:
+    """Processes that are started inside leave Ctrl-C, which the terminal sends to all of them, to this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 class PacedLogCallback(BaseCallback):
     """Log by time, as SB3's "every 4 episodes" is hundreds of tables a minute where an episode takes 20 ms."""
 

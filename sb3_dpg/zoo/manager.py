@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from pprint import pprint
@@ -21,12 +22,12 @@ from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback,
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from sb3_dpg.common.errors import READING_ERRORS, ConfigurationError, missing_extra
 from sb3_dpg.zoo import resume
 from sb3_dpg.zoo.action_noise import NOISE_KEYS, check_noise, check_noise_keys, resolve_noise, superseded_noise_keys
-from sb3_dpg.zoo.callbacks import InterruptCallback, PacedLogCallback, ResumableCheckpointCallback
+from sb3_dpg.zoo.callbacks import InterruptCallback, PacedLogCallback, ResumableCheckpointCallback, ignoring_ctrl_c
 from sb3_dpg.zoo.checkpoints import resumed_config, resumed_save_freq, save_checkpoint, saved_timesteps, write_run_config
 from sb3_dpg.zoo.hyperparameters import (
     ZOO_KEYS,
@@ -103,6 +104,8 @@ class ExperimentManager(ScheduleStrings):
         self.heartbeat = heartbeat
         self.is_ours = algo in SAMPLERS
         self.has_eval_env_kwargs = self.eval_env_kwargs is not self.env_kwargs
+        names = ("env_kwargs", "eval_env_kwargs")
+        self.env_options = {f"--{name.replace('_', '-')}": getattr(args, name, None) for name in names}
         self.given: dict[str, Any] = {}
         self.trial: dict[str, Any] = {}
         self.resolved: dict[str, Any] = {}
@@ -129,6 +132,9 @@ class ExperimentManager(ScheduleStrings):
     def blame(self, message: str) -> str:
         """Where the hyperparameter that an error is about was written: on the command line, in a trial or in the file."""
         words = set(re.findall(r"\w+", message))
+        for option, kwargs in self.env_options.items():
+            if words.intersection(kwargs or {}):
+                return option
         if words.intersection(nested_keys(self.given)):
             return "-params"
         if words.intersection(nested_keys(self.trial)):
@@ -260,7 +266,8 @@ class ExperimentManager(ScheduleStrings):
         super().create_log_folder()
 
     def create_envs(self, *args: Any, **kwargs: Any) -> VecEnv:
-        env = super().create_envs(*args, **kwargs)
+        with ignoring_ctrl_c() if self.vec_env_class is SubprocVecEnv else contextlib.nullcontext():
+            env = super().create_envs(*args, **kwargs)
         if self.noise is not None:
             check_noise(self.noise, get_action_dim(env.action_space), self.noise_keys)
         return env
@@ -277,7 +284,7 @@ class ExperimentManager(ScheduleStrings):
             elif isinstance(callback, EvalCallback):
                 callback.verbose = min(callback.verbose, self.verbose)
                 if self.carries_on:
-                    resume.continue_evaluations(callback, self.trained_agent, self.n_envs)
+                    resume.continue_evaluations(callback, self.trained_agent, self.env_name, self.n_envs)
 
     # Training
 
@@ -309,7 +316,7 @@ class ExperimentManager(ScheduleStrings):
             self._save_interrupted(model, interrupt.has_stopped)
         finally:
             if model.env is not None:
-                with contextlib.suppress(EOFError):
+                with contextlib.suppress(EOFError, OSError):
                     model.env.close()
         return None
 
@@ -320,8 +327,15 @@ class ExperimentManager(ScheduleStrings):
             print("No checkpoint is written, as something was half done: --resume goes on from the last one before")
             return
         save_freq = self.save_freq * model.n_envs if self.save_freq > 0 else -1
-        folder = save_checkpoint(model, self.save_path, self.env_name, save_freq)
-        command = f"sb3-dpg train --algo {self.algo} --env {self.env_name.gym_id} -f {self.log_folder} --resume"
+        try:
+            folder = save_checkpoint(model, self.save_path, self.env_name, save_freq)
+        except OSError as error:
+            # The agent alone, which is saved next, may still find room
+            print(f"No checkpoint could be written: {error}")
+            return
+        options = ["--algo", self.algo, "--env", self.env_name.gym_id, "-f", self.log_folder, "--resume"]
+        packages = getattr(self.args, "gym_packages", [])
+        command = shlex.join(["sb3-dpg", "train", *options, *(["--gym-packages", *packages] if packages else [])])
         print(f"Saved all of it in {folder}. To go on from there: {command}")
 
     def hyperparameters_optimization(self) -> None:
@@ -334,7 +348,9 @@ class ExperimentManager(ScheduleStrings):
             samplers[self.algo] = sampler_of_entry(samplers[self.algo], self.resolved, env.observation_space)
             env.close()
         if self.storage is not None and not self.storage.endswith(".log"):
-            replacements["create_study"] = make_shared_study(self.objective, self.heartbeat, self.max_total_trials)
+            replacements["create_study"] = make_shared_study(
+                self.objective, self.heartbeat, self.max_total_trials, {"algo": self.algo, "env": self.env_name.gym_id}
+            )
         try:
             with patched(**replacements):
                 super().hyperparameters_optimization()

@@ -2,7 +2,7 @@
 
 import argparse
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import gymnasium as gym
 from stable_baselines3.common.utils import get_device
@@ -64,6 +64,29 @@ def check_algorithm(option: str, algo: str) -> None:
 
     if algo not in ALGOS:
         raise ConfigurationError(f"{option} {unknown_name(algo, ALGOS)}")
+
+
+#: What rl-zoo3's options for numbers allow; it finds out late, or never
+RANGES: dict[str, tuple[Callable[[int], bool], str]] = {
+    "--eval-episodes": (lambda number: number >= 1, "at least 1"),
+    "--n-eval-envs": (lambda number: number >= 1, "at least 1"),
+    "--n-trials": (lambda number: number >= 1, "at least 1"),
+    "--n-startup-trials": (lambda number: number >= 0, "at least 0"),
+    "--n-jobs": (lambda number: number >= 1 or number == -1, "at least 1, or -1 for as many as there are cores"),
+    "--log-interval": (lambda number: number != 0, "at least 1, -1 for the algorithm's own, or -2 for none"),
+    "--seed": (lambda number: number < 2**32, "below 2 ** 32"),
+}
+
+
+def check_ranges(arguments: Sequence[str]) -> None:
+    """Refuse numbers that ``train`` cannot use."""
+    parser = own_parser("train")
+    for option in RANGES:
+        parser.add_argument(option, type=int, dest=option)
+    for option, number in vars(parser.parse_known_args(arguments)[0]).items():
+        is_allowed, allowed = RANGES[option]
+        if number is not None and not is_allowed(number):
+            raise ConfigurationError(f"{option} {number}: must be {allowed}")
 
 
 def check_names(arguments: Sequence[str], gym_packages: Sequence[str] = ()) -> None:

@@ -174,19 +174,34 @@ def _read_evaluations(folder: Path, env: str, names: argparse.Namespace) -> list
 
 
 def _check_runs(cell: str, runs: list[Evaluations], names: argparse.Namespace) -> None:
-    """Tell which runs of one algorithm and environment are not plotted."""
-    if sum(episodes for _, _, episodes in runs) < 2:
-        raise ConfigurationError(f"all-plots needs two or more runs, or two or more episodes an evaluation, of {cell}")
-    longest = max(int(np.sum(steps <= names.max_timesteps)) for _, steps, _ in runs)
-    if longest == 0:
+    """Refuse runs that cannot be averaged, and tell which of one algorithm and environment are not plotted."""
+    counts = [int(np.sum(steps <= names.max_timesteps)) for _, steps, _ in runs]
+    if max(counts) == 0:
         raise ConfigurationError(f"-max: there are no evaluations of {cell} up to step {names.max_timesteps}")
-    left_out = [
-        f"{run.name} (to step {steps[-1]})"
-        for run, steps, _ in runs
-        if (steps[-1] < names.min_timesteps if names.min_timesteps > 0 else np.sum(steps <= names.max_timesteps) < longest)
-    ]
+    by_steps = names.min_timesteps > 0
+    kept: list[Evaluations] = []
+    left_out: list[Evaluations] = []
+    for (run, steps, episodes), count in zip(runs, counts, strict=True):
+        if count == 0:
+            raise ConfigurationError(f"-max: {run} has no evaluation up to step {names.max_timesteps}")
+        is_short = steps[-1] < names.min_timesteps if by_steps else count < max(counts)
+        (left_out if is_short else kept).append((run, steps[:count], episodes))
+    if sum(episodes for _, _, episodes in kept) < 2:
+        raise ConfigurationError(f"all-plots needs two or more runs, or two or more episodes an evaluation, of {cell}")
+    # With -min those of more evaluations are matched to those of the fewest, by their steps; all others are by their number
+    fewest = min(len(steps) for _, steps, _ in kept)
+    averaged = [(run, steps) for run, steps, _ in kept if len(steps) == fewest]
+    for run, steps in averaged:
+        if not np.array_equal(steps, averaged[0][1]):
+            raise ConfigurationError(
+                f"{averaged[0][0]} and {run} were evaluated at different steps, and cannot be averaged: move one of them to a "
+                "folder of its own"
+            )
     if left_out:
-        hint = "-max STEPS plots all of them up to that step"
-        print(f"Not plotted, as they are shorter than the others of {cell}: {', '.join(left_out)}. {hint}", file=sys.stderr)
-    if len(runs) - len(left_out) == 1 or all(episodes == 1 for _, _, episodes in runs):
+        longest = kept[0][1]
+        is_frequency = any(not np.array_equal(steps, longest[: len(steps)]) for _, steps, _ in left_out)
+        hint = "-min STEPS plots all that are as long" if is_frequency else "-max STEPS plots all of them up to that step"
+        shorter = ", ".join(f"{run.name} (to step {steps[-1]})" for run, steps, _ in left_out)
+        print(f"Not plotted, as they are shorter than the others of {cell}: {shorter}. {hint}", file=sys.stderr)
+    if len(kept) == 1 or all(episodes == 1 for _, _, episodes in runs):
         print(f"+/- 0 of {cell} is unknown, not 0: it has one run, or one episode an evaluation", file=sys.stderr)

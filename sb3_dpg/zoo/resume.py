@@ -102,7 +102,7 @@ def check_statistics(model: BaseAlgorithm, trained_agent: str, env_name: str) ->
     )
 
 
-def continue_evaluations(callback: EvalCallback, trained_agent: str, n_envs: int) -> None:
+def continue_evaluations(callback: EvalCallback, trained_agent: str, env_name: str, n_envs: int) -> None:
     """Let evaluations begin with those of the run that is continued, and go on at the steps at which that would have them."""
     source, done = Path(trained_agent).parent, saved_timesteps(trained_agent)
     callback.n_calls = done // n_envs
@@ -125,6 +125,8 @@ def continue_evaluations(callback: EvalCallback, trained_agent: str, n_envs: int
     if saved_timesteps(best_model) <= done:
         callback.best_mean_reward = max(float(np.mean(results)) for results in callback.evaluations_results)
         shutil.copy(best_model, callback.best_model_save_path)
+        if (source / env_name / "vecnormalize.pkl").is_file():
+            shutil.copy(source / env_name / "vecnormalize.pkl", Path(callback.best_model_save_path, env_name))
 
 
 def check_remaining(trained_agent: str, n_timesteps: int) -> None:

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -91,14 +91,28 @@ class SharedStudy(optuna.Study):
 
 
 def make_shared_study(
-    objective: Objective, heartbeat_interval: int, max_total_trials: int | None
+    objective: Objective, heartbeat_interval: int, max_total_trials: int | None, subject: Mapping[str, str] | None = None
 ) -> Callable[..., SharedStudy]:
-    """What takes the arguments of ``optuna.create_study``, with the URL of a database as the storage."""
+    """
+    What takes the arguments of ``optuna.create_study``, with the URL of a database as the storage; ``subject``, the
+    algorithm and the environment, must be that of the study's other trials.
+    """
     create_study = optuna.create_study
 
     def make(storage: str, **kwargs: Any) -> SharedStudy:
-        database = heartbeat_storage(storage, heartbeat_interval)
+        try:
+            database = heartbeat_storage(storage, heartbeat_interval)
+        except ImportError as error:
+            raise ConfigurationError(f"--storage {storage}: it needs a driver that is not installed ({error})") from error
         plain = create_study(storage=database, **kwargs)
+        for name, value in (subject or {}).items():
+            of_study = plain.user_attrs.get(name, value)
+            if of_study != value:
+                raise ConfigurationError(
+                    f"the study {plain.study_name!r} in {storage} is of --{name} {of_study}, not of {value}: take another "
+                    "--study-name"
+                )
+            plain.set_user_attr(name, value)
         study = SharedStudy(plain.study_name, database, sampler=plain.sampler, pruner=plain.pruner)
         # rl-zoo3 counts a running trial as done and may not optimise at all, even if its process is dead
         counted = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING, TrialState.PRUNED))

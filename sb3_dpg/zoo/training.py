@@ -12,7 +12,7 @@ import rl_zoo3.train
 from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.checkpoints import check_saved_algorithm, check_whole, latest_checkpoint, resolve_trained_agent
 from sb3_dpg.zoo.manager import ExperimentManager
-from sb3_dpg.zoo.options import check_names, env_folder, look_ahead, own_parser, split_options
+from sb3_dpg.zoo.options import check_names, check_ranges, env_folder, look_ahead, own_parser, split_options
 from sb3_dpg.zoo.patches import patched, readable_errors
 from sb3_dpg.zoo.registration import register_algorithms
 from sb3_dpg.zoo.resume import earlier_options
@@ -42,6 +42,7 @@ def train(arguments: Sequence[str]) -> None:
     options, rest = split_options(parser, arguments)
     register_algorithms()
     check_names(rest)
+    check_ranges(rest)
     if options.heartbeat < 1:
         raise ConfigurationError(f"--heartbeat {options.heartbeat}: must be at least 1 second")
     trained_agent = _find_trained_agent(options, rest)

@@ -1,5 +1,6 @@
 """Ctrl-C, and how often is logged."""
 
+import errno
 import os
 import signal
 import time
@@ -107,6 +108,41 @@ def test_a_second_ctrl_c_stops_at_once_and_says_that_there_is_no_checkpoint(
     assert checkpoints(manager.save_path) == []
     assert "No checkpoint is written" in capsys.readouterr().out
     assert saved_timesteps(Path(manager.save_path) / "Pendulum-v1.zip") == INTERRUPTED_AT
+
+
+def test_a_disk_without_room_for_a_checkpoint_may_have_some_for_the_agent(
+    write_config: WriteConfig, make_manager: MakeManager, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sb3_dpg.zoo.manager.save_checkpoint", fail)
+    manager = make_manager("bnddpg", write_config(tiny_entry("bnddpg", n_timesteps=300)))
+    train(manager, PressCtrlC())
+    assert "No checkpoint could be written: [Errno 28] No space left on device" in capsys.readouterr().out
+    assert saved_timesteps(Path(manager.save_path) / "Pendulum-v1.zip") == INTERRUPTED_AT
+
+
+def test_the_command_that_goes_on_is_complete(
+    write_config: WriteConfig, make_manager: MakeManager, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = make_manager("copdacq", write_config(tiny_entry("copdacq", n_timesteps=300)))
+    manager.args.gym_packages = ["my_task"]
+    monkeypatch.setattr(manager, "log_folder", "my logs")
+    train(manager, PressCtrlC())
+    assert "-f 'my logs' --resume --gym-packages my_task" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_not_for_the_processes_of_environments(write_config: WriteConfig, make_manager: MakeManager) -> None:
+    config = write_config(tiny_entry("bnddpg", n_envs=2))
+    experiment = make_manager("bnddpg", config, vec_env_type="subproc").setup_experiment()
+    assert experiment is not None
+    env = experiment[0].get_env()
+    # The terminal sends it to all of them
+    for process in env.unwrapped.processes:
+        os.kill(process.pid, signal.SIGINT)
+    assert len(env.reset()) == 2
+    env.close()
 
 
 def test_another_handler_of_the_signal_stays(write_config: WriteConfig, make_manager: MakeManager) -> None:

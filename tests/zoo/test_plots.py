@@ -10,7 +10,7 @@ from sb3_dpg.cli import main
 from sb3_dpg.zoo.plots import save_figures
 
 
-def write_evaluations(folder: Path, algo: str, seed: int, episodes: int = 2, count: int = 4) -> None:
+def write_evaluations(folder: Path, algo: str, seed: int, episodes: int = 2, count: int = 4, frequency: int = 100) -> None:
     """What a training of so many evaluations leaves."""
     run = folder / algo / f"Pendulum-v1_{seed}"
     run.mkdir(parents=True)
@@ -18,7 +18,7 @@ def write_evaluations(folder: Path, algo: str, seed: int, episodes: int = 2, cou
     results = rng.normal(-500, 10, (count, episodes))
     np.savez(
         run / "evaluations.npz",
-        timesteps=np.arange(1, count + 1) * 100,
+        timesteps=np.arange(1, count + 1) * frequency,
         results=results,
         ep_lengths=np.full((count, episodes), 200),
     )
@@ -135,6 +135,46 @@ def test_shorter_runs_are_not_left_out_silently(
         assert f"Pendulum-TD3-logs: {expected}" in output.out
         told = "Not plotted, as they are shorter than the others of td3 on Pendulum in logs: Pendulum-v1_2 (to step 300)"
         assert (told in output.err) == (expected == 2)
+
+
+@pytest.mark.parametrize(
+    ("frequencies", "options", "expected"),
+    [
+        ((100, 1000), (), "td3/Pendulum-v1_1 and logs/td3/Pendulum-v1_2 were evaluated at different steps"),
+        ((100, 1000), ("-min", "1"), "td3/Pendulum-v1_1 and logs/td3/Pendulum-v1_2 were evaluated at different steps"),
+        ((100, 250), ("-max", "240"), "-max: logs/td3/Pendulum-v1_2 has no evaluation up to step 240"),
+    ],
+)
+def test_runs_that_cannot_be_averaged(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    frequencies: tuple[int, int],
+    options: tuple[str, ...],
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    for seed, frequency in enumerate(frequencies, start=1):
+        write_evaluations(tmp_path / "logs", "td3", seed, frequency=frequency)
+    assert main(["all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", *options]) == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_runs_of_another_evaluation_frequency_are_matched_by_their_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    write_evaluations(tmp_path / "logs", "td3", 1, count=4)
+    write_evaluations(tmp_path / "logs", "td3", 2, count=2, frequency=200)
+    command = ("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "--no-display", "--print-n-trials")
+    for options, expected in (((), 1), (("-min", "400"), 2)):
+        plt.close("all")
+        assert main([*command, *options]) == 0
+        output = capsys.readouterr()
+        assert f"Pendulum-TD3-logs: {expected}" in output.out
+        assert ("-min STEPS plots all that are as long" in output.err) == (expected == 1)
 
 
 @pytest.mark.parametrize(

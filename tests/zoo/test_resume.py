@@ -323,12 +323,14 @@ def test_evaluations_after_the_agent_are_left_behind(
 ) -> None:
     run = killed_run(make_manager, write_config(tiny_entry("bnddpg")), "bnddpg", save_freq=50)
     write_evaluations(run, [50, 100, 150, 200], [-9.0, -8.0, -7.0, -6.0])
-    (tmp_path / "new").mkdir()
+    (tmp_path / "new/Pendulum-v1").mkdir(parents=True)
+    # Of the agent's VecNormalize, without which it cannot be replayed
+    (run / "Pendulum-v1/vecnormalize.pkl").write_bytes(b"statistics")
 
     def continued(agent: str) -> EvalCallback:
         env = Monitor(gym.make("Pendulum-v1"))
         callback = EvalCallback(env, n_eval_episodes=1, log_path=str(run), best_model_save_path=str(tmp_path / "new"))
-        continue_evaluations(callback, str(run / agent), n_envs=1)
+        continue_evaluations(callback, str(run / agent), "Pendulum-v1", n_envs=1)
         return callback
 
     shutil.copy(run / "rl_model_150_steps.zip", run / "best_model.zip")
@@ -337,6 +339,7 @@ def test_evaluations_after_the_agent_are_left_behind(
     assert callback.evaluations_results == [[-9.0], [-8.0], [-7.0]]
     assert callback.best_mean_reward == -7.0
     assert saved_timesteps(tmp_path / "new/best_model.zip") == 150
+    assert (tmp_path / "new/Pendulum-v1/vecnormalize.pkl").read_bytes() == b"statistics"
     # The best agent was found later: nothing is known of the best until then
     (tmp_path / "new/best_model.zip").unlink()
     callback = continued("rl_model_100_steps.zip")

@@ -13,6 +13,7 @@ import yaml
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
+from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo import studies
 from sb3_dpg.zoo.studies import MAX_RETRIES, SharedStudy, heartbeat_storage, make_shared_study, storage_url
 from tests.zoo.entries import tiny_entry
@@ -137,6 +138,25 @@ def test_interrupted_while_it_waits_a_process_leaves_the_trials_to_the_others(mo
     make = make_shared_study(objective, 1000, max_total_trials=1)
     study = make(storage=STORAGE, study_name="s", direction="maximize", load_if_exists=True)
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
+
+
+def test_a_study_is_of_one_algorithm_and_environment() -> None:
+    subject = {"algo": "bnddpg", "env": "Pendulum-v1"}
+    arguments = {"storage": STORAGE, "study_name": "s", "load_if_exists": True}
+    for _ in range(2):
+        make_shared_study(objective, 1, None, subject)(**arguments)
+    for other, message in (({"algo": "td3"}, "is of --algo bnddpg, not of td3"), ({"env": "Hopper-v5"}, "--env Pendulum-v1")):
+        with pytest.raises(ConfigurationError, match=message):
+            make_shared_study(objective, 1, None, {**subject, **other})(**arguments)
+
+
+def test_a_database_without_its_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise ImportError("No module named 'psycopg2'")
+
+    monkeypatch.setattr(studies, "heartbeat_storage", fail)
+    with pytest.raises(ConfigurationError, match=r"--storage postgresql://.*driver .*psycopg2"):
+        make_shared_study(objective, 1, None)(storage="postgresql://me@host/base")
 
 
 @pytest.mark.slow
