@@ -360,11 +360,7 @@ class BNDDPGPolicy(DeterministicPolicy):
         self._build(lr_schedule)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        """
-        Create the networks and their optimizers.
-
-        :param lr_schedule: Learning rate schedule, its value at the start is used
-        """
+        """Create the networks and their optimizers."""
         shared = self.critic_kwargs["share_features_extractor"]
         self.actor = self.make_actor()
         if self.target_networks:

@@ -103,37 +103,21 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         self.lr_schedule = parse_learning_rate("learning_rate", self.learning_rate)
 
     def _check_env(self, env: GymEnv) -> None:
-        """
-        :param env: The environment that the constructor was given
-        :raises ValueError: if it is not for this algorithm
-        """
+        """Refuse an environment that is not for this algorithm."""
         check_action_space(env, type(self).__name__)
 
     def _check_arguments(self) -> None:
-        """
-        Check what the constructor, or ``load`` by its keyword arguments, has set.
-
-        :raises TypeError: if an argument has the wrong type
-        :raises ValueError: if an argument is out of its range
-        """
+        """Check what the constructor, or ``load`` by its keyword arguments, has set."""
         check_common_arguments(vars(self))
         if self.n_steps > 1 and self.replay_buffer_class is None and isinstance(self.observation_space, spaces.Dict):
             raise ValueError(
                 f"n_steps={self.n_steps} is not for observations of type Dict, SB3 has no such replay buffer: use 1"
             )
-        unit = self.train_freq[1] if isinstance(self.train_freq, tuple) else "step"
-        if self.n_envs > 1 and getattr(unit, "value", unit) == "episode":
-            raise ValueError(f"train_freq={self.train_freq!r} is for one environment, there are {self.n_envs}: count steps")
         check_normalization(self._vec_normalize_env, self.observation_space)
         self._make_action_noise()
 
     def _make_action_noise(self) -> None:
-        """
-        Make the noise if it is a specification, and check that it fits the actions.
-
-        :raises TypeError: if it is neither
-        :raises ValueError: if the specification is not valid, or the noise has another shape than the actions
-        """
+        """Make the noise if it is a specification, and check that it fits the actions."""
         self.action_noise = make_noise(self.action_noise, self.action_space.shape)
         check_action_noise(self.action_noise, self.action_space.shape)
 
@@ -153,9 +137,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         self._guard = WeightsGuard()
 
     def _complete_policy_kwargs(self) -> dict[str, Any]:
-        """
-        :return: What the policy is built with: ``policy_kwargs``, and what follows from the algorithm's other arguments
-        """
+        """What the policy is built with: ``policy_kwargs``, and what follows from the algorithm's other arguments."""
         return self.policy_kwargs
 
     def _setup_learn(
@@ -203,8 +185,6 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         """
         Make the noise fit the number of environments, which may differ from the one it was saved with, and follow its
         schedule, if it has one, also where SB3's ``VectorizedActionNoise`` is around it.
-
-        :param n_envs: Number of environments
         """
         self._make_action_noise()
         noise = self.action_noise
@@ -232,20 +212,12 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         super().dump_logs()
 
     def _check_weights(self, when: str) -> None:
-        """
-        :param when: For the error
-        :raises DivergenceError: if weights are infinite or NaN; the last good ones, where there are any, are put back
-        """
+        """Raise an error if weights are infinite or NaN; the last good ones, where there are any, are put back."""
         if not finite_weights(self.policy):
             raise self._diverged(f"{when} (step {self.num_timesteps}) the weights are not finite.")
 
     def _diverged(self, what: str) -> DivergenceError:
-        """
-        Put the last good weights back, where there are any.
-
-        :param what: What is not as it should be, and when
-        :return: The error to raise
-        """
+        """Put the last good weights back, where there are any, and make the error to raise."""
         # Of the rates at which it diverged, not of those that are put back
         advice = self._advice()
         good = self._guard.last_good()
@@ -257,9 +229,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         return DivergenceError(f"{what} {advice} {kept}")
 
     def _advice(self) -> str:
-        """
-        :return: The likely cause of a divergence, and what to do
-        """
+        """The likely cause of a divergence, and what to do."""
         raise NotImplementedError
 
     def _sample_action(
@@ -315,14 +285,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         reward: np.ndarray,
         last: list[np.ndarray | dict[str, np.ndarray] | None],
     ) -> NoReturn:
-        """
-        :param buffer_action: The action, scaled to [-1, 1]
-        :param new_obs: The observations, of which something is not finite: one of them, or of the rewards, or of the last ones
-        :param reward: The rewards
-        :param last: Last observations of the episodes that have ended
-        :raises DivergenceError: if the policy's weights, and so its action, are not finite
-        :raises ValueError: if the policy's action, or the environment's reward or observation is not finite
-        """
+        """Say what is not finite: the policy's weights, its action, or what the environment returned."""
         if not all_finite(buffer_action):
             self._check_weights("after an update")
             raise ValueError(
@@ -354,8 +317,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         # SB3 would keep any as an attribute
         of_load = dict(inspect.signature(super().load).parameters)
         del of_load["kwargs"]
-        of_model = dict(inspect.signature(cls).parameters)
-        check_keywords("load", kwargs, of_load | of_model, ("policy", "_init_setup_model"))
+        check_keywords("load", kwargs, of_load | dict(inspect.signature(cls).parameters), ("policy", "_init_setup_model"))
         check_archive(path)
         if "stats_window_size" in kwargs:
             check_common_arguments(kwargs)

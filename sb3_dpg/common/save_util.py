@@ -168,11 +168,7 @@ def load_weights(module: nn.Module, path: str | Path | io.BufferedIOBase) -> Non
 
 
 def _check_architecture(expected: dict[str, th.Tensor], found: dict[str, th.Tensor], path: object) -> None:
-    """
-    :param expected: The module's tensors by name
-    :param found: The file's
-    :param path: The file, for the error
-    """
+    """Compare the names and shapes of the module's tensors with the file's."""
     missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or unknown:
         raise ValueError(

@@ -93,8 +93,6 @@ class ExperimentManager(ScheduleStrings):
         **kwargs: Any,
     ) -> None:
         super().__init__(args, algo, env_id, *rest, config=config or default_config(algo, env_id), **kwargs)
-        if self.optimize_hyperparameters and self.n_evaluations is not None and self.n_evaluations < 1:
-            raise ConfigurationError(f"--n-evaluations {self.n_evaluations}: must be at least 1")
         if self.continue_training and self.optimize_hyperparameters:
             raise ConfigurationError(
                 f"--optimize-hyperparameters with a saved agent ({self.trained_agent}): a search trains new agents. One that "
@@ -104,8 +102,9 @@ class ExperimentManager(ScheduleStrings):
         self.heartbeat = heartbeat
         self.is_ours = algo in SAMPLERS
         self.has_eval_env_kwargs = self.eval_env_kwargs is not self.env_kwargs
-        names = ("env_kwargs", "eval_env_kwargs")
-        self.env_options = {f"--{name.replace('_', '-')}": getattr(args, name, None) for name in names}
+        self.env_options = {
+            f"--{name}": getattr(args, name.replace("-", "_"), None) for name in ("env-kwargs", "eval-env-kwargs")
+        }
         self.given: dict[str, Any] = {}
         self.trial: dict[str, Any] = {}
         self.resolved: dict[str, Any] = {}
@@ -318,7 +317,6 @@ class ExperimentManager(ScheduleStrings):
             if model.env is not None:
                 with contextlib.suppress(EOFError, OSError):
                     model.env.close()
-        return None
 
     def _save_interrupted(self, model: BaseAlgorithm, is_whole: bool) -> None:
         """Save what a resumed run goes on from, unless something was half done, and say how."""

@@ -71,6 +71,7 @@ RANGES: dict[str, tuple[Callable[[int], bool], str]] = {
     "--eval-episodes": (lambda number: number >= 1, "at least 1"),
     "--n-eval-envs": (lambda number: number >= 1, "at least 1"),
     "--n-trials": (lambda number: number >= 1, "at least 1"),
+    "--n-evaluations": (lambda number: number >= 1, "at least 1"),
     "--n-startup-trials": (lambda number: number >= 0, "at least 0"),
     "--n-jobs": (lambda number: number >= 1 or number == -1, "at least 1, or -1 for as many as there are cores"),
     "--log-interval": (lambda number: number != 0, "at least 1, -1 for the algorithm's own, or -2 for none"),
