@@ -28,10 +28,11 @@ for algo in copdacq bnddpg; do
 done
 
 film() {
-    python -m scripts.animation "$logs/$1/$2_1/$2.zip" --algo "$1" --env "$2" --output "$images/$3.gif" \
-        --steps "$4" --every "$5" --width "$6"
+    python -m scripts.animation "$logs/$1/$2_1/$3.zip" --algo "$1" --env "$2" --output "$images/$4.gif" \
+        --steps "$5" --every "$6" --width "$7"
 }
 
-film bnddpg Pendulum-v1 bnddpg_pendulum 200 2 240
-film copdacq MountainCarContinuous-v0 copdacq_mountain_car 200 2 240
-film bnddpg BipedalWalker-v3 bipedal_walker 600 3 300
+film bnddpg Pendulum-v1 Pendulum-v1 bnddpg_pendulum 200 2 240
+film copdacq MountainCarContinuous-v0 MountainCarContinuous-v0 copdacq_mountain_car 200 2 240
+# The agent of the best evaluation: that after 50,000 of 100,000 steps
+film bnddpg BipedalWalker-v3 best_model bipedal_walker 300 3 300
