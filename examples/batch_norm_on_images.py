@@ -51,7 +51,7 @@ model = BNDDPG(
     make(),
     action_noise={"type": "normal", "sigma": 0.2},
     gamma=0.9,
-    batch_size=32,
+    batch_size=64,
     buffer_size=10_000,
     learning_starts=200,
     train_freq=2,

@@ -51,7 +51,7 @@ def sample_bnddpg_params(trial: optuna.Trial, n_actions: int, n_envs: int, addit
     """Sampler for BNDDPG, around its default."""
     params = {
         "one_minus_gamma": trial.suggest_float("one_minus_gamma", 1e-4, 0.03, log=True),
-        "batch_size_pow": trial.suggest_int("batch_size_pow", 5, 9),
+        "batch_size_pow": trial.suggest_int("batch_size_pow", 6, 9),
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 5e-3, log=True),
         "actor_learning_rate": trial.suggest_float("actor_learning_rate", 5e-5, 5e-3, log=True),
         "tau": trial.suggest_float("tau", 1e-3, 0.05, log=True),
