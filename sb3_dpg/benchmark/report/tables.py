@@ -101,7 +101,7 @@ def summary_section(selection: Selection, comparison: Comparison | None) -> str:
     """
     :param selection: Complete runs
     :param comparison: The algorithms against each other, None if there is nothing to compare
-    :return: The first table of the report: a line for each algorithm
+    :return: The first table of the report: a line for each algorithm that has runs
     """
     returns = {
         environment: {algorithm: selection.mean_returns(environment, algorithm).to_numpy() for algorithm in algorithms}
@@ -110,6 +110,8 @@ def summary_section(selection: Selection, comparison: Comparison | None) -> str:
     }
     rows = []
     for algorithm in selection.plan.algorithms:
+        if not any(algorithm in by_algorithm for by_algorithm in returns.values()):
+            continue
         row = [algorithm]
         for by_algorithm in returns.values():
             digits = min(_return_digits(values) for values in by_algorithm.values())
