@@ -209,12 +209,20 @@ def parse_learning_rate(name: str, value: float | str | Schedule) -> Schedule:
     """
     schedule = parse_schedule(value, name)
     for progress_remaining in (1.0, 0.0):
-        try:
-            # SB3's schedules may give NumPy's numbers or tensors
-            rate = float(schedule(progress_remaining))
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"{name}={value!r} must be a function of the progress remaining that gives a number: {error}"
-            ) from error
+        rate = schedule_value(f"{name}={value!r}", schedule, progress_remaining)
         check_real(name, rate, 0.0, high_open=True)
     return schedule
+
+
+def schedule_value(name: str, schedule: Schedule, progress_remaining: float) -> float:
+    """
+    :param name: Name of the parameter, for the error
+    :param schedule: Its schedule, which may be anybody's function
+    :param progress_remaining: Progress remaining, from 1 to 0
+    :return: Its value then; SB3's schedules may give NumPy's numbers or tensors
+    :raises TypeError: if it takes no progress, or gives no number
+    """
+    try:
+        return float(schedule(progress_remaining))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a function of the progress remaining that gives a number: {error}") from error

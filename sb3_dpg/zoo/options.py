@@ -66,7 +66,7 @@ def check_algorithm(option: str, algo: str) -> None:
         raise ConfigurationError(f"{option} {unknown_name(algo, ALGOS)}")
 
 
-#: What rl-zoo3's options for numbers allow; it finds out late, or never
+#: What options of ``train`` for numbers allow; of its own rl-zoo3 finds out late, or never
 RANGES: dict[str, tuple[Callable[[int], bool], str]] = {
     "--eval-episodes": (lambda number: number >= 1, "at least 1"),
     "--n-eval-envs": (lambda number: number >= 1, "at least 1"),
@@ -76,6 +76,7 @@ RANGES: dict[str, tuple[Callable[[int], bool], str]] = {
     "--n-jobs": (lambda number: number >= 1 or number == -1, "at least 1, or -1 for as many as there are cores"),
     "--log-interval": (lambda number: number != 0, "at least 1, -1 for the algorithm's own, or -2 for none"),
     "--seed": (lambda number: number < 2**32, "below 2 ** 32"),
+    "--heartbeat": (lambda number: number >= 1, "at least 1 second"),
 }
 
 

@@ -178,13 +178,12 @@ def _check_runs(cell: str, runs: list[Evaluations], names: argparse.Namespace) -
     counts = [int(np.sum(steps <= names.max_timesteps)) for _, steps, _ in runs]
     if max(counts) == 0:
         raise ConfigurationError(f"-max: there are no evaluations of {cell} up to step {names.max_timesteps}")
-    by_steps = names.min_timesteps > 0
     kept: list[Evaluations] = []
     left_out: list[Evaluations] = []
     for (run, steps, episodes), count in zip(runs, counts, strict=True):
         if count == 0:
             raise ConfigurationError(f"-max: {run} has no evaluation up to step {names.max_timesteps}")
-        is_short = steps[-1] < names.min_timesteps if by_steps else count < max(counts)
+        is_short = steps[-1] < names.min_timesteps if names.min_timesteps > 0 else count < max(counts)
         (left_out if is_short else kept).append((run, steps[:count], episodes))
     if sum(episodes for _, _, episodes in kept) < 2:
         raise ConfigurationError(f"all-plots needs two or more runs, or two or more episodes an evaluation, of {cell}")

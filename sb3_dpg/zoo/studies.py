@@ -91,7 +91,7 @@ class SharedStudy(optuna.Study):
 
 
 def make_shared_study(
-    objective: Objective, heartbeat_interval: int, max_total_trials: int | None, subject: Mapping[str, str] | None = None
+    objective: Objective, heartbeat_interval: int, max_total_trials: int | None, subject: Mapping[str, str]
 ) -> Callable[..., SharedStudy]:
     """
     What takes the arguments of ``optuna.create_study``, with the URL of a database as the storage; ``subject``, the
@@ -105,7 +105,7 @@ def make_shared_study(
         except ImportError as error:
             raise ConfigurationError(f"--storage {storage}: it needs a driver that is not installed ({error})") from error
         plain = create_study(storage=database, **kwargs)
-        for name, value in (subject or {}).items():
+        for name, value in subject.items():
             of_study = plain.user_attrs.get(name, value)
             if of_study != value:
                 raise ConfigurationError(

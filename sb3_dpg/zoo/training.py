@@ -42,9 +42,7 @@ def train(arguments: Sequence[str]) -> None:
     options, rest = split_options(parser, arguments)
     register_algorithms()
     check_names(rest)
-    check_ranges(rest)
-    if options.heartbeat < 1:
-        raise ConfigurationError(f"--heartbeat {options.heartbeat}: must be at least 1 second")
+    check_ranges(arguments)
     trained_agent = _find_trained_agent(options, rest)
     if options.restart and not trained_agent:
         raise ConfigurationError("--restart: it begins anew with the weights of an agent: give that by -i, or --resume")

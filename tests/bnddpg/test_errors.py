@@ -139,7 +139,7 @@ def test_action_spaces(action_space, message):
         (
             dict(action_noise=dict(type="normal", sigma=lambda: 1.0)),
             TypeError,
-            "sigma must be given by functions of the progress",
+            "sigma must be a function of the progress remaining",
         ),
         (dict(policy_kwargs=dict(activation_fn=nn.ReLU())), TypeError, r"activation_fn must be a class, not ReLU\(\)"),
         (dict(policy_kwargs=dict(normalize_images="no")), TypeError, "normalize_images must be bool, not 'no'"),

@@ -34,7 +34,7 @@ def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def new_study(heartbeat: int = 1) -> SharedStudy:
     """A study in a database, created or joined."""
-    make = make_shared_study(objective, heartbeat, None)
+    make = make_shared_study(objective, heartbeat, None, {})
     sampler = optuna.samplers.RandomSampler(seed=0)
     return make(storage=STORAGE, study_name="s", direction="maximize", load_if_exists=True, sampler=sampler)
 
@@ -135,7 +135,7 @@ def test_interrupted_while_it_waits_a_process_leaves_the_trials_to_the_others(mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(studies.time, "sleep", interrupt)
-    make = make_shared_study(objective, 1000, max_total_trials=1)
+    make = make_shared_study(objective, 1000, max_total_trials=1, subject={})
     study = make(storage=STORAGE, study_name="s", direction="maximize", load_if_exists=True)
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
 
@@ -156,14 +156,16 @@ def test_a_database_without_its_driver_is_named(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(studies, "heartbeat_storage", fail)
     with pytest.raises(ConfigurationError, match=r"--storage postgresql://.*driver .*psycopg2"):
-        make_shared_study(objective, 1, None)(storage="postgresql://me@host/base")
+        make_shared_study(objective, 1, None, {})(storage="postgresql://me@host/base")
 
 
 @pytest.mark.slow
 def test_all_trials_counted_but_one_of_a_dead_process_is_run_again() -> None:
     """rl-zoo3 does not optimise at all then."""
     lost = abandoned_trial(new_study())
-    study = make_shared_study(objective, 1, max_total_trials=1)(storage=STORAGE, study_name="s", load_if_exists=True)
+    study = make_shared_study(objective, 1, max_total_trials=1, subject={})(
+        storage=STORAGE, study_name="s", load_if_exists=True
+    )
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
     assert study.trials[lost].params == study.trials[1].params
 

@@ -9,7 +9,7 @@ import numpy as np
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import ConstantSchedule
 
-from sb3_dpg.common.schedules import parse_schedule
+from sb3_dpg.common.schedules import parse_schedule, schedule_value
 
 Entry: TypeAlias = float | str | Schedule
 ParameterLike: TypeAlias = Union[Entry, Sequence[Entry], np.ndarray, "NoiseParameter"]
@@ -81,12 +81,7 @@ class NoiseParameter:
         """The values of shape (action_dim,); refuses what is not finite or out of range."""
         # SB3 trains up to the end of the rollout that reaches the total number of steps: a little beyond it
         progress_remaining = max(progress_remaining, 0.0)
-        try:
-            values = np.array([float(schedule(progress_remaining)) for schedule in self.schedules])
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"{self.name} must be given by functions of the progress remaining that give a number: {error}"
-            ) from error
+        values = np.array([schedule_value(self.name, schedule, progress_remaining) for schedule in self.schedules])
         in_range = (values > 0 if self.positive else values >= 0) & (values <= self.high)
         if not (in_range & np.isfinite(values)).all():
             when = "" if self.constant else f" at progress_remaining={progress_remaining:g}"
