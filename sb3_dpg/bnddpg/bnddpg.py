@@ -3,14 +3,14 @@
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, ReplayBufferSamples, Schedule, TensorDict
+from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule, TensorDict
 from stable_baselines3.common.utils import polyak_update, update_learning_rate
 from torch import nn
 from torch.nn import functional as F
@@ -21,8 +21,6 @@ from sb3_dpg.common.checks import check_integer, check_real, check_type
 from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_learning_rate
 from sb3_dpg.common.torch_layers import batch_norm_layers
-
-SelfBNDDPG = TypeVar("SelfBNDDPG", bound="BNDDPG")
 
 #: The exploration of the default: noise that lasts for some steps, and at times an offset that is held for dozens. Both fade
 DEFAULT_ACTION_NOISE: dict[str, Any] = dict(
@@ -467,24 +465,6 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             f"Likely causes: rewards that are too large (the largest in the replay buffer is {reward:g}; see VecNormalize) or "
             f"learning rates that are too high (critic {rates[0]:g}, actor {rates[1]:g}; gradient_clip limits the steps, "
             f"here it is {self.gradient_clip}), or observations whose squares overflow."
-        )
-
-    def learn(
-        self: SelfBNDDPG,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 4,
-        tb_log_name: str = "BNDDPG",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> SelfBNDDPG:
-        return super().learn(
-            total_timesteps=total_timesteps,
-            callback=callback,
-            log_interval=log_interval,
-            tb_log_name=tb_log_name,
-            reset_num_timesteps=reset_num_timesteps,
-            progress_bar=progress_bar,
         )
 
     def _excluded_save_params(self) -> list[str]:

@@ -169,14 +169,37 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         if self.num_timesteps < self._total_timesteps <= self.learning_starts:
             self._warn(
                 f"will not learn: training ends after {self._total_timesteps} steps, and all of the first "
-                f"learning_starts={self.learning_starts} are random. Train for longer or lower learning_starts."
+                f"learning_starts={self.learning_starts} are random. Train for longer or lower learning_starts.",
+                stacklevel=5,
             )
         self._check_weights("before training")
         self._guard.start(self._n_updates, self.get_parameters())
         return total_timesteps, callback
 
-    def learn(self: SelfDeterministic, *args: Any, **kwargs: Any) -> SelfDeterministic:
-        super().learn(*args, **kwargs)
+    def learn(
+        self: SelfDeterministic,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfDeterministic:
+        """
+        Train as SB3 does.
+
+        :param total_timesteps: The total number of samples (environment steps) to train on
+        :param callback: Callbacks called at every step with the state of the algorithm
+        :param log_interval: Log every so many episodes
+        :param tb_log_name: The name of the run for TensorBoard, None: the class's
+        :param reset_num_timesteps: Whether the current step is set to 0
+        :param progress_bar: Whether to display a progress bar
+        :return: The model
+        :raises ValueError: if the environment returns what is not finite
+        :raises DivergenceError: if weights are not finite
+        """
+        name = type(self).__name__ if tb_log_name is None else tb_log_name
+        super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
         # The last update has no loss after it that would show what it did
         self._check_weights("after the last update")
         return self
@@ -195,7 +218,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         self.action_noise = noise
 
     def _warn(self, problem: str, stacklevel: int = 6) -> None:
-        # 6: the caller of the constructor, or of learn
+        # 6: the caller of the constructor
         warnings.warn(f"{type(self).__name__} {problem}", UserWarning, stacklevel=stacklevel)
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
@@ -265,7 +288,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
                 "is trained without action_noise: a deterministic policy does not explore by itself and can settle on doing "
                 "nothing (MountainCarContinuous-v0 is the classic trap). "
                 "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise.",
-                stacklevel=7,
+                stacklevel=6,
             )
         observed, rewarded = new_obs, reward
         if self._vec_normalize_env is not None:
@@ -286,6 +309,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         last: list[np.ndarray | dict[str, np.ndarray] | None],
     ) -> NoReturn:
         """Say what is not finite: the policy's weights, its action, or what the environment returned."""
+        # The environment is past them: a learn that goes on must reset it
+        self._last_obs = None
         if not all_finite(buffer_action):
             self._check_weights("after an update")
             raise ValueError(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
@@ -11,7 +11,6 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import (
     GymEnv,
-    MaybeCallback,
     Schedule,
     TrainFreq,
     TrainFrequencyUnit,
@@ -41,8 +40,6 @@ from sb3_dpg.copdacq.updates import (
     linearised,
     td_error,
 )
-
-SelfCOPDACQ = TypeVar("SelfCOPDACQ", bound="COPDACQ")
 
 GRADIENT_Q = (False, True, "full")
 #: alpha_theta, alpha_w, alpha_v, alpha_u
@@ -358,24 +355,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
                 self.logger.record(f"train/{name}", rate)
             self._reset_statistics()
         super().dump_logs()
-
-    def learn(
-        self: SelfCOPDACQ,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 4,
-        tb_log_name: str = "COPDACQ",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> SelfCOPDACQ:
-        return super().learn(
-            total_timesteps=total_timesteps,
-            callback=callback,
-            log_interval=log_interval,
-            tb_log_name=tb_log_name,
-            reset_num_timesteps=reset_num_timesteps,
-            progress_bar=progress_bar,
-        )
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_tiles", "_schedules"]

@@ -6,6 +6,7 @@ import math
 import runpy
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +174,11 @@ def resolve_texts(hyperparams: MutableMapping[str, Any]) -> None:
         # rl-zoo3 imports it itself, and does not say which key was wrong
         _find_class("policy", hyperparams["policy"])
     for key in ("callback", "env_wrapper", "vec_env_wrapper"):
-        entries = hyperparams.get(key)
-        for entry in entries if isinstance(entries, list) else [entries]:
-            for name in entry if isinstance(entry, dict) else [entry]:
-                if isinstance(name, str):
-                    _find_class(key, name)
+        value = hyperparams.get(key)
+        entries = value if isinstance(value, list) else [value]
+        for name in chain.from_iterable(entry if isinstance(entry, dict) else [entry] for entry in entries):
+            if isinstance(name, str):
+                _find_class(key, name)
     if "policy_kwargs" in hyperparams:
         hyperparams["policy_kwargs"] = {
             key: _find_class(f"policy_kwargs: {key}", value) if isinstance(value, str) and "." in value else value

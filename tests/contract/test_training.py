@@ -69,6 +69,14 @@ def test_episodes_are_of_one_environment(name: str) -> None:
         model.learn(10)
 
 
+@pytest.mark.parametrize("name", OURS_WITH_REPLAY)
+def test_warnings_are_of_the_line_that_trains(name: str) -> None:
+    model = build(name, learning_starts=1000, action_noise=None)
+    with pytest.warns(UserWarning, match="will not learn|is trained without action_noise") as record:
+        model.learn(2)
+    assert [warning.filename for warning in record] == [__file__] * 2
+
+
 @pytest.mark.parametrize("bad", ["step", (1, "hour"), (1.5, "step"), (1,), None, 2.5, 0, (0, "episode"), -1, True])
 @pytest.mark.parametrize("name", ["bnddpg", "copdacq-replay"])
 def test_bad_frequencies_are_named(name: str, bad: Any) -> None:

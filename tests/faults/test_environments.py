@@ -102,6 +102,25 @@ def test_observation(name: str, bad: float, normalize: bool, length: int) -> Non
     assert np.isfinite(model.replay_buffer.next_observations).all()
 
 
+def test_training_goes_on_after_a_refused_transition(name: str) -> None:
+    """By a reset: a transition from the last observation before it to the first one after it would be a false one."""
+
+    class Counting(Faulty):
+        observation_space = spaces.Box(0.0, 1000.0, (2,))
+
+        def step(self, action: np.ndarray) -> Any:
+            _, reward, *rest = super().step(action)
+            reward = reward if self.n_steps == FAULTY_STEP else 1.0
+            return np.full(2, self.n_steps, np.float32), reward, *rest
+
+    model = make(name, Counting(reward=float("nan"), length=100))
+    assert_stops_sound(model, ValueError, "which is not finite")
+    model.learn(1, reset_num_timesteps=False)
+    newest = model.replay_buffer.pos - 1
+    assert model.replay_buffer.next_observations[newest].tolist() == [[FAULTY_STEP + 1] * 2]
+    assert (model.replay_buffer.observations[newest] < 1).all()  # of a reset
+
+
 def test_first_observation(name: str) -> None:
     class Unsound(gym.ObservationWrapper):
         def observation(self, observation: np.ndarray) -> np.ndarray:
