@@ -180,7 +180,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         self: SelfDeterministic,
         total_timesteps: int,
         callback: MaybeCallback = None,
-        log_interval: int = 4,
+        log_interval: int | None = 4,
         tb_log_name: str | None = None,
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
@@ -190,7 +190,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
 
         :param total_timesteps: The total number of samples (environment steps) to train on
         :param callback: Callbacks called at every step with the state of the algorithm
-        :param log_interval: Log every so many episodes
+        :param log_interval: Log every so many episodes, None for never
         :param tb_log_name: The name of the run for TensorBoard, None: the class's
         :param reset_num_timesteps: Whether the current step is set to 0
         :param progress_bar: Whether to display a progress bar
@@ -199,7 +199,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         :raises DivergenceError: if weights are not finite
         """
         name = type(self).__name__ if tb_log_name is None else tb_log_name
-        super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+        # SB3 takes None too, whatever it declares
+        super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)  # type: ignore[arg-type]
         # The last update has no loss after it that would show what it did
         self._check_weights("after the last update")
         return self
