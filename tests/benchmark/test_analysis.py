@@ -223,7 +223,7 @@ def test_aggregates_use_common_seeds_and_algorithms_that_were_run_everywhere(tmp
     assert suite.environments == ["Pendulum-v1", "Hopper-v5"], "the third has no reference scores"
     assert suite.seeds == {"bnddpg": [0, 2], "ddpg": [0, 2]}
     assert len(suite.caveats) == 4
-    assert "Intervals of fewer than 3 seeds say next to nothing: here they are of 2." in suite.caveats
+    assert "Aggregates of fewer than 3 seeds say next to nothing: here they are of 2." in suite.caveats
     scores = suite.curves["ddpg"]
     assert scores.shape == (2, 2, 4)
     raw = selection.mean_returns("Hopper-v5", "ddpg").loc[2].to_numpy()
@@ -243,7 +243,7 @@ def test_an_algorithm_with_fewer_seeds_by_plan_takes_none_from_the_others(tmp_pa
     assert {name: scores.shape for name, scores in suite.final.items()} == {"bnddpg": (3, 2), "crossq": (2, 2)}
     assert suite.caveats == [
         "crossq has fewer seeds by plan, 0, 1, and so have its aggregates.",
-        "Intervals of fewer than 3 seeds say next to nothing: here they are of 2.",
+        "Aggregates of fewer than 3 seeds say next to nothing: here they are of 2.",
     ]
     assert read_results([tmp_path]).plan == plan
     write_results(tmp_path / "other", make_plan(algorithms=["crossq"], seeds=[5]))

@@ -1,5 +1,6 @@
 """From the table of results to what is compared with what: a comparison needs the same seeds, steps and evaluations."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -85,8 +86,10 @@ def _missing_runs(plan: Plan, runs: Mapping[str, Mapping[str, Mapping[int, pd.Da
         missing = ", ".join(str(seed) for seed in plan.seeds_of(configuration.algorithm) if seed not in found)
         if missing:
             environments.setdefault((configuration.algorithm, missing), []).append(configuration.environment)
+    in_plan = Counter(configuration.algorithm for configuration in plan.configurations)
     return [
-        f"{algorithm}: no result for seed {missing} on {', '.join(names)}."
+        f"{algorithm}: no result for seed {missing} on "
+        f"{'any of its environments' if len(names) == in_plan[algorithm] > 1 else ', '.join(names)}."
         for (algorithm, missing), names in environments.items()
     ]
 

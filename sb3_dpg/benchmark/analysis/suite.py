@@ -114,7 +114,7 @@ def _common_seeds(
     ]
     fewest = min(map(len, seeds.values()), default=0)
     if 0 < fewest < MIN_SEEDS:
-        caveats.append(f"Intervals of fewer than {MIN_SEEDS} seeds say next to nothing: here they are of {fewest}.")
+        caveats.append(f"Aggregates of fewer than {MIN_SEEDS} seeds say next to nothing: here they are of {fewest}.")
     return seeds
 
 

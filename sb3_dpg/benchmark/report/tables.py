@@ -40,8 +40,9 @@ def _number(value: float, digits: int = 0) -> str:
 
 
 def _with_interval(value: float, interval: np.ndarray, digits: int = 0) -> str:
-    """An estimate and its interval, (2,)."""
-    return f"{_number(value, digits)} [{_number(interval[0], digits)}, {_number(interval[1], digits)}]"
+    """An estimate and its interval, (2,), where it has a width: resampling one seed gives none."""
+    low, high = (_number(end, digits) for end in interval)
+    return _number(value, digits) + (f" [{low}, {high}]" if interval[0] < interval[1] else "")
 
 
 def _return_digits(values: np.ndarray) -> int:
@@ -235,7 +236,7 @@ def environment_section(selection: Selection, environment: Environment, referenc
         points, intervals = interval_estimates({algorithm: last[:, None]}, iqm)
         losses = None if reference is None else lost(reference.normalise(returns))
         row = [algorithm, str(len(runs)), _with_interval(points[algorithm][0], intervals[algorithm][:, 0], digits)]
-        row.append(f"{_number(last.mean(), digits)} ± {_number(last.std(), digits)}")
+        row.append(_number(last.mean(), digits) + (f" ± {_number(last.std(), digits)}" if len(last) > 1 else ""))
         row += [_number(value, digits) for value in (returns.mean(), best.mean(), (best - last).mean())]
         rows.append([*row, "-" if losses is None else f"{losses.sum()} of {len(losses)}"])
     return title + _table([*header, "lost > 20 %"], rows)
