@@ -3,14 +3,21 @@ BNDDPG's bfloat16 on a CPU without instructions for it: operands, results and gr
 
 ``BNDDPG(RoundedPolicy, env, mixed_precision=True)``, or ``policy: scripts.bfloat16.RoundedPolicy`` in a plan. An update takes
 a fifth more time than one in float32; with PyTorch's own bfloat16 it takes twelve times as much on such a CPU.
+
+``python -m scripts.bfloat16 HalfCheetah-v5 110 111 112`` trains with each seed in both number formats.
 """
 
+import argparse
 from typing import Any, TypeVar
 
+import gymnasium as gym
 import torch as th
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from sb3_dpg import BNDDPG
 from sb3_dpg.bnddpg.policies import Actor, BNDDPGPolicy, Critic
 from sb3_dpg.common.torch_layers import BatchNorm1d, EnsembleLinear
 
@@ -103,3 +110,34 @@ class RoundedPolicy(BNDDPGPolicy):
 
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> Critic:
         return with_rounding(super().make_critic(features_extractor))
+
+
+def train_and_evaluate(env_id: str, seed: int, steps: int, mixed_precision: bool) -> float:
+    """
+    :param env_id: Id of the environment
+    :param seed: Seed of the training
+    :param steps: Steps of the training
+    :param mixed_precision: Whether losses are computed in bfloat16
+    :return: Mean return of 20 episodes, the same initial states for all agents
+    """
+    model = BNDDPG(RoundedPolicy, env_id, seed=seed, mixed_precision=mixed_precision).learn(steps)
+    env = Monitor(gym.make(env_id))
+    env.reset(seed=1000)
+    mean, _ = evaluate_policy(model, env, n_eval_episodes=20)
+    return float(mean)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train in float32 and in rounded bfloat16.")
+    parser.add_argument("env")
+    parser.add_argument("seeds", type=int, nargs="+")
+    parser.add_argument("--steps", type=int, default=25_000)
+    args = parser.parse_args()
+    for seed in args.seeds:
+        for name, mixed_precision in (("float32", False), ("bfloat16", True)):
+            mean_return = train_and_evaluate(args.env, seed, args.steps, mixed_precision)
+            print(f"{args.env}, seed {seed}, {name}: {mean_return:.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
