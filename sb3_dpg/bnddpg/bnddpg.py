@@ -99,8 +99,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         no averaged actor then
     :param gradient_clip: Largest norm of the gradient of each network, None for no limit
     :param mixed_precision: Compute the matrix products of the losses in bfloat16; weights, optimizers and losses stay in
-        float32, and so do acting and features extractors that are not SB3's. "auto": only on a CPU with instructions for it,
-        where an update takes a quarter less time (docs/speed.md)
+        float32, and so do acting and features extractors that are not SB3's. "auto": only with ``batch_norm``, on a CPU with
+        instructions for it, where an update takes a quarter less time (docs/speed.md)
     :param compile: Compile both losses by ``torch.compile``: an update takes a fifth to a quarter less time on a CPU
         (docs/speed.md). Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch has cached the code
     :param stats_window_size: Window size for the rollout logging, in episodes
@@ -304,7 +304,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         if self.compile:
             critic_loss_fn, actor_loss_fn = compiled(critic_loss_fn), compiled(actor_loss_fn)
 
-        mixed_precision = has_bfloat16(self.device) if self.mixed_precision == "auto" else bool(self.mixed_precision)
+        # Not on observations that no layer normalises: bfloat16 does not tell 100.2 from 100
+        auto = self.batch_norm and has_bfloat16(self.device)
+        mixed_precision = auto if self.mixed_precision == "auto" else bool(self.mixed_precision)
         # One context for each loss: the weights that it has cast serve until it ends
         autocast = th.autocast(self.device.type, th.bfloat16, enabled=mixed_precision)
         critic_losses, actor_losses = [], []

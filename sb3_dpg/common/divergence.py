@@ -42,13 +42,14 @@ class WeightsGuard:
 
     def start(self, n_updates: int, parameters: State) -> None:
         """
-        To be called when a training starts.
+        To be called when a training starts, be it a piece of one: earlier copies stay, as nobody has seen yet what the last
+        update of the piece before has done.
 
         :param n_updates: Updates so far
         :param parameters: What to go back to, copied here: nested dictionaries of tensors (SB3's ``get_parameters``)
         """
-        self._newer = None
-        self.keep(n_updates, parameters)
+        if self._newer is None:
+            self.keep(n_updates, parameters)
 
     def keep(self, n_updates: int, parameters: State) -> None:
         """

@@ -17,6 +17,7 @@ from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
+from stable_baselines3.her import HerReplayBuffer
 
 from sb3_dpg.common.checks import (
     check_action_space,
@@ -152,6 +153,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         # Also for what set_env has brought
         check_normalization(self._vec_normalize_env, self.observation_space)
         self._fit_action_noise(self.env.num_envs)
+        if reset_num_timesteps or self._last_obs is None:
+            self._end_stored_episodes()
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -162,6 +165,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         observed = self._last_obs if self._vec_normalize_env is None else self._vec_normalize_env.get_original_obs()
         assert observed is not None
         if not all_finite(observed):
+            self._last_obs = None
             raise ValueError(f"the environment's reset returned observation {observed}, which is not finite")
         if self._total_timesteps > 0:
             # SB3 leaves the progress of the last training in place until the first step is done
@@ -204,6 +208,23 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         # The last update has no loss after it that would show what it did
         self._check_weights("after the last update")
         return self
+
+    def _end_stored_episodes(self) -> None:
+        """
+        Let what is stored of episodes that a reset breaks off end there: n-step returns, goals of HER and, with
+        ``optimize_memory_usage``, next observations would reach into the episodes that follow.
+        """
+        buffer = self.replay_buffer
+        if isinstance(buffer, HerReplayBuffer):
+            with warnings.catch_warnings():
+                # It takes this for a mistake
+                warnings.simplefilter("ignore")
+                buffer.truncate_last_trajectory()
+        elif buffer is not None and buffer.size() > 0:
+            newest = buffer.pos - 1
+            if buffer.handle_timeout_termination:
+                buffer.timeouts[newest] = np.maximum(buffer.timeouts[newest], buffer.dones[newest] == 0)
+            buffer.dones[newest] = 1.0
 
     def _fit_action_noise(self, n_envs: int) -> None:
         """
@@ -362,6 +383,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
                 f"the weights are of other networks than this model's: {', '.join(self.network_arguments)} and policy_kwargs "
                 "must be as they were when the weights were saved"
             ) from error
+        self._guard = WeightsGuard()
 
     def save(self, path: File, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
         with replacing(path, "zip") as file:
@@ -388,6 +410,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         :raises ValueError: if the file is no safetensors file, or of another architecture
         """
         load_weights(self.policy, path)
+        self._guard = WeightsGuard()
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_guard"]

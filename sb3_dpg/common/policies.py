@@ -1,6 +1,7 @@
 """The bases of our networks and deterministic policies."""
 
 from contextlib import nullcontext
+from typing import TypeVar
 
 import numpy as np
 import torch as th
@@ -9,6 +10,8 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.type_aliases import PyTorchObs
 
+SelfEvaluationModel = TypeVar("SelfEvaluationModel", bound="EvaluationModel")
+
 
 class EvaluationModel(BaseModel):
     """
@@ -16,12 +19,13 @@ class EvaluationModel(BaseModel):
     So nobody who looks at a network changes it, and ``predict`` may be called while training runs.
     """
 
-    def set_training_mode(self, mode: bool) -> None:
+    def train(self: SelfEvaluationModel, mode: bool = True) -> SelfEvaluationModel:
         """
-        Does nothing: see the class. (SB3 calls it on every environment step.)
-
-        :param mode: Not used
+        :param mode: Not used: see the class
+        :return: The model, in evaluation mode
         """
+        # SB3 calls it on every environment step
+        return super().train(False) if self.training else self
 
     def extract_features(self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor, train: bool = False) -> th.Tensor:
         """

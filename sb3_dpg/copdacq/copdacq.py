@@ -316,9 +316,10 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         magnitude = abs(delta)
         largest = float(magnitude.max())
         if not (math.isfinite(largest) and largest <= self.max_td_error):
+            limit = f", above max_td_error={self.max_td_error:g} (raise it if rewards are of that size)"
             raise self._diverged(
-                f"training diverges: a TD error of {largest:g} at step {self.num_timesteps}, after {self._n_updates} updates, "
-                f"above max_td_error={self.max_td_error:g} (raise it if rewards are of that size)."
+                f"training diverges: a TD error of {largest:g} at step {self.num_timesteps}, after {self._n_updates} updates"
+                f"{limit if math.isfinite(largest) else ''}."
             )
         if self._guard.is_due_after < self._n_updates:
             self._guard.keep(self._n_updates, self.get_parameters())

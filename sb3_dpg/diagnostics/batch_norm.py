@@ -8,7 +8,7 @@ import torch as th
 from sb3_contrib.common.torch_layers import BatchRenorm
 from torch import nn
 
-from sb3_dpg.common.torch_layers import BatchNorm1d, batch_norm_layers
+from sb3_dpg.common.torch_layers import BatchNorm1d, InputNorm, batch_norm_layers
 
 
 def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | None:
@@ -39,6 +39,9 @@ def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | 
             batch = inputs[0].detach().transpose(1, 2).flatten(0, 1)
             # An actor may climb the first ones of them alone
             mean, variance = mean[: len(batch)], variance[: len(batch)]
+        if isinstance(layer, InputNorm):
+            # As the layer itself does
+            eps += (layer.ROUNDING * mean).square()
         std = (variance + eps).sqrt()
         batch_std = (batch.var(1, correction=0) + eps).sqrt()
         drifts.append(float((th.hypot(batch.mean(1) - mean, batch_std - std) / std).mean()))

@@ -53,8 +53,8 @@ def map_values(
         inputs, _ = model.policy.obs_to_tensor(observations)
         actions = greedy_actions(model, inputs)
         if quantity == "q":
-            actions = th.from_numpy(action).expand_as(actions)
-        return values(inputs, actions)[:, 0].numpy()
+            actions = th.from_numpy(action).to(actions).expand_as(actions)
+        return values(inputs, actions)[:, 0].cpu().numpy()
 
 
 def draw_maps(

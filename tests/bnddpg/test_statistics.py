@@ -104,6 +104,9 @@ def test_looking_changes_nothing(target_networks, extractor):
     # SB3's switch has no say
     model.policy.set_training_mode(True)
     model.actor.set_training_mode(True)
+    # Nor has PyTorch's
+    model.policy.train()
+    model.critic.train()
     observations, actions = th.ones(7, 3), th.zeros(7, 1)
     values, action = model.critic(observations, actions), model.actor(observations)
     for count in (1, 7):

@@ -165,6 +165,17 @@ def test_mixed_precision_is_for_products_alone():
     assert types == dict(mu=th.float32), "acting is in full precision"
 
 
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_automatic_mixed_precision_is_for_normalised_observations(batch_norm, monkeypatch):
+    """bfloat16 does not tell an observation of 100.2 from one of 100."""
+    monkeypatch.setattr("sb3_dpg.bnddpg.bnddpg.has_bfloat16", lambda device: True)
+    model = make_filled(batch_norm=batch_norm, target_networks=not batch_norm)
+    types = []
+    model.critic.head[0].register_forward_hook(lambda *args: types.append(args[2].dtype))
+    model.train(1, batch_size=16)
+    assert set(types) == {th.bfloat16 if batch_norm else th.float32}
+
+
 class Graph(Features):
     """Adds what a layer gives to a tensor of zeros: under autocast of another type."""
 

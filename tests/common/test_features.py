@@ -232,6 +232,7 @@ def test_only_boxes_have_bounds(basis: type[BoundedFeatures]) -> None:
         (TileCoding, {"n_bins": 0}, "n_bins=0"),
         (TileCoding, {"n_bins": 400}, "hash_size"),
         (TileCoding, {"hash_size": 4}, "hash_size=4"),
+        (TileCoding, {"hash_size": 10**11}, "lower hash_size"),
         (FourierBasis, {"order": 0}, "order=0"),
         (FourierBasis, {"order": 300}, "max_coupled"),
         (RadialBasis, {"n_centers": 1}, "n_centers=1"),

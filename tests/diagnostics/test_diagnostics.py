@@ -17,6 +17,7 @@ from torch import nn
 
 from sb3_dpg import BNDDPG
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
+from sb3_dpg.common.torch_layers import InputNorm
 from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
 from sb3_dpg.diagnostics.action_values import CompatibleValues, action_gradient
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
@@ -161,6 +162,19 @@ def test_values_of_a_compatible_critic_for_observations_that_are_preprocessed(sp
     th.testing.assert_close(values, features @ (model.policy.v + 0.5 * model.policy.w))
     assert values.unique().numel() > 1
     np.testing.assert_allclose(greedy_gap(model, observations).value, (features @ model.policy.v)[:, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("constant", [0.0, 100.1, 12345.678])
+def test_no_drift_of_a_constant(constant: float) -> None:
+    """Batch and running mean differ by rounding, which is no drift."""
+    layer = InputNorm(2)
+    batches = th.full((50, 256, 2), constant)
+    batches[..., 0] = th.randn(50, 256, generator=th.Generator().manual_seed(0))
+    for batch in batches:
+        layer(batch, train=True)
+    drift = batch_norm_drift(layer, lambda: layer(batches[0]))
+    assert drift is not None
+    assert drift < 0.2
 
 
 def test_drift_is_the_distance_of_the_data() -> None:

@@ -35,13 +35,59 @@ def test_learning_rates_too_high(name: str, kwargs: dict[str, Any]) -> None:
 def test_rewards_that_overflow() -> None:
     """1e30 is a finite reward, its square is no finite loss."""
     model = make("bnddpg")
-    model.learn(20)
     before = weights(model)
-    model.learn(0, reset_num_timesteps=False)
+    model.learn(20)
     model.replay_buffer.rewards[:] = 1e30
     with pytest.raises(DivergenceError, match=r"critic's loss is inf.*largest in the replay buffer is 1e\+30"):
         model.train(1, batch_size=8)
     assert same(weights(model), before)
+
+
+def test_training_in_pieces_goes_back_behind_the_last_update() -> None:
+    """Its harm is seen in the next loss, which is of another piece."""
+    policy_kwargs = dict(optimizer_class=th.optim.SGD)
+    model = make(
+        "bnddpg", learning_rate=1e20, batch_norm=False, target_networks=True, learning_starts=0, policy_kwargs=policy_kwargs
+    )
+    before = weights(model)
+
+    def learn_in_pieces() -> None:
+        for _ in range(30):
+            model.learn(1, reset_num_timesteps=False)
+
+    with pytest.raises(DivergenceError, match="last weights known to be good"):
+        learn_in_pieces()
+    assert same(weights(model), before)
+
+
+@pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
+def test_weights_from_elsewhere_are_what_a_training_goes_back_to(name: str, tmp_path: Any) -> None:
+    other = make(name, seed=1)
+    other.learn(30)
+    other.save_weights(tmp_path / "other")
+    for bring in (
+        lambda model: model.set_parameters(other.get_parameters()),
+        lambda model: model.load_weights(tmp_path / "other"),
+    ):
+        model = make(name)
+        model.learn(30)
+        bring(model)
+        loaded = weights(model)
+        model.learn(0, reset_num_timesteps=False)
+        next(model.policy.parameters()).data[..., 0] = float("nan")
+        with pytest.raises(DivergenceError, match="last weights known to be good"):
+            model.learn(1, reset_num_timesteps=False)
+        assert same(weights(model), loaded)
+
+
+@pytest.mark.parametrize(("td_error", "told"), [(1e7, True), (float("nan"), False), (float("inf"), False)])
+def test_only_a_finite_td_error_is_above_its_limit(td_error: float, told: bool) -> None:
+    model = make("copdacq")
+    model.learn(5)
+    model.replay_buffer.rewards[:] = td_error
+    with pytest.raises(DivergenceError, match="a TD error of") as error:
+        model.train(1)
+    assert ("above max_td_error=1e+06 (raise it" in str(error.value)) == told
 
 
 def test_the_rates_in_the_advice_are_those_at_which_it_diverged() -> None:

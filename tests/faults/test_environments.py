@@ -126,9 +126,12 @@ def test_first_observation(name: str) -> None:
         def observation(self, observation: np.ndarray) -> np.ndarray:
             return np.full_like(observation, np.nan)
 
-    model = make(name, Unsound(gym.make("Pendulum-v1")))
+    env = Unsound(gym.make("Pendulum-v1"))
+    model = make(name, env)
     with pytest.raises(ValueError, match=r"the environment's reset returned observation .*nan.*, which is not finite"):
         model.learn(30)
+    env.observation = lambda observation: observation  # type: ignore[method-assign]
+    model.learn(30, reset_num_timesteps=False)
 
 
 def test_noise_that_is_not_finite(name: str) -> None:

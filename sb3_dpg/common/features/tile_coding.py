@@ -59,6 +59,7 @@ class TileCoding(BoundedFeatures):
             check_features_dim("TileCoding", n_tilings * tiles, "use fewer bins or hash_size=65536")
         else:
             check_integer("hash_size", hash_size, n_tilings)
+            check_features_dim("TileCoding", hash_size, "lower hash_size")
             tiles = hash_size // n_tilings
         super().__init__(observation_space, n_tilings * tiles, lower, upper)
         self.n_tilings = n_tilings
