@@ -24,10 +24,7 @@ class EvaluationProtocol:
     deterministic: bool = True
 
     def steps(self, total: int) -> list[int]:
-        """
-        :param total: Steps of the whole training
-        :return: After how many steps of training the agent is evaluated
-        """
+        """After how many steps of a training of ``total`` steps the agent is evaluated."""
         return [total * point // self.points for point in range(1, self.points + 1)]
 
 
@@ -138,10 +135,7 @@ class Plan:
         return list(dict.fromkeys(configuration.algorithm for configuration in self.configurations))
 
     def seeds_of(self, algorithm: str) -> tuple[int, ...]:
-        """
-        :param algorithm: Name of an algorithm
-        :return: The seeds it is trained with
-        """
+        """The seeds that an algorithm is trained with."""
         return self.fewer_seeds.get(algorithm, self.seeds)
 
     @property

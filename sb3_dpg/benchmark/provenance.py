@@ -51,10 +51,7 @@ def _git_commit() -> str:
 
 
 def processor_of(machine: str) -> str:
-    """
-    :param machine: As :func:`provenance` describes it
-    :return: Its processor
-    """
+    """The processor of a machine that :func:`provenance` has described."""
     return machine.partition(", ")[2].rpartition(", ")[0] or machine
 
 

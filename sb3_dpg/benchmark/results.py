@@ -169,10 +169,7 @@ class Results:
 
 
 def error_line(error: str) -> str:
-    """
-    :param error: A traceback or a message
-    :return: The line that names the error; behind it a message may have further ones, which say less
-    """
+    """The line of a traceback that names the error; behind it a message may have further ones, which say less."""
     lines = error.strip().splitlines()
     start = max((index for index, line in enumerate(lines) if line.startswith("Traceback")), default=-1)
     # The lines of calls are indented
@@ -180,10 +177,7 @@ def error_line(error: str) -> str:
 
 
 def join_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """
-    :param tables: Tables with the same columns, at least one
-    :return: Their rows, one table after the other
-    """
+    """The rows of tables with the same columns, at least one table, one after the other."""
     # The columns of an empty table have no type, and pandas will let them spoil that of the others
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
@@ -226,10 +220,7 @@ def read_evaluations(path: Path) -> pd.DataFrame:
 
 
 def plan_to_yaml(plan: Plan) -> str:
-    """
-    :param plan: A plan
-    :return: Its text form, with the hyperparameters of each configuration
-    """
+    """The text form of a plan, with the hyperparameters of each configuration."""
     content = {
         "name": plan.name,
         "description": plan.description,

@@ -37,6 +37,26 @@ SelfDeterministic = TypeVar("SelfDeterministic", bound="DeterministicOffPolicyAl
 File = str | pathlib.Path | io.BufferedIOBase
 
 
+def end_stored_episodes(buffer: ReplayBuffer | None) -> None:
+    """
+    Let what is stored of episodes that a reset breaks off end there: n-step returns, goals of HER and, with
+    ``optimize_memory_usage``, next observations would reach into the episodes that follow.
+
+    :param buffer: The replay buffer, None for none
+    """
+    if isinstance(buffer, HerReplayBuffer):
+        with warnings.catch_warnings():
+            # It takes this for a mistake
+            warnings.simplefilter("ignore")
+            buffer.truncate_last_trajectory()
+    elif buffer is not None and buffer.size() > 0:
+        newest = buffer.pos - 1
+        if buffer.handle_timeout_termination:
+            # Cut, not ended: its value is still bootstrapped. An episode that had ended before has no value to bootstrap
+            buffer.timeouts[newest, buffer.dones[newest] == 0] = True
+        buffer.dones[newest] = True
+
+
 class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
     """
     The common base of our deterministic actor-critic algorithms.
@@ -154,7 +174,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         check_normalization(self._vec_normalize_env, self.observation_space)
         self._fit_action_noise(self.env.num_envs)
         if reset_num_timesteps or self._last_obs is None:
-            self._end_stored_episodes()
+            end_stored_episodes(self.replay_buffer)
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -208,23 +228,6 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         # The last update has no loss after it that would show what it did
         self._check_weights("after the last update")
         return self
-
-    def _end_stored_episodes(self) -> None:
-        """
-        Let what is stored of episodes that a reset breaks off end there: n-step returns, goals of HER and, with
-        ``optimize_memory_usage``, next observations would reach into the episodes that follow.
-        """
-        buffer = self.replay_buffer
-        if isinstance(buffer, HerReplayBuffer):
-            with warnings.catch_warnings():
-                # It takes this for a mistake
-                warnings.simplefilter("ignore")
-                buffer.truncate_last_trajectory()
-        elif buffer is not None and buffer.size() > 0:
-            newest = buffer.pos - 1
-            if buffer.handle_timeout_termination:
-                buffer.timeouts[newest] = np.maximum(buffer.timeouts[newest], buffer.dones[newest] == 0)
-            buffer.dones[newest] = 1.0
 
     def _fit_action_noise(self, n_envs: int) -> None:
         """

@@ -16,10 +16,7 @@ LINE_STYLES = ("-", "--", "-.", ":")
 
 
 def series_style(index: int) -> dict[str, Any]:
-    """
-    :param index: The number of a series
-    :return: Its colour and marker, keyword arguments of ``Axes.plot``; those of the first 42 differ
-    """
+    """Colour and marker of a series, keyword arguments of ``Axes.plot``; those of the first 42 differ."""
     return {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index // len(COLORS) % len(MARKERS)]}
 
 

@@ -159,6 +159,12 @@ class ExperimentManager(ScheduleStrings):
         is_of_a_run = self.carries_on and self.config == resumed_config(self.trained_agent)
         loader = yaml.UnsafeLoader if is_of_a_run else yaml.SafeLoader
         hyperparams = read_entry(self.config, self.env_name.gym_id, self.is_atari(self.env_name.gym_id), loader)
+        own = resumed_config(self.trained_agent) if self.carries_on and not is_of_a_run else None
+        if own is not None:
+            # Of a file that is given the environment's settings alone, as said above
+            agents = read_entry(own, self.env_name.gym_id, False, yaml.UnsafeLoader)
+            hyperparams = {key: value for key, value in hyperparams.items() if key in ZOO_KEYS}
+            hyperparams |= {key: value for key, value in agents.items() if key not in ZOO_KEYS}
         if self.trial_id is not None:
             self.trial = read_trial(self.load_trial, self.algo, self.storage, self.study_name, self.trial_id)
         self.given = self._given_hyperparameters()
@@ -204,15 +210,15 @@ class ExperimentManager(ScheduleStrings):
         """The entry as rl-zoo3 gets it: text evaluated, noise made ready, and of a saved agent's only what is to change."""
         resolved = dict(hyperparams)
         resolve_texts(resolved)
+        if self.optimize_hyperparameters and self.algo in SAMPLING_NOISE:
+            # Trials that sample none would have the entry's, and as a callback it replaces what others sample
+            resolved = {key: value for key, value in resolved.items() if key not in _NOISE}
         if resolved.get("normalize") and "gamma" in resolved:
             options = resolved["normalize"] if isinstance(resolved["normalize"], dict) else {}
             resolved["normalize"] = {**options, "gamma": resolved["gamma"]}
         noise_is_given = not _NOISE.isdisjoint(self.given)
         self.noise_keys = {key: value for key, value in hyperparams.items() if key in _NOISE}
         self.noise = resolve_noise(resolved, self.is_ours, keeps_noise=self.carries_on and not noise_is_given)
-        if self.optimize_hyperparameters and self.algo in SAMPLING_NOISE:
-            # Otherwise trials that sample none have the entry's
-            resolved = {key: value for key, value in resolved.items() if key not in _NOISE}
         if self.carries_on:
             # The saved agent has its own hyperparameters and noise, with their state
             changed = ZOO_KEYS | self.given.keys() | {"policy"} | (_NOISE if noise_is_given else set())
@@ -331,7 +337,9 @@ class ExperimentManager(ScheduleStrings):
             # The agent alone, which is saved next, may still find room
             print(f"No checkpoint could be written: {error}")
             return
-        options = ["--algo", self.algo, "--env", self.env_name.gym_id, "-f", self.log_folder, "--resume"]
+        # Not --resume: there may be a later run
+        agent = str(folder / f"{self.env_name}.zip")
+        options = ["--algo", self.algo, "--env", self.env_name.gym_id, "-f", self.log_folder, "-i", agent]
         packages = getattr(self.args, "gym_packages", [])
         command = shlex.join(["sb3-dpg", "train", *options, *(["--gym-packages", *packages] if packages else [])])
         print(f"Saved all of it in {folder}. To go on from there: {command}")

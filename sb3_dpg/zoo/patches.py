@@ -186,6 +186,10 @@ class LocalFirstApi(huggingface_hub.HfApi):
             raise NotUploaded
         try:
             super().create_repo(repo_id, **self.create_kwargs)
+            # To the hub's own, which it needs for other files, rl-zoo3 adds a line for videos
+            attributes = Path(folder_path) / ".gitattributes"
+            own = Path(self.hf_hub_download(repo_id, attributes.name)).read_text(encoding="utf-8")
+            attributes.write_text(own if "*.mp4" in own else own + attributes.read_text(encoding="utf-8"), encoding="utf-8")
             return super().upload_folder(repo_id=repo_id, folder_path=folder_path, **kwargs)
         except Exception as error:
             raise ConfigurationError(

@@ -16,7 +16,7 @@ from huggingface_sb3 import EnvironmentName
 from rl_zoo3.utils import get_latest_run_id, get_model_path
 
 from sb3_dpg.common.errors import DEBUG_VARIABLE, ConfigurationError
-from sb3_dpg.zoo.checkpoints import check_whole, resolve_trained_agent
+from sb3_dpg.zoo.checkpoints import check_whole, checkpoints, resolve_trained_agent
 from sb3_dpg.zoo.options import add_gym_packages, asks_for_help, check_names, env_folder, look_ahead, own_parser, split_options
 from sb3_dpg.zoo.patches import create_test_env_with, patched, readable_errors
 from sb3_dpg.zoo.registration import OUR_ALGORITHMS, register_algorithms
@@ -74,6 +74,10 @@ def replaying(path: str | None, own_help: str = "") -> Iterator[None]:
         if path is not None:
             run, complete = Path(path).parent, Path(resolve_trained_agent(path)).parent
             settings = env_folder(sys.argv[1:])
+            has_statistics = (run / settings / "vecnormalize.pkl").is_file()
+            if complete == run and not has_statistics and look_ahead(sys.argv[1:]).load_last_checkpoint:
+                # On-policy algorithms save agents within a rollout, and complete checkpoints at its end
+                complete = (checkpoints(run) or [run])[-1]
             for file in (run / settings / "args.yml", run / settings / "config.yml", complete / settings / "vecnormalize.pkl"):
                 check_whole(file)
             if complete != run:

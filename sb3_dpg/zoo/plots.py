@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+import yaml
 
 from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.checkpoints import check_whole
@@ -66,6 +67,8 @@ def _look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
     """What is to be plotted."""
     parser = own_parser()
     parser.add_argument("-i", "--input")
+    # Or it would be "-i qm"
+    parser.add_argument("-iqm", "--iqm", action="store_true")
     parser.add_argument("-a", "--algo", "--algos", nargs="+", default=[], dest="algos")
     parser.add_argument("-e", "--env", nargs="+", default=[])
     parser.add_argument("-f", "--exp-folder", "--exp-folders", nargs="+", default=[], dest="folders")
@@ -173,6 +176,13 @@ def _read_evaluations(folder: Path, env: str, names: argparse.Namespace) -> list
     return runs
 
 
+def _continues(run: Path, other: Path) -> bool:
+    """Whether a run goes on from an agent of another."""
+    arguments = [yaml.load(path.read_text(), yaml.UnsafeLoader) or {} for path in run.glob("*/args.yml")]
+    agents = [Path(agent).resolve() for values in arguments if (agent := values.get("trained_agent"))]
+    return any(other.resolve() in agent.parents for agent in agents)
+
+
 def _check_runs(cell: str, runs: list[Evaluations], names: argparse.Namespace) -> None:
     """Refuse runs that cannot be averaged, and tell which of one algorithm and environment are not plotted."""
     counts = [int(np.sum(steps <= names.max_timesteps)) for _, steps, _ in runs]
@@ -185,6 +195,11 @@ def _check_runs(cell: str, runs: list[Evaluations], names: argparse.Namespace) -
             raise ConfigurationError(f"-max: {run} has no evaluation up to step {names.max_timesteps}")
         is_short = steps[-1] < names.min_timesteps if names.min_timesteps > 0 else count < max(counts)
         (left_out if is_short else kept).append((run, steps[:count], episodes))
+    if len({episodes for _, _, episodes in kept}) > 1:
+        raise ConfigurationError(f"runs of {cell} differ in their number of episodes an evaluation, and cannot be averaged")
+    for (earlier, _, _), (run, _, _) in itertools.permutations(kept, 2):
+        if _continues(run, earlier):
+            raise ConfigurationError(f"{run} continues {earlier}: they are one run, move the earlier one away")
     if sum(episodes for _, _, episodes in kept) < 2:
         raise ConfigurationError(f"all-plots needs two or more runs, or two or more episodes an evaluation, of {cell}")
     # With -min those of more evaluations are matched to those of the fewest, by their steps; all others are by their number

@@ -11,6 +11,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import EvalCallback
 
 from sb3_dpg.common.errors import ConfigurationError
+from sb3_dpg.common.off_policy_algorithm import end_stored_episodes
 from sb3_dpg.zoo.checkpoints import BEST_MODEL, saved_timesteps
 
 #: Options of ``train`` that say in which environment an agent learns and how it is evaluated; no hyperparameter file has them
@@ -35,6 +36,8 @@ def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequenc
     for name in CARRIED_OPTIONS:
         option, value = f"--{name.replace('_', '-')}", earlier.get(name)
         given = any(argument == option or argument.startswith((f"{option}=", f"{name}:")) for argument in arguments)
+        # A file that is given decides about the environment
+        given = given or (name == "env_kwargs" and not {"-conf", "--conf-file"}.isdisjoint(arguments))
         if value is None or given:
             continue
         if isinstance(value, dict):
@@ -74,11 +77,7 @@ def mark_interruption(model: BaseAlgorithm, trained_agent: str) -> None:
             "fall. Save it with --save-replay-buffer, or resume from a checkpoint (--save-freq)."
         )
         return
-    last = (buffer.pos - 1) % buffer.buffer_size
-    if buffer.handle_timeout_termination:
-        # Cut, not ended: its value is still bootstrapped. An episode that had ended before has no value to bootstrap
-        buffer.timeouts[last, buffer.dones[last] == 0] = True
-    buffer.dones[last] = True
+    end_stored_episodes(buffer)
 
 
 def check_statistics(model: BaseAlgorithm, trained_agent: str, env_name: str) -> None:
@@ -119,6 +118,9 @@ def continue_evaluations(callback: EvalCallback, trained_agent: str, env_name: s
         callback.evaluations_length = log["ep_lengths"][:kept].tolist()
         if "successes" in log:
             callback.evaluations_successes = log["successes"][:kept].tolist()
+        if kept:
+            # For checkpoints before the next evaluation
+            np.savez(callback.log_path, **{name: values[:kept] for name, values in log.items()})
     best_model = source / BEST_MODEL
     if callback.best_model_save_path is None or not callback.evaluations_results or not best_model.is_file():
         return

@@ -10,11 +10,11 @@ import pytest
 from sb3_dpg.benchmark.analysis import statistics
 from sb3_dpg.benchmark.analysis.scores import load_references
 from sb3_dpg.benchmark.analysis.selection import select
-from sb3_dpg.benchmark.analysis.suite import compare, make_suite
+from sb3_dpg.benchmark.analysis.suite import Suite, compare, make_suite
 from sb3_dpg.benchmark.configuration import Environment
 from sb3_dpg.benchmark.report import write_report
 from sb3_dpg.benchmark.report.figures import CURVES_PER_PANEL, learning_curves, make_styles
-from sb3_dpg.benchmark.report.tables import holding_section, summary_section, time_to_solve_section
+from sb3_dpg.benchmark.report.tables import aggregate_section, holding_section, summary_section, time_to_solve_section
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.common.errors import ConfigurationError
 from tests.benchmark.samples import make_plan, write_results
@@ -102,6 +102,17 @@ def test_one_seed_has_neither_interval_nor_deviation(tmp_path):
     rows = [row for row in tables.splitlines() if row.startswith("| ") and " [95 % CI]" not in row]
     assert rows
     assert not any("[" in row or "±" in row for row in rows)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_conclusion_is_of_the_seeds_of_the_two_that_it_names():
+    curves = {name: np.full((seeds, 1, 1), score) for name, seeds, score in (("a", 3, 1.0), ("b", 3, 0.5), ("c", 1, 0.2))}
+    suite = Suite(["Pendulum-v1"], {name: list(range(len(scores))) for name, scores in curves.items()}, curves)
+    comparison = compare(suite)
+    assert comparison is not None
+    first, second = (line for line in aggregate_section(comparison).splitlines() if line.startswith("- a: "))
+    assert first.endswith("above that of b, 0.50; the intervals do not overlap.")
+    assert second.endswith("above that of c, 0.20; too few seeds to conclude anything.")
 
 
 @pytest.mark.usefixtures("_quick")

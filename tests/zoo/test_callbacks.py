@@ -68,7 +68,8 @@ def test_an_interrupted_run_resumes_where_it_was_interrupted(
     output = capsys.readouterr().out
     assert f"Stopped after {INTERRUPTED_AT} of 300 steps" in output
     assert str(agent.parent) in output
-    assert f"sb3-dpg train --algo {algo} --env Pendulum-v1 -f {manager.log_folder} --resume" in output
+    # Not --resume, which would take the newest run
+    assert f"sb3-dpg train --algo {algo} --env Pendulum-v1 -f {manager.log_folder} -i {agent}\n" in output
     assert saved_timesteps(agent) == INTERRUPTED_AT
     # Resumed without another word, to the end
     resumed = make_manager(algo, None, trained_agent=str(agent))
@@ -130,7 +131,8 @@ def test_the_command_that_goes_on_is_complete(
     manager.args.gym_packages = ["my_task"]
     monkeypatch.setattr(manager, "log_folder", "my logs")
     train(manager, PressCtrlC())
-    assert "-f 'my logs' --resume --gym-packages my_task" in capsys.readouterr().out
+    agent = latest_checkpoint(Path(manager.save_path).parents[1], "copdacq", "Pendulum-v1")
+    assert f"-f 'my logs' -i {agent} --gym-packages my_task\n" in capsys.readouterr().out
 
 
 def test_ctrl_c_is_not_for_the_processes_of_environments(write_config: WriteConfig, make_manager: MakeManager) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gymnasium as gym
+import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_dpg.cli import main
 from sb3_dpg.zoo.callbacks import ResumableCheckpointCallback
-from sb3_dpg.zoo.checkpoints import saved_timesteps
+from sb3_dpg.zoo.checkpoints import checkpoints, saved_timesteps
+from sb3_dpg.zoo.patches import LocalFirstApi
 from sb3_dpg.zoo.playback import offscreen_rendering
 from tests.zoo.entries import tiny_entry
 
@@ -80,6 +82,27 @@ def test_an_agent_of_a_checkpoint_is_normalised_as_it_learned(
     train(config, "--save-freq", "120")
     assert main(["enjoy", *AGENT, "-n", "5", "--no-render"]) == 0
     assert loaded[-1] == "logs/bnddpg/Pendulum-v1_2/Pendulum-v1/vecnormalize.pkl"
+
+
+def test_an_agent_saved_within_a_rollout_is_normalised_by_the_checkpoint(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On-policy algorithms: the agent of step 120 beside the checkpoint of step 100."""
+
+    def die(self: ResumableCheckpointCallback) -> None:
+        if self.num_timesteps == 150:
+            raise Stop
+
+    config = write_config(dict(n_timesteps=200, policy="MlpPolicy", n_steps=50, batch_size=50, n_epochs=1, normalize=True))
+    command = ("--algo", "ppo", "--env", "Pendulum-v1", "-f", "logs")
+    with monkeypatch.context() as context:
+        context.setattr(ResumableCheckpointCallback, "_on_rollout_end", die)
+        with pytest.raises(Stop):
+            main(["train", *command, "-conf", str(config), "--verbose", "0", "--eval-freq", "-1", "--save-freq", "60"])
+    run = Path("logs/ppo/Pendulum-v1_1")
+    assert (run / "rl_model_120_steps.zip").is_file()
+    assert [path.name for path in checkpoints(run)] == ["checkpoint_100_steps"]
+    assert main(["enjoy", *command, "--no-render", "-n", "5", "--load-last-checkpoint"]) == 0
 
 
 @pytest.fixture
@@ -196,3 +219,21 @@ def test_what_the_hub_does_not_give_is_told(monkeypatch: pytest.MonkeyPatch, cap
     assert main(["load-from-hub", *AGENT, "-orga", "x"]) == 1
     expected = f"sb3-dpg load-from-hub: error: x/bnddpg-Pendulum-v1: cannot get vec_normalize.pkl ({error})"
     assert capsys.readouterr().err.strip() == expected
+
+
+def test_the_hubs_own_attributes_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """rl-zoo3 adds a line to what it has downloaded; here nothing is downloaded before the repository is complete."""
+    line = "*.mp4 filter=lfs diff=lfs merge=lfs -text\n"
+    (tmp_path / "README.md").write_text("")
+    for own in ("*.zip filter=lfs\n", f"*.zip filter=lfs\n{line}"):
+        (tmp_path / "hub").write_text(own)
+        (tmp_path / ".gitattributes").write_text(line)
+        monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", lambda *args, **kwargs: None)
+        monkeypatch.setattr(huggingface_hub.HfApi, "hf_hub_download", lambda *args: str(tmp_path / "hub"))
+        monkeypatch.setattr(
+            huggingface_hub.HfApi,
+            "upload_folder",
+            lambda self, folder_path, **kwargs: (folder_path / ".gitattributes").read_text(),
+        )
+        uploaded = LocalFirstApi(upload=True, card_commands={}).upload_folder(repo_id="a/b", folder_path=tmp_path)
+        assert uploaded == "*.zip filter=lfs\n" + line

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from matplotlib import pyplot as plt
 
 from sb3_dpg.cli import main
@@ -159,6 +160,34 @@ def test_runs_that_cannot_be_averaged(
         write_evaluations(tmp_path / "logs", "td3", seed, frequency=frequency)
     assert main(["all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", *options]) == 1
     assert expected in capsys.readouterr().err
+
+
+def test_runs_of_other_numbers_of_episodes_are_not_averaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    for seed, episodes in enumerate((2, 3), start=1):
+        write_evaluations(tmp_path / "logs", "td3", seed, episodes=episodes)
+    assert main(["all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs"]) == 1
+    assert "differ in their number of episodes an evaluation, and cannot be averaged" in capsys.readouterr().err
+
+
+def test_a_run_and_its_continuation_are_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The evaluations of the second begin with those of the first."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    for seed in (1, 2):
+        write_evaluations(tmp_path / "logs", "td3", seed)
+    arguments = tmp_path / "logs/td3/Pendulum-v1_2/Pendulum-v1/args.yml"
+    arguments.parent.mkdir()
+    for agent in ("", "elsewhere/Pendulum-v1.zip", "logs/td3/Pendulum-v1_1/checkpoint_200_steps/Pendulum-v1.zip"):
+        arguments.write_text(yaml.dump({"trained_agent": agent}))
+        continues = "checkpoint" in agent
+        assert main(["all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "--no-display"]) == continues
+        assert ("Pendulum-v1_2 continues logs/td3/Pendulum-v1_1: they are one run" in capsys.readouterr().err) == continues
 
 
 def test_runs_of_another_evaluation_frequency_are_matched_by_their_steps(

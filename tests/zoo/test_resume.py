@@ -239,6 +239,24 @@ def test_the_entrys_env_kwargs_hold_wherever_the_agent_acts(
     assert set(gravity) == {5.0, 7.0}
 
 
+def test_of_another_file_the_environments_settings_are_used(
+    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    command = ("train", "--algo", "td3", "--env", "Pendulum-v1", "--verbose", "0", "--device", "cpu", "--eval-freq", "-1")
+    entry = tiny_entry("td3", n_timesteps=100, env_kwargs={"g": 5.0}, **SCHEDULED)
+    assert main([*command, "-conf", str(write_config(entry)), "--save-freq", "100"]) == 0
+    other = tiny_entry("td3", n_timesteps=200, learning_rate=0.9, env_kwargs={"g": 9.0}, normalize=True)
+    assert main([*command, "-conf", str(write_config(other)), "--resume"]) == 0
+    run = tmp_path / "logs/td3/Pendulum-v1_2"
+    settings = dict(yaml.load((run / "Pendulum-v1/config.yml").read_text(), Loader=yaml.UnsafeLoader))
+    assert settings["env_kwargs"] == {"g": 9.0}
+    assert settings["noise_std"] == SCHEDULED["noise_std"], "what the agent has"
+    assert settings["learning_rate"] == entry["learning_rate"]
+    assert saved_timesteps(run / "Pendulum-v1.zip") == 200
+
+
 def test_options_of_the_run_that_is_continued(tmp_path: Path) -> None:
     agent = tmp_path / "Pendulum-v1.zip"
     assert earlier_options(agent, "Pendulum-v1", []) == []
@@ -329,7 +347,9 @@ def test_evaluations_after_the_agent_are_left_behind(
 
     def continued(agent: str) -> EvalCallback:
         env = Monitor(gym.make("Pendulum-v1"))
-        callback = EvalCallback(env, n_eval_episodes=1, log_path=str(run), best_model_save_path=str(tmp_path / "new"))
+        callback = EvalCallback(
+            env, n_eval_episodes=1, log_path=str(tmp_path / "new"), best_model_save_path=str(tmp_path / "new")
+        )
         continue_evaluations(callback, str(run / agent), "Pendulum-v1", n_envs=1)
         return callback
 
@@ -337,6 +357,9 @@ def test_evaluations_after_the_agent_are_left_behind(
     callback = continued("best_model.zip")
     assert (callback.n_calls, callback.evaluations_timesteps) == (150, [50, 100, 150])
     assert callback.evaluations_results == [[-9.0], [-8.0], [-7.0]]
+    with np.load(tmp_path / "new/evaluations.npz") as log:
+        assert log["timesteps"].tolist() == [50, 100, 150], "for a checkpoint before the next evaluation"
+        assert log["results"].tolist() == [[-9.0], [-8.0], [-7.0]]
     assert callback.best_mean_reward == -7.0
     assert saved_timesteps(tmp_path / "new/best_model.zip") == 150
     assert (tmp_path / "new/Pendulum-v1/vecnormalize.pkl").read_bytes() == b"statistics"

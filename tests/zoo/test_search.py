@@ -205,6 +205,17 @@ def test_reloading_a_trial_trains_with_exactly_its_parameters(
         assert [plain(call) for call in calls] == [searched[trial_id]]
 
 
+@pytest.mark.parametrize("algo", ["td3", "ddpg"])
+def test_noise_that_is_sampled_is_not_replaced_by_the_entrys(
+    write_config: WriteConfig, make_manager: MakeManager, algo: str
+) -> None:
+    noise = {"noise_type": "normal", "noise_std": "lin_0.9_0.8"}
+    search = make_manager(algo, write_config(tiny_entry(algo, **noise)), optimize_hyperparameters=True, n_trials=1)
+    assert search.setup_experiment() is None
+    assert not {*noise, "action_noise", "callback"} & search.resolved.keys()
+    assert not search.callbacks
+
+
 def unbounded_pendulum() -> gym.Env:
     """Pendulum whose observations have no bounds that one could know."""
     env = gym.make("Pendulum-v1")

@@ -32,10 +32,7 @@ def default_settings() -> Iterator[None]:
 
 
 def make_styles(algorithms: Sequence[str]) -> Styles:
-    """
-    :param algorithms: Names
-    :return: Colour, mark and line of each
-    """
+    """Colour, mark and line of each algorithm."""
     return {
         name: {**series_style(index), "linestyle": LINE_STYLES[index % len(LINE_STYLES)]}
         for index, name in enumerate(algorithms)
@@ -77,11 +74,7 @@ def _add_legend(figure: Figure) -> Figure:
 
 
 def learning_curves(selection: Selection, styles: Styles) -> Figure:
-    """
-    :param selection: Complete runs
-    :param styles: Style of each algorithm
-    :return: Return against steps, a panel for each environment or more
-    """
+    """Return against steps, a panel for each environment or more."""
     content = [(environment, names) for environment, runs in selection.runs.items() if runs for names in _legible(list(runs))]
     first_of: dict[str, Axes] = {}
     figure, panels = make_figure(len(content))

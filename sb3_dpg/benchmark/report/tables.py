@@ -24,10 +24,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], n_texts: int = 
 
 
 def items(lines: Sequence[str]) -> str:
-    """
-    :param lines: Sentences
-    :return: A list
-    """
+    """A list of sentences."""
     return "".join(f"- {line}\n" for line in lines)
 
 
@@ -52,10 +49,7 @@ def _return_digits(values: np.ndarray) -> int:
 
 
 def time_to_solve_section(selection: Selection) -> str:
-    """
-    :param selection: Complete runs
-    :return: The section of the report; empty if no environment has both a threshold and runs
-    """
+    """The section on time to solve; empty if no environment has both a threshold and runs."""
     rows = [row for environment in selection.plan.environments for row in _time_to_solve_rows(selection, environment)]
     if not rows:
         return ""
@@ -99,11 +93,7 @@ def _time_cells(time: TimeToSolve, n_seeds: int, n_steps: int) -> list[str]:
 
 
 def summary_section(selection: Selection, comparison: Comparison | None) -> str:
-    """
-    :param selection: Complete runs
-    :param comparison: The algorithms against each other, None if there is nothing to compare
-    :return: The first table of the report: a line for each algorithm that has runs
-    """
+    """The first table of the report: a line for each algorithm that has runs."""
     returns = {
         environment: {algorithm: selection.mean_returns(environment, algorithm).to_numpy() for algorithm in algorithms}
         for environment, algorithms in selection.runs.items()
@@ -134,10 +124,7 @@ def summary_section(selection: Selection, comparison: Comparison | None) -> str:
 
 
 def holding_section(selection: Selection) -> str:
-    """
-    :param selection: Complete runs
-    :return: The section of the report: whether agents hold what they have reached; empty if no return is positive
-    """
+    """The section on whether agents hold what they have reached; empty if no return is positive."""
     rows = []
     for environment, algorithms in selection.runs.items():
         for algorithm in algorithms:
@@ -162,10 +149,7 @@ def holding_section(selection: Selection) -> str:
 
 
 def aggregate_section(comparison: Comparison) -> str:
-    """
-    :param comparison: The algorithms against each other
-    :return: The section of the report
-    """
+    """The section on all environments together."""
     suite = comparison.suite
     numbers = sorted({len(seeds) for seeds in suite.seeds.values()})
     parts = [
@@ -192,7 +176,7 @@ def _headline(comparison: Comparison) -> list[str]:
         other_low, other_high = intervals[other][:, 0]
         relation = "above" if points[first][0] > points[other][0] else "not above"
         apart = "the intervals do not overlap" if low > other_high or other_low > high else "the intervals overlap"
-        if min(map(len, comparison.suite.seeds.values())) < MIN_SEEDS:
+        if min(len(comparison.suite.seeds[name]) for name in (first, other)) < MIN_SEEDS:
             apart = "too few seeds to conclude anything"
         sentences.append(
             f"{first}: interquartile mean {estimates[first]}, {relation} that of {other}, {estimates[other]}; {apart}."
@@ -218,12 +202,7 @@ def _improvement_table(comparison: Comparison) -> str:
 
 
 def environment_section(selection: Selection, environment: Environment, reference: Reference | None) -> str:
-    """
-    :param selection: Complete runs
-    :param environment: An environment
-    :param reference: Its scale, None if it has none
-    :return: Its section of the report: last and best returns of each algorithm, and what it lost between them
-    """
+    """The section of an environment: last and best returns of each algorithm, and what it lost between them."""
     title = f"### {environment.id}, {environment.steps:,} steps\n\n"
     if not selection.runs[environment.id]:
         return title + "No results yet.\n"
@@ -243,10 +222,7 @@ def environment_section(selection: Selection, environment: Environment, referenc
 
 
 def explanation(references: Mapping[str, Reference]) -> str:
-    """
-    :param references: The scale of each environment in the report
-    :return: What the columns mean, and where the scale of normalised scores comes from
-    """
+    """What the columns of these sections mean, and where the scale of normalised scores comes from."""
     rows = [
         [name, _number(scale.random, 1), scale.random_source, _number(scale.reference, 1), scale.reference_source]
         for name, scale in references.items()
@@ -262,10 +238,7 @@ def explanation(references: Mapping[str, Reference]) -> str:
 
 
 def protocol_section(selection: Selection) -> str:
-    """
-    :param selection: Complete runs
-    :return: How agents were trained and evaluated, and with what
-    """
+    """How agents were trained and evaluated, and with what."""
     plan = selection.plan
     protocols: dict[EvaluationProtocol, dict[str, None]] = {}
     for configuration in plan.configurations:
@@ -285,10 +258,7 @@ def protocol_section(selection: Selection) -> str:
 
 
 def hyperparameter_section(plan: Plan) -> str:
-    """
-    :param plan: The plan
-    :return: The hyperparameters of each configuration
-    """
+    """The hyperparameters of each configuration."""
     rows = [
         [configuration.algorithm, configuration.environment, configuration.algo, _hyperparameters(configuration)]
         for configuration in plan.configurations
