@@ -20,10 +20,7 @@ class EvaluationModel(BaseModel):
     """
 
     def train(self: SelfEvaluationModel, mode: bool = True) -> SelfEvaluationModel:
-        """
-        :param mode: Not used: see the class
-        :return: The model, in evaluation mode
-        """
+        """The model, in evaluation mode whatever ``mode`` says."""
         # SB3 calls it on every environment step
         return super().train(False) if self.training else self
 

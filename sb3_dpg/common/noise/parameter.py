@@ -38,6 +38,9 @@ class NoiseParameter:
     :raises ValueError: if a sequence has not one entry per action dimension, or a value is out of range
     """
 
+    # Noise that was saved earlier may be without
+    high = np.inf
+
     def __init__(
         self, name: str, value: ParameterLike, action_dim: int, *, positive: bool = False, high: float = np.inf
     ) -> None:
