@@ -87,8 +87,11 @@ class InputNorm(nn.BatchNorm1d):
                 self.running_var.lerp_(variance, weight)
         else:
             variance, mean = self.running_var, self.running_mean
-        std = (variance + (self.ROUNDING * mean).square() + self.eps).sqrt()
-        return ((input - mean) / std).clamp(-self.clip, self.clip)
+        return ((input - mean) / self.std(mean, variance)).clamp(-self.clip, self.clip)
+
+    def std(self, mean: th.Tensor, variance: th.Tensor) -> th.Tensor:
+        """The standard deviation that an input of this mean and variance is divided by."""
+        return (variance + (self.ROUNDING * mean).square() + self.eps).sqrt()
 
 
 class EnsembleLinear(nn.Module):

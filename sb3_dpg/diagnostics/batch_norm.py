@@ -39,12 +39,10 @@ def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | 
             batch = inputs[0].detach().transpose(1, 2).flatten(0, 1)
             # An actor may climb the first ones of them alone
             mean, variance = mean[: len(batch)], variance[: len(batch)]
-        if isinstance(layer, InputNorm):
-            # As the layer itself does
-            eps += (layer.ROUNDING * mean).square()
-        std = (variance + eps).sqrt()
-        batch_std = (batch.var(1, correction=0) + eps).sqrt()
-        drifts.append(float((th.hypot(batch.mean(1) - mean, batch_std - std) / std).mean()))
+        deviation = layer.std if isinstance(layer, InputNorm) else lambda _, variance: (variance + eps).sqrt()
+        batch_mean, std = batch.mean(1), deviation(mean, variance)
+        batch_std = deviation(batch_mean, batch.var(1, correction=0))
+        drifts.append(float((th.hypot(batch_mean - mean, batch_std - std) / std).mean()))
 
     with ExitStack() as stack, th.no_grad():
         for layer in batch_norm_layers(network):

@@ -156,11 +156,10 @@ class ExperimentManager(ScheduleStrings):
 
     def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
         # What a run wrote for those that continue it may hold Python objects
-        is_of_a_run = self.carries_on and self.config == resumed_config(self.trained_agent)
-        loader = yaml.UnsafeLoader if is_of_a_run else yaml.SafeLoader
+        own = resumed_config(self.trained_agent) if self.carries_on else None
+        loader = yaml.UnsafeLoader if self.config == own else yaml.SafeLoader
         hyperparams = read_entry(self.config, self.env_name.gym_id, self.is_atari(self.env_name.gym_id), loader)
-        own = resumed_config(self.trained_agent) if self.carries_on and not is_of_a_run else None
-        if own is not None:
+        if own not in (None, self.config):
             # Of a file that is given the environment's settings alone, as said above
             agents = read_entry(own, self.env_name.gym_id, False, yaml.UnsafeLoader)
             hyperparams = {key: value for key, value in hyperparams.items() if key in ZOO_KEYS}

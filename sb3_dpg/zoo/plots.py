@@ -176,11 +176,11 @@ def _read_evaluations(folder: Path, env: str, names: argparse.Namespace) -> list
     return runs
 
 
-def _continues(run: Path, other: Path) -> bool:
-    """Whether a run goes on from an agent of another."""
+def _folders_of_agent(run: Path) -> list[Path]:
+    """The folders, one in the other, of the agent that a run goes on from; none if it began by itself."""
     arguments = [yaml.load(path.read_text(), yaml.UnsafeLoader) or {} for path in run.glob("*/args.yml")]
-    agents = [Path(agent).resolve() for values in arguments if (agent := values.get("trained_agent"))]
-    return any(other.resolve() in agent.parents for agent in agents)
+    agents = [agent for values in arguments if (agent := values.get("trained_agent"))]
+    return [folder for agent in agents for folder in Path(agent).resolve().parents]
 
 
 def _check_runs(cell: str, runs: list[Evaluations], names: argparse.Namespace) -> None:
@@ -197,9 +197,10 @@ def _check_runs(cell: str, runs: list[Evaluations], names: argparse.Namespace) -
         (left_out if is_short else kept).append((run, steps[:count], episodes))
     if len({episodes for _, _, episodes in kept}) > 1:
         raise ConfigurationError(f"runs of {cell} differ in their number of episodes an evaluation, and cannot be averaged")
-    for (earlier, _, _), (run, _, _) in itertools.permutations(kept, 2):
-        if _continues(run, earlier):
-            raise ConfigurationError(f"{run} continues {earlier}: they are one run, move the earlier one away")
+    by_folder = {run.resolve(): run for run, _, _ in kept}
+    for run in by_folder.values():
+        for folder in by_folder.keys() & _folders_of_agent(run):
+            raise ConfigurationError(f"{run} continues {by_folder[folder]}: they are one run, move the earlier one away")
     if sum(episodes for _, _, episodes in kept) < 2:
         raise ConfigurationError(f"all-plots needs two or more runs, or two or more episodes an evaluation, of {cell}")
     # With -min those of more evaluations are matched to those of the fewest, by their steps; all others are by their number

@@ -11,6 +11,12 @@ from sb3_dpg.cli import main
 from sb3_dpg.zoo.plots import save_figures
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+
+
 def write_evaluations(folder: Path, algo: str, seed: int, episodes: int = 2, count: int = 4, frequency: int = 100) -> None:
     """What a training of so many evaluations leaves."""
     run = folder / algo / f"Pendulum-v1_{seed}"
@@ -27,10 +33,8 @@ def write_evaluations(folder: Path, algo: str, seed: int, episodes: int = 2, cou
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_all_of_rliables_figures_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_rliables_figures_are_saved(tmp_path: Path) -> None:
     pytest.importorskip("rliable")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
     plt.close("all")
     for algo in ("bnddpg", "ddpg"):
         for seed in (1, 2):
@@ -57,9 +61,7 @@ def test_figures_of_one_title_do_not_overwrite_each_other(tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a_title.png", "a_title_2.png"]
 
 
-def test_environments_with_a_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+def test_environments_with_a_slash(tmp_path: Path) -> None:
     plt.close("all")
     for seed in (1, 2):
         write_evaluations(tmp_path / "logs", "td3", seed)
@@ -85,13 +87,10 @@ def test_environments_with_a_slash(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 )  # fmt: skip
 def test_mistakes_get_one_line(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
     expected: str,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
     plt.close("all")
     for seed in (1, 2):
         write_evaluations(tmp_path / "logs", "td3", seed)
@@ -105,11 +104,7 @@ def test_mistakes_get_one_line(
     assert not (tmp_path / "figures").exists()
 
 
-def test_without_a_display_it_is_said_that_nothing_is_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+def test_without_a_display_it_is_said_that_nothing_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in (1, 2):
         write_evaluations(tmp_path / "logs", "td3", seed)
     command = ("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs")
@@ -120,11 +115,7 @@ def test_without_a_display_it_is_said_that_nothing_is_shown(
         assert ("--figures FOLDER saves them" in capsys.readouterr().err) == expected
 
 
-def test_shorter_runs_are_not_left_out_silently(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+def test_shorter_runs_are_not_left_out_silently(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, count in ((1, 4), (2, 3), (3, 4)):
         write_evaluations(tmp_path / "logs", "td3", seed, count=count)
     command = ("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "--no-display", "--print-n-trials")
@@ -148,37 +139,26 @@ def test_shorter_runs_are_not_left_out_silently(
 )
 def test_runs_that_cannot_be_averaged(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     frequencies: tuple[int, int],
     options: tuple[str, ...],
     expected: str,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
     for seed, frequency in enumerate(frequencies, start=1):
         write_evaluations(tmp_path / "logs", "td3", seed, frequency=frequency)
     assert main(["all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", *options]) == 1
     assert expected in capsys.readouterr().err
 
 
-def test_runs_of_other_numbers_of_episodes_are_not_averaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+def test_runs_of_other_numbers_of_episodes_are_not_averaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, episodes in enumerate((2, 3), start=1):
         write_evaluations(tmp_path / "logs", "td3", seed, episodes=episodes)
     assert main(["all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs"]) == 1
     assert "differ in their number of episodes an evaluation, and cannot be averaged" in capsys.readouterr().err
 
 
-def test_a_run_and_its_continuation_are_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_and_its_continuation_are_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The evaluations of the second begin with those of the first."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
     for seed in (1, 2):
         write_evaluations(tmp_path / "logs", "td3", seed)
     arguments = tmp_path / "logs/td3/Pendulum-v1_2/Pendulum-v1/args.yml"
@@ -191,10 +171,8 @@ def test_a_run_and_its_continuation_are_one(
 
 
 def test_runs_of_another_evaluation_frequency_are_matched_by_their_steps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
     write_evaluations(tmp_path / "logs", "td3", 1, count=4)
     write_evaluations(tmp_path / "logs", "td3", 2, count=2, frequency=200)
     command = ("all-plots", "-a", "td3", "-e", "Pendulum", "-f", "logs", "--no-display", "--print-n-trials")
@@ -217,15 +195,12 @@ def test_runs_of_another_evaluation_frequency_are_matched_by_their_steps(
 )
 def test_what_rl_zoo3_shows_as_0_is_told(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     runs: int,
     episodes: int,
     count: int,
     expected: str,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
     plt.close("all")
     for seed in (1, 2, 3)[:runs]:
         write_evaluations(tmp_path / "logs", "td3", seed, episodes, count)
