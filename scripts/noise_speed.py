@@ -15,7 +15,8 @@ from stable_baselines3.common.noise import (
     VectorizedActionNoise,
 )
 
-from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise
+from sb3_dpg.bnddpg.bnddpg import DEFAULT_ACTION_NOISE
+from sb3_dpg.common.noise import GaussianNoise, OrnsteinUhlenbeckNoise, ScheduledNoise, make_noise
 
 N_REPETITIONS = 15
 
@@ -41,10 +42,16 @@ def cases(action_dim: int, n_envs: int) -> dict[str, tuple[ActionNoise, ActionNo
         "Ornstein-Uhlenbeck": OrnsteinUhlenbeckActionNoise(mean, sigma),
         "Gaussian": NormalActionNoise(mean, sigma),
     }
-    ours = {
+    default = make_noise(DEFAULT_ACTION_NOISE, action_dim)
+    assert isinstance(default, ScheduledNoise)
+    default.resize(n_envs)
+    ours: dict[str, ActionNoise] = {
         "Ornstein-Uhlenbeck": OrnsteinUhlenbeckNoise(mean, 0.2, n_envs=n_envs, seed=0),
         "Gaussian": GaussianNoise(mean, 0.2, n_envs=n_envs, seed=0),
+        "BNDDPG's default": default,
     }
+    # SB3 has none like it
+    theirs["BNDDPG's default"] = theirs["Ornstein-Uhlenbeck"]
     if n_envs > 1:
         theirs = {name: VectorizedActionNoise(noise, n_envs) for name, noise in theirs.items()}
     return {name: (ours[name], theirs[name]) for name in theirs}

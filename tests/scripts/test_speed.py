@@ -60,11 +60,11 @@ def test_every_contestant_takes_the_network_and_its_own(name: str) -> None:
     assert widths == ([set(), set()] if name == "COPDACQ" else [set(), {24}])
 
 
-def test_noises_table_has_both_processes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_noises_table_has_each_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(noise_speed, "N_REPETITIONS", 1)
     noise_speed.main()
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
-    assert len(rows) == 8
+    assert len(rows) == 12
     for process, *_, ours, theirs, ratio in rows:
-        assert process in ("Ornstein-Uhlenbeck", "Gaussian")
+        assert process in ("Ornstein-Uhlenbeck", "Gaussian", "BNDDPG's default")
         assert float(ratio) == pytest.approx(float(theirs) / float(ours), rel=0.1, abs=0.06)
