@@ -48,7 +48,7 @@ TRAIN = --algo bnddpg --env Pendulum-v1
 # Further options of sb3-dpg train
 OPTIONS ?=
 train: $(VENV)/installed-base
-	@echo "Training BNDDPG on Pendulum-v1, two minutes. Ctrl-C saves all of it; then go on by: make train OPTIONS=--resume"
+	@echo "Training BNDDPG on Pendulum-v1, two to four minutes. Ctrl-C saves all of it; then go on by: make train OPTIONS=--resume"
 	@$(BIN)/sb3-dpg train $(TRAIN) --seed 1 --num-threads 1 --eval-freq 1000 --eval-episodes 10 --log-folder logs \
 		--progress --verbose 0 $(OPTIONS)
 	@$(BIN)/python -m scripts.compare_untrained $(TRAIN) --folder logs --episodes 20
