@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule, TensorDict
@@ -268,6 +269,27 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         rate = self.actor_learning_rate
         self.actor_lr_schedule = None if rate is None else parse_learning_rate("actor_learning_rate", rate)
 
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        total_timesteps, callback = super()._setup_learn(*args, **kwargs)
+        # Without earlier steps the base class warns
+        if 0 < self.num_timesteps < self._total_timesteps <= self.num_timesteps + self._n_missing_transitions():
+            self._warn(
+                f"will not learn: training ends before the replay buffer has learning_starts={self.learning_starts} "
+                "transitions. Load the earlier ones with load_replay_buffer, or train for longer.",
+                stacklevel=6,
+            )
+        return total_timesteps, callback
+
+    def _n_missing_transitions(self) -> int:
+        """
+        How many a model that was loaded without its replay buffer still has to collect: copies of a few would spoil the
+        running statistics.
+        """
+        buffer = self.replay_buffer
+        assert buffer is not None
+        wanted = min(self.learning_starts, buffer.buffer_size * buffer.n_envs)
+        return wanted - buffer.size() * buffer.n_envs if self.batch_norm else 0
+
     def _scaled_action(self) -> np.ndarray:
         # Of the actor that learns, not of its average
         action, _ = self.actor.predict(self._last_obs)  # type: ignore[arg-type]
@@ -287,9 +309,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             self._refuse_batch_size(batch_size)
         buffer = self.replay_buffer
         assert buffer is not None
-        stored, capacity = buffer.size() * buffer.n_envs, buffer.buffer_size * buffer.n_envs
-        if self.batch_norm and stored < min(self.num_timesteps, self.learning_starts, capacity):
-            # Loaded without its replay buffer: copies of a few transitions would spoil the running statistics
+        if min(self._n_missing_transitions(), self.num_timesteps - buffer.size() * buffer.n_envs) > 0:
             return
         critic_rate = self.lr_schedule(self._current_progress_remaining)
         actor_rate = ACTOR_RATE * critic_rate
@@ -300,9 +320,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         actor_rate *= min(1.0, warmed_up / max(1.0, self.actor_warmup * self._total_timesteps))
         update_learning_rate(self.critic.optimizer, critic_rate)
         update_learning_rate(self.actor.optimizer, actor_rate)
-        critic_loss_fn, actor_loss_fn = type(self).critic_loss, type(self).actor_loss
+        critic_loss_fn, actor_loss_fn = self.critic_loss, self.actor_loss
         if self.compile:
-            critic_loss_fn, actor_loss_fn = compiled(critic_loss_fn), compiled(actor_loss_fn)
+            # Of the class, not of the instance: compiled once for all models
+            critic_loss_fn = partial(compiled(type(self).critic_loss), self)
+            actor_loss_fn = partial(compiled(type(self).actor_loss), self)
 
         # Not on observations that no layer normalises: bfloat16 does not tell 100.2 from 100
         auto = self.batch_norm and has_bfloat16(self.device)
@@ -314,12 +336,12 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             self._n_updates += 1
             replay_data = buffer.sample(batch_size, env=self._vec_normalize_env)
             with autocast:
-                critic_loss = critic_loss_fn(self, replay_data, self.next_actions(replay_data.next_observations))
+                critic_loss = critic_loss_fn(replay_data, self.next_actions(replay_data.next_observations))
             gradient_step(self.critic.optimizer, critic_loss, self.gradient_clip)
             critic_losses.append(critic_loss.detach())
             if self._n_updates % self.policy_delay == 0:
                 with autocast:
-                    actor_loss = actor_loss_fn(self, replay_data)
+                    actor_loss = actor_loss_fn(replay_data)
                 gradient_step(self.actor.optimizer, actor_loss, self.gradient_clip)
                 actor_losses.append(actor_loss.detach())
                 self.update_targets() if self.target_networks else self.update_averaged_actor()
@@ -435,7 +457,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         """theta' <- tau theta + (1 - tau) theta' for the averaged actor, running statistics included."""
         state, averaged_state = self.actor.state_dict(), self.policy.averaged_actor.state_dict()
         # A plain average at first: the networks of the start are not worth remembering
-        tau = max(self.tau, self.policy_delay / self._n_updates)
+        self.policy.n_averaged += 1
+        tau = max(self.tau, 1.0 / self.policy.n_averaged.item())
         if tau >= 1.0:
             # Lazy layers have no tensors to move yet
             self.policy.averaged_actor.load_state_dict(state)

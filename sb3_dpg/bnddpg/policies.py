@@ -266,7 +266,8 @@ class BNDDPGPolicy(DeterministicPolicy):
     :param n_critics: Number of critic networks
     :param share_features_extractor: Whether actor and critic share the features extractor
     :param batch_norm_momentum: Weight of the newest batch in the running statistics, in (0, 1]
-    :param batch_norm_eps: Added to the variance of hidden layers, positive
+    :param batch_norm_eps: Added to the variance of hidden layers, and of what a features extractor with weights computed;
+        positive
     :param action_layer: Hidden layer of Q at which the action enters: 0 the input, 1 as in the DDPG paper; at most the number
         of hidden layers
     :param norm_after_action: Whether the layers of Q that have seen the action are normalised too
@@ -282,6 +283,7 @@ class BNDDPGPolicy(DeterministicPolicy):
 
     actor: Actor
     critic: Critic
+    n_averaged: th.Tensor
 
     def __init__(
         self,
@@ -373,6 +375,8 @@ class BNDDPGPolicy(DeterministicPolicy):
             self.averaged_names = parameters | batch_norm_buffers(self.actor)
             # Further names of tied weights, which must not move twice
             self.tied_names = {name for name, _ in self.actor.named_parameters(remove_duplicate=False)} - parameters
+            #: Number of actors in the average. A buffer, so that it comes with the weights
+            self.register_buffer("n_averaged", th.zeros((), dtype=th.long))
         self.critic = self.make_critic(self.actor.features_extractor if shared else None)
         if self.target_networks:
             self.critic_target = self.make_critic(self.actor_target.features_extractor if shared else None)

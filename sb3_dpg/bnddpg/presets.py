@@ -108,9 +108,10 @@ def _merged(preset: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The preset with further arguments; those of the policy and of its optimizers are merged."""
     given = kwargs.get("policy_kwargs") or {}
     policy_kwargs = preset["policy_kwargs"] | given
+    # What the preset says of Adam is not for another optimizer
+    is_adam = given.get("optimizer_class", th.optim.Adam) in (th.optim.Adam, th.optim.AdamW)
     for name in ("optimizer_kwargs", "critic_optimizer_kwargs"):
-        # What the preset says of its optimizer is not for another one
-        of_preset = {} if "optimizer_class" in given else preset["policy_kwargs"].get(name, {})
+        of_preset = preset["policy_kwargs"].get(name, {}) if is_adam else {}
         policy_kwargs[name] = of_preset | (given.get(name) or {})
     return preset | kwargs | dict(policy_kwargs=policy_kwargs)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import maybe_make_env
-from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.buffers import NStepReplayBuffer, ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -49,7 +49,11 @@ def end_stored_episodes(buffer: ReplayBuffer | None) -> None:
             # It takes this for a mistake
             warnings.simplefilter("ignore")
             buffer.truncate_last_trajectory()
-    elif buffer is not None and buffer.size() > 0:
+    elif (
+        buffer is not None
+        and buffer.size() > 0
+        and (buffer.handle_timeout_termination or buffer.optimize_memory_usage or isinstance(buffer, NStepReplayBuffer))
+    ):
         newest = buffer.pos - 1
         if buffer.handle_timeout_termination:
             # Cut, not ended: its value is still bootstrapped. An episode that had ended before has no value to bootstrap
@@ -66,7 +70,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
     refitted when the number of environments changes, and training without any is warned about.
 
     Training stops with an error, and with finite weights in place, when environment, losses or weights are not finite
-    (docs/reliability.md). Files are replaced whole, and verified when they are loaded.
+    (docs/reliability.md). Files are replaced whole, and verified by :meth:`load`.
 
     :param policy: The policy model to use, a class or the name of an alias
     :param env: The environment to learn from (if registered in Gym, can be str)
@@ -182,11 +186,14 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         self._fit_action_noise(self.env.num_envs)
         if isinstance(self.action_noise, ScheduledNoise):
             self.action_noise.reset()
+        assert self._last_obs is not None
         observed = self._last_obs if self._vec_normalize_env is None else self._vec_normalize_env.get_original_obs()
-        assert observed is not None
         if not all_finite(observed):
             self._last_obs = None
             raise ValueError(f"the environment's reset returned observation {observed}, which is not finite")
+        if not all_finite(self._last_obs):
+            self._last_obs = None
+            raise ValueError("VecNormalize's statistics are not finite, after an observation that was not: make a new one")
         if self._total_timesteps > 0:
             # SB3 leaves the progress of the last training in place until the first step is done
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)

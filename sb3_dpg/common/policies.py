@@ -21,8 +21,7 @@ class EvaluationModel(BaseModel):
 
     def train(self: SelfEvaluationModel, mode: bool = True) -> SelfEvaluationModel:
         """The model, in evaluation mode whatever ``mode`` says."""
-        # SB3 calls it on every environment step
-        return super().train(False) if self.training else self
+        return super().train(False)
 
     def extract_features(self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor, train: bool = False) -> th.Tensor:
         """

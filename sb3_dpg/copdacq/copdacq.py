@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq, TrainFrequencyUnit
@@ -225,6 +226,19 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         super()._setup_model()
         self._tiles = self._tile_policy()
         self._reset_statistics()
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        bound, names = self._normalized_bound(), ("features_extractor_kwargs", "value_features_extractor_kwargs")
+        own_bounds = any({"low", "high"} & (self.policy_kwargs.get(name) or {}).keys() for name in names)
+        for features in self.policy.modules():
+            if own_bounds or bound is None or not isinstance(features, BoundedFeatures):
+                continue
+            if not th.equal(features.low, th.full_like(features.low, -bound)):
+                raise ValueError(
+                    "VecNormalize normalises the observations, but the features have the bounds of those before: give the "
+                    "environment with VecNormalize to the constructor, or features_extractor_kwargs=dict(low=-3, high=3)"
+                )
+        return super()._setup_learn(*args, **kwargs)
 
     def _tile_policy(self) -> TilePolicy | None:
         """The policy on NumPy arrays, None where there cannot be one."""

@@ -243,7 +243,7 @@ def state_features(
     extractor: BaseFeaturesExtractor, inputs: th.Tensor
 ) -> tuple[type[DenseLinear] | type[SparseLinear[th.Tensor]], th.Tensor]:
     """The linear function of such features, and the features in the form that it takes: those of tiles as indices."""
-    if isinstance(extractor, TileCoding):
+    if isinstance(extractor, TileCoding) and type(extractor).forward is TileCoding.forward:
         return SparseLinear, extractor.active(inputs)
     return DenseLinear, extractor(inputs)
 

@@ -34,6 +34,12 @@ class CompatibleValues(Protocol):
         """
 
 
+def compatible_policy(model: BaseAlgorithm) -> CompatibleValues | None:
+    """The policy of a model without a critic that knows the values of actions itself, None for other models."""
+    policy = model.policy
+    return policy if isinstance(policy, CompatibleValues) and getattr(model, "critic", None) is None else None
+
+
 def action_values(model: BaseAlgorithm) -> ActionValues:
     """
     Q(s, a) by which an actor is judged.
@@ -44,9 +50,8 @@ def action_values(model: BaseAlgorithm) -> ActionValues:
         compatible one of COPDACQ; a function of observations as the model gets them (as tensors) and actions scaled to [-1, 1]
     :raises TypeError: if the model has no critic of states and actions
     """
-    policy = model.policy
-    if isinstance(policy, CompatibleValues):
-        return policy.q_values
+    if (compatible := compatible_policy(model)) is not None:
+        return compatible.q_values
     q_values: ActionValues | None = getattr(model, "q_values", None)
     if q_values is not None:
         return q_values

@@ -15,9 +15,9 @@ from torch import nn
 from sb3_dpg.common.checks import check_integer, check_real
 from sb3_dpg.diagnostics.action_values import (
     ActionValues,
-    CompatibleValues,
     action_gradient,
     action_values,
+    compatible_policy,
     each,
     evaluation_mode,
     greedy_actions,
@@ -135,7 +135,7 @@ def candidate_values(model: BaseAlgorithm, observations: PyTorchObs) -> Candidat
     q = action_values(model)
     length = len(next(iter(observations.values())) if isinstance(observations, dict) else observations)
     some_actions = th.zeros(length, get_action_dim(model.action_space), device=model.device)
-    if isinstance(model.policy, CompatibleValues):
+    if compatible_policy(model) is not None:
         value, gradient = q(observations, some_actions), action_gradient(q, observations, some_actions)
         return lambda actions: value + (actions * gradient[:, None]).sum(2)
     extractor = getattr(getattr(model, "critic", None), "features_extractor", None)

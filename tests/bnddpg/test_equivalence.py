@@ -111,6 +111,17 @@ def test_whole_training_of_ddpg_starts_alike():
     assert th.allclose(*weights, atol=1e-5)
 
 
+@pytest.mark.parametrize("optimizer_class", [th.optim.Adam, th.optim.AdamW])
+def test_presets_keep_the_betas_of_an_adam_that_is_named(optimizer_class):
+    policy_kwargs = BNDDPG.td3_kwargs(policy_kwargs=dict(optimizer_class=optimizer_class))["policy_kwargs"]
+    model = BNDDPG("MlpPolicy", "Pendulum-v1", **BNDDPG.td3_kwargs(policy_kwargs=policy_kwargs), buffer_size=10)
+    assert model.critic.optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    paper = BNDDPG.paper_kwargs(policy_kwargs=dict(optimizer_class=optimizer_class))["policy_kwargs"]
+    assert paper["critic_optimizer_kwargs"] == dict(weight_decay=1e-2)
+    of_sgd = BNDDPG.paper_kwargs(policy_kwargs=dict(optimizer_class=th.optim.SGD))["policy_kwargs"]
+    assert of_sgd["critic_optimizer_kwargs"] == of_sgd["optimizer_kwargs"] == {}
+
+
 def test_presets_take_further_arguments():
     kwargs = BNDDPG.td3_kwargs(policy_kwargs=dict(net_arch=[64]), gamma=0.9, tau=0.01)
     optimizers = dict(optimizer_kwargs=dict(betas=(0.9, 0.999)), critic_optimizer_kwargs={})

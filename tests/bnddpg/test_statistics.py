@@ -328,3 +328,26 @@ def test_a_feature_that_was_constant_for_long_and_then_moves_does_no_harm(consta
     moved[:, 1] += 1.0
     assert norm(moved).abs().max() <= norm.clip
     th.testing.assert_close(norm(moved)[:, 0], norm(observations)[:, 0])
+
+
+def test_weights_that_are_loaded_bring_their_average(tmp_path):
+    model = make_filled(**FILLED, policy_delay=1)
+    model.train(20, 16)
+    model.save_weights(tmp_path / "weights.safetensors")
+    for load in (
+        lambda other: other.load_weights(tmp_path / "weights.safetensors"),
+        lambda other: other.set_parameters(model.get_parameters()),
+    ):
+        other = make_filled(**FILLED, policy_delay=1)
+        load(other)
+        before = other.policy.averaged_actor.mu[-2].weight.clone()
+        other.train(1, 16)
+        moved = th.lerp(before, other.actor.mu[-2].weight, 1 / 21)
+        th.testing.assert_close(other.policy.averaged_actor.mu[-2].weight, moved)
+
+
+def test_a_module_that_is_swapped_in_is_in_evaluation_mode():
+    model = make_filled(policy_kwargs=dict(features_extractor_class=NormExtractor))
+    model.policy.averaged_actor.features_extractor.net = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout())
+    first, second = (model.predict(np.ones(3, np.float32))[0] for _ in range(2))
+    assert first == second

@@ -448,7 +448,7 @@ def test_the_default_is_written_out():
     assert [model.lr_schedule(progress) for progress in (1, 0)] == [1e-3, 1e-3]
     assert model.critic.optimizer.param_groups[0]["betas"] == (0.5, 0.999)
     process, held = model.action_noise.noises
-    assert (process.std, process.correlation_time) == (pytest.approx(0.3), pytest.approx(1 / 0.15))
+    assert (process.std, process.theta, process.dt) == (pytest.approx(0.3), pytest.approx(0.15), 1.0)
     assert (held.probability, held.size, held.longest) == (0.02, [1.5], 80)
     model.action_noise.update(0.6)
     assert (process.std, held.probability) == (pytest.approx(0.2), pytest.approx(0.004))

@@ -140,11 +140,11 @@ def test_recursion_step_by_step():
 def test_properties():
     noise = OrnsteinUhlenbeckNoise(np.zeros(2), [0.2, 0.4], theta=0.15, dt=0.5)
     np.testing.assert_allclose(noise.stationary_std, [0.2 / np.sqrt(0.3), 0.4 / np.sqrt(0.3)])
-    np.testing.assert_allclose(noise.correlation_time, 1 / 0.075)
+    np.testing.assert_allclose(noise.theta * noise.dt, 0.075)
     # The paper's process
     paper = OrnsteinUhlenbeckNoise(0.0, 0.2)
     assert paper.std == pytest.approx([0.365], abs=5e-4)
-    assert paper.correlation_time == pytest.approx([6.67], abs=5e-3)
+    assert 1 / paper.theta == pytest.approx([6.67], abs=5e-3)
 
 
 MAKERS = {
@@ -548,7 +548,7 @@ def test_specification_of_what_needs_none():
         ({"sigma": 1}, ValueError, "type=None"),
         ({"type": "normal"}, ValueError, "exactly one of sigma and std.*{type: normal, sigma: lin_0.5_0.05}"),
         ({"type": "normal", "sigma": 1, "std": 1}, ValueError, "exactly one of sigma and std"),
-        ({"type": "normal", "sigma": 1, "theta": 1}, ValueError, "'theta': 1.* is not valid"),
+        ({"type": "normal", "sigma": 1, "theta": 1}, ValueError, "'theta': 1.* is not valid: 'theta' is unknown.*hold, mean"),
         ({"type": "autoregressive", "std": 1}, ValueError, "it needs lambda, exactly one"),
         ({"type": "ornstein-uhlenbeck", "sigma": [0.1]}, ValueError, "wrong length"),
         ({"type": "normal", "sigma": 0.1, "mean": [0, 0, 0]}, ValueError, r"mean=\[0, 0, 0\] has the wrong length for 2"),
@@ -582,3 +582,47 @@ def test_specification_of_another_class():
     noise.update(0.5)
     np.testing.assert_allclose(noise.std, [0.075, 0.225])
     assert noise().shape == (2, 2)
+
+
+def test_a_number_may_be_an_array_without_axes():
+    assert GaussianNoise(np.zeros(2), np.array(0.3)).std.tolist() == [0.3, 0.3]
+
+
+def test_what_replaces_a_sum_goes_on_with_its_first_stream():
+    summed = make_noise({"type": "normal", "sigma": 0.1, "seed": 3, "hold": {"probability": 0.0}}, 2)
+    plain = make_noise({"type": "normal", "sigma": 0.1, "seed": 5}, 2)
+    first = summed()
+    plain.continue_stream_of(summed)
+    expected = copy.deepcopy(summed.noises[0]._generator).standard_normal(2) * 0.1
+    np.testing.assert_allclose(plain(), expected, rtol=1e-6)
+    assert not np.array_equal(first, plain())
+
+
+@pytest.mark.parametrize("sigma", [np.full((2, 3), 0.1), np.full(3, 0.1)])
+def test_scaled_noise_of_several_axes(sigma):
+    noise = ScaledNoise(NormalActionNoise(np.zeros((2, 3)), sigma), "lin_1_0.5")
+    noise.update(0.0)
+    assert noise.std == pytest.approx(np.full(6, 0.05))
+
+
+class Clipped(NormalActionNoise):
+    def __call__(self):
+        return super().__call__().clip(-0.1, 0.1)
+
+
+def test_standard_deviation_of_noise_that_is_not_quite_sb3s():
+    noise = ScaledNoise(Clipped(np.zeros(2), np.ones(2)))
+    for _ in range(200):
+        noise()
+    assert noise.std == pytest.approx([0.1, 0.1], rel=0.1)
+    # Euler steps that grow without end
+    noise = ScaledNoise(OrnsteinUhlenbeckActionNoise(np.zeros(1), np.ones(1), theta=3.0, dt=1.0))
+    noise()
+    assert np.isfinite(noise.std).all()
+
+
+def test_standard_deviation_follows_a_sigma_that_is_changed():
+    given = NormalActionNoise(np.zeros(1), np.ones(1))
+    noise = ScaledNoise(given)
+    given._sigma = np.array([0.5])
+    assert noise.std == [0.5]

@@ -444,6 +444,35 @@ def test_observations_normalised_by_vecnormalize_need_no_bounds(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
+def test_features_of_observations_that_are_normalised_later_are_refused(policy: str, tmp_path: Path) -> None:
+    tiles = dict(features_extractor_class="TileCoding")
+    model = make(policy, make_vec_env("Pendulum-v1"), policy_kwargs=tiles).learn(10)
+    model.save(tmp_path / "model.zip")
+    model.set_env(VecNormalize(make_vec_env("Pendulum-v1")))
+    for refused in (model, COPDACQ.load(tmp_path / "model.zip", env=VecNormalize(make_vec_env("Pendulum-v1")))):
+        with pytest.raises(ValueError, match="features have the bounds of those before"):
+            refused.learn(10)
+    bounds = dict(features_extractor_kwargs=dict(low=-2.0, high=2.0))
+    model = make(policy, make_vec_env("Pendulum-v1"), policy_kwargs=tiles | bounds)
+    model.set_env(VecNormalize(make_vec_env("Pendulum-v1")))
+    model.learn(10)
+
+
+class Mirrored(TileCoding):
+    """Tiles of the observation's absolute value."""
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        return super().forward(observations.abs())
+
+
+def test_features_of_ones_own_that_are_made_of_tiles() -> None:
+    model = make(policy_kwargs=dict(features_extractor_class=Mirrored)).learn(300)
+    observations = th.tensor([[0.6, -0.8, -2.0], [0.6, 0.8, 2.0]])
+    first, second = model.predict(observations.numpy())[0]
+    assert first == second != 0.0
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
 @pytest.mark.parametrize("env", [unbounded, lambda: make_vec_env("Pendulum-v1")], ids=["unbounded", "bounded"])
 def test_features_of_normalised_observations(policy: str, env: Callable[[], Any]) -> None:
     """The space of a bounded environment says nothing about them: its speeds are within 8."""

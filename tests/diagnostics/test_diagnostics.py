@@ -16,6 +16,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
 from sb3_dpg import BNDDPG
+from sb3_dpg.bnddpg.policies import BNDDPGPolicy
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.common.torch_layers import InputNorm
 from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
@@ -135,6 +136,21 @@ def test_action_gradient_of_a_compatible_critic() -> None:
         model.policy.w.fill_(0.5)
     gradient = action_gradient(action_values(model), th.from_numpy(OBSERVATIONS), th.zeros(32, 1))
     th.testing.assert_close(gradient, th.full((32, 1), 4.0))
+
+
+class WithValues(BNDDPGPolicy):
+    """A policy that happens to have a method of the name by which compatible values are known."""
+
+    def q_values(self, observations: th.Tensor, actions: th.Tensor) -> th.Tensor:
+        return self.critic(observations, actions)[0]
+
+
+def test_a_policy_with_a_critic_is_not_taken_for_a_compatible_one() -> None:
+    gaps = []
+    for policy in (BNDDPGPolicy, WithValues):
+        model = BNDDPG(policy, "Pendulum-v1", seed=0, buffer_size=10, policy_kwargs=dict(net_arch=[8]))
+        gaps.append(greedy_gap(model, OBSERVATIONS).gap)
+    np.testing.assert_array_equal(*gaps)
 
 
 @pytest.mark.parametrize(("actor_n_critics", "used"), [(None, slice(0, 3)), (2, slice(0, 2))])

@@ -81,3 +81,8 @@ def test_goals(faulty: bool) -> None:
     buffer = trained("bnddpg", faulty, **HER).replay_buffer
     assert buffer.ep_length[:N_STEPS, 0].tolist() == [N_STEPS] * N_STEPS
     assert (buffer.dones * (1 - buffer.timeouts))[:N_STEPS].max() == 0
+
+
+def test_episodes_of_a_plain_buffer_without_time_limits_have_no_end_where_they_are_broken_off():
+    model = trained("bnddpg", False, replay_buffer_kwargs=dict(handle_timeout_termination=False))
+    assert not model.replay_buffer.dones.any()

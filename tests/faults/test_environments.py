@@ -98,6 +98,9 @@ def test_observation(name: str, bad: float, normalize: bool, length: int) -> Non
     with np.errstate(invalid="ignore"):
         model = make(name, VecNormalize(env) if normalize else env)
         assert_stops_sound(model, ValueError, message)
+        if normalize:
+            with pytest.raises(ValueError, match=r"^VecNormalize's statistics are not finite.*make a new one"):
+                model.learn(10)
     assert np.isfinite(model.replay_buffer.observations).all()
     assert np.isfinite(model.replay_buffer.next_observations).all()
 

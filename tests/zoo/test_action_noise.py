@@ -65,7 +65,7 @@ def test_what_rl_zoo3_does_not_know_makes_our_noise(
     assert isinstance(noise, OrnsteinUhlenbeckNoise)
     theta = keys.get("noise_theta", 0.15)
     np.testing.assert_allclose(noise.stationary_std, 0.3 / np.sqrt(2 * theta), rtol=1e-6)
-    np.testing.assert_allclose(noise.correlation_time, 1 / (theta * keys.get("noise_dt", 1.0)), rtol=1e-6)
+    np.testing.assert_allclose(noise.theta * noise.dt, theta * keys.get("noise_dt", 1.0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("algo", ["bnddpg", "copdacq"])
@@ -73,7 +73,7 @@ def test_our_algorithms_have_our_noise_with_dt_1(write_config: WriteConfig, make
     manager = make_manager(algo, write_config(tiny_entry(algo, noise_type="ornstein-uhlenbeck", noise_std=0.2)))
     noise = set_up(manager).action_noise
     assert isinstance(noise, OrnsteinUhlenbeckNoise)
-    np.testing.assert_allclose(noise.correlation_time, 1 / 0.15)
+    np.testing.assert_allclose(noise.theta * noise.dt, 0.15)
 
 
 def test_one_value_per_action_dimension(write_config: WriteConfig, make_manager: MakeManager) -> None:
@@ -87,7 +87,7 @@ def test_one_theta_per_action_dimension(write_config: WriteConfig, make_manager:
     pytest.importorskip("Box2D")
     entry = tiny_entry("bnddpg", noise_type="ornstein-uhlenbeck", noise_std=0.2, noise_theta=[0.15, 0.3])
     manager = make_manager("bnddpg", write_config(entry, env_id="LunarLanderContinuous-v3"), env_id="LunarLanderContinuous-v3")
-    np.testing.assert_allclose(set_up(manager).action_noise.correlation_time, [1 / 0.15, 1 / 0.3])
+    np.testing.assert_allclose(set_up(manager).action_noise.theta, [0.15, 0.3])
 
 
 def test_no_noise_leaves_no_keys_for_the_constructor(write_config: WriteConfig, make_manager: MakeManager) -> None:

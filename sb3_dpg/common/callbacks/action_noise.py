@@ -41,7 +41,7 @@ class ActionNoiseCallback(BaseCallback):
         - a specification of one, see :func:`~sb3_dpg.common.noise.make_noise`;
         - any SB3 ``ActionNoise`` of one environment, or a function that makes one (wherever the noise has a generator of its
           own, as that of pink-noise-rl): it is put into a :class:`~sb3_dpg.common.noise.ScaledNoise`;
-        - None: the noise that the model has, for instance that of a loaded model, which goes on from its saved state.
+        - None: the noise that the model has, for instance that of a loaded model, whose random stream goes on.
     :param scale: Factor of noise that has no schedule of its own (the third form, or the model's): a number, a schedule, a
         schedule string such as ``"lin_1_0.1"``, or a sequence of these; None for 1, or for the scale that the noise has
     :param verbose: Verbosity level: 0 for no output, 1 for the noise that is installed

@@ -153,7 +153,7 @@ def check_action_noise(noise: ActionNoise | None, action_shape: tuple[int, ...])
         if np.any(sigma < 0):
             raise ValueError(f"action_noise={noise} has a negative sigma: every entry must be at least 0")
         try:
-            shape, fitting = np.broadcast_shapes(mean.shape, sigma.shape), [(), (1,), action_shape]
+            shape, fitting = np.broadcast_shapes(mean.shape, sigma.shape), [(1,), action_shape]
         except ValueError as error:
             raise ValueError(f"action_noise={noise} has a mean and a sigma of different shapes: {error}") from error
     elif isinstance(action_dim := getattr(noise, "action_dim", None), Integral):

@@ -49,6 +49,8 @@ class NoiseParameter:
         self.positive = positive
         self.high = high
         self.factor: float | np.ndarray = 1.0
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value.item()
         entries: list[Any] = list(value) if is_sequence(value) else [value]  # type: ignore[arg-type]
         if is_sequence(value) and (len(entries) != action_dim or any(is_sequence(entry) for entry in entries)):
             raise ValueError(

@@ -49,6 +49,8 @@ class ProcessNoise(ScheduledNoise):
             self._generator = np.random.default_rng(self._seeds)
 
     def continue_stream_of(self, other: ActionNoise) -> None:
+        # Of a sum the first
+        other = getattr(other, "noises", [other])[0]
         if isinstance(other, ProcessNoise):
             self._seeds, self._generator = other._seeds, other._generator
 
@@ -257,11 +259,6 @@ class OrnsteinUhlenbeckNoise(ProcessNoise):
     def std(self) -> np.ndarray:
         """Current stationary standard deviation, sigma / sqrt(2 theta), per action dimension, of shape (action_dim,)."""
         return self.stationary_std.copy()
-
-    @property
-    def correlation_time(self) -> np.ndarray:
-        """Steps after which the autocorrelation is 1/e, 1 / (theta dt), per action dimension, of shape (action_dim,)."""
-        return 1.0 / (self.theta * self.dt)
 
     def __repr__(self) -> str:
         return (

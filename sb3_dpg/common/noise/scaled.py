@@ -112,10 +112,11 @@ class ScaledNoise(ScheduledNoise):
         is exact for SB3's own noise; of other classes an attribute ``sigma`` is taken as the standard deviation (true of
         pink-noise-rl), and without one, the root mean square of the draws so far (NaN before the first).
         """
-        inside = standard_deviation(self._example)
+        inside = standard_deviation(self._given if isinstance(self._given, ActionNoise) else self._example)
         if inside is None:
             inside = np.sqrt(self._sum_squares / self._n_draws) if self._n_draws else np.full(self.action_dim, np.nan)
-        return self.scale * np.broadcast_to(inside, (self.action_dim,))
+            inside = inside.reshape(self.action_shape)
+        return self.scale * np.broadcast_to(inside, self.action_shape).reshape(-1)
 
     def seed(self, seed: int | None) -> None:
         """
@@ -146,9 +147,10 @@ class ScaledNoise(ScheduledNoise):
 
 def standard_deviation(noise: ActionNoise) -> np.ndarray | None:
     """Standard deviation per action dimension of the noise of one environment, None if its class does not tell."""
-    if isinstance(noise, NormalActionNoise):
+    # Subclasses may clip, scale or mix
+    if type(noise) is NormalActionNoise:
         return np.asarray(noise._sigma)
-    if isinstance(noise, OrnsteinUhlenbeckActionNoise):
+    if type(noise) is OrnsteinUhlenbeckActionNoise and 0 < noise._theta * noise._dt < 2:
         # Stationary law of the Euler steps x' = (1 - theta dt) x + sigma sqrt(dt) eps
         return np.asarray(noise._sigma) / np.sqrt(noise._theta * (2.0 - noise._theta * noise._dt))
     sigma = getattr(noise, "sigma", None)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from stable_baselines3.common.noise import ActionNoise
 
+from sb3_dpg.common.errors import unknown_name
 from sb3_dpg.common.noise.base import ScheduledNoise
 from sb3_dpg.common.noise.held import HeldNoise, SummedNoise
 from sb3_dpg.common.noise.parameter import NoiseParameter
@@ -30,7 +31,7 @@ def make_noise(spec: Mapping[str, Any] | ActionNoise | None, action_shape: int |
     - ``{type: pink.PinkActionNoise, sigma: 0.3, seq_len: 1000, scale: lin_1_0.1}``: any SB3 ``ActionNoise`` by its full name,
       with its arguments (``action_dim`` is filled in if it takes one), inside a :class:`ScaledNoise`.
 
-    All but the last take ``mean`` (0), ``n_envs`` (1) and ``seed`` (None) too; see the classes for what values may be.
+    All take ``n_envs`` (1), and all but the last ``mean`` (0) and ``seed`` (None); see the classes for what values may be.
     Each may have ``hold: {probability: lin_0.02_0_0.5}``, arguments of a :class:`HeldNoise` that is added to it.
 
     :param spec: A specification; noise and None are returned as they are
@@ -131,14 +132,13 @@ _TYPES = {
 
 def _check_names(spec: dict[str, Any], arguments: dict[str, Any], noise_type: _NoiseType) -> None:
     """Refuse a specification where an argument is missing or not known."""
-    unknown = set(arguments) - noise_type.required - noise_type.optional - {"sigma", "std", "mean", "n_envs", "seed"}
-    missing = noise_type.required - set(arguments)
-    if unknown or missing or ("sigma" in arguments) == ("std" in arguments):
-        raise ValueError(
-            f"the noise specification {spec} is not valid: it needs "
-            f"{', '.join([*sorted(noise_type.required), 'exactly one of sigma and std'])} and may have "
-            f"{', '.join([*sorted(noise_type.optional), 'mean', 'n_envs', 'seed'])}, as in {noise_type.example}"
-        )
+    required = noise_type.required
+    known = {"type", "hold", "sigma", "std", "mean", "n_envs", "seed"} | required | noise_type.optional
+    problem = next((unknown_name(name, sorted(known)) for name in spec if name not in known), None)
+    if problem is None and (required - set(arguments) or ("sigma" in arguments) == ("std" in arguments)):
+        problem = f"it needs {', '.join([*sorted(required), 'exactly one of sigma and std'])}"
+    if problem is not None:
+        raise ValueError(f"the noise specification {spec} is not valid: {problem}, as in {noise_type.example}")
 
 
 def _foreign_noise(name: str, arguments: dict[str, Any], action_dim: int) -> ScaledNoise:
