@@ -1,7 +1,7 @@
 SHELL = /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
-# Versions of dependencies; test-lowest and test-highest have theirs
+# Versions of dependencies; test-lowest has its own
 CONSTRAINTS ?= constraints.txt
 BIN = $(VENV)/bin
 LINT_PATHS = sb3_dpg scripts tests
@@ -21,7 +21,7 @@ help:
 	@echo "make test-slow      run the slow tests: trainings that must reach a return, studies killed again and again"
 	@echo "make test-nightly   run the property tests with 1000 examples each, and work out all published reports again"
 	@echo "make test-lowest    run the fast tests, but those of faults, properties and pages, on the lowest versions that pyproject.toml admits"
-	@echo "make test-highest   run the same on the newest versions that there are"
+	@echo "make test-highest   run the same on the newest versions that there are (PyTorch's stays the pinned one)"
 	@echo "make coverage       run the tests and fail if they reach less than 90 % of the lines"
 	@echo "make mutation       change the equations one by one and list the changes that no test notices (MUTANTS='*noise*': only those)"
 	@echo "make long-run       train for 200,000 and 50,000 steps and tell whether memory and speed stay as they are"

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from sb3_dpg.benchmark.analysis.selection import select
 from sb3_dpg.benchmark.report.figures import default_settings, learning_curves, make_styles
-from sb3_dpg.benchmark.results import read_results
+from sb3_dpg.benchmark.results import read_plan, read_results
+from sb3_dpg.common.errors import unknown_name
 from sb3_dpg.common.plotting import save_figure
 
 #: How algorithms are called in the figure, by their names in the plan; those without results are left out
@@ -49,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--algorithms", nargs="+", default=list(NAMES), help="their names in the plan (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("docs/images/learning_curves.png"), help="default: %(default)s")
     options = parser.parse_args(arguments)
+    plan = read_plan(options.results)
+    for name in options.algorithms:
+        if name not in plan.algorithms:
+            parser.error(f"--algorithms {unknown_name(name, plan.algorithms)}")
     names = {name: NAMES.get(name, name) for name in options.algorithms}
     with default_settings():
         save_figure(draw(options.results, names), options.output, dpi=120)

@@ -58,8 +58,9 @@ def _run(arguments: Sequence[str]) -> int:
     folder = options.results or Path("logs", "benchmark", plan.name)
     engine = LocalEngine(options.jobs)
     if options.dry_run:
-        results = [Results(folder), *map(reused_results, options.reuse)]
-        console.print(table_of_runs(plan, results, engine.jobs))
+        results = Results(folder)
+        results.check_plan(plan)
+        console.print(table_of_runs(plan, [results, *map(reused_results, options.reuse)], engine.jobs))
         return 0
     summary = run_plan(plan, folder, engine, console, options.reuse)
     lines = [

@@ -96,11 +96,7 @@ class Run:
         return f"{self.configuration.algorithm} on {self.configuration.environment}, seed {self.seed}"
 
     def check_complete(self, steps: Sequence[int], returns: Iterable[Sequence[float]]) -> None:
-        """
-        :param steps: After how many steps it was evaluated
-        :param returns: Returns of the episodes of each evaluation
-        :raises ConfigurationError: if these are not the evaluations of its configuration
-        """
+        """Refuse steps and returns of episodes that are not the evaluations of its configuration."""
         total, evaluation = self.configuration.steps, self.configuration.evaluation
         if steps != evaluation.steps(total) or any(len(episodes) != evaluation.episodes for episodes in returns):
             raise ConfigurationError(
@@ -151,21 +147,12 @@ class Plan:
 
 
 def as_table(item: Environment | Configuration) -> dict[str, Any]:
-    """
-    :param item: An environment or a configuration
-    :return: Its fields by name, without a package where there is none: it came later, and what was run before is the same
-    """
+    """Its fields by name; without a package where there is none: what was run before there were any is the same."""
     return {name: value for name, value in asdict(item).items() if not (name == "package" and value is None)}
 
 
 def check_distinct(configurations: Iterable[Configuration]) -> tuple[Configuration, ...]:
-    """
-    One result must not appear under two names, as if it were two.
-
-    :param configurations: What is trained
-    :return: The same
-    :raises ConfigurationError: if two are the same but for their names
-    """
+    """Refuse configurations that are the same but for their names: one result would appear as two."""
     seen: dict[str, Configuration] = {}
     for configuration in configurations:
         if configuration.key in seen:

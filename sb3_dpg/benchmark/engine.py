@@ -1,6 +1,7 @@
 """What executes runs: processes of this machine."""
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 
 from sb3_dpg.benchmark.configuration import Run
 from sb3_dpg.benchmark.training import train
+from sb3_dpg.zoo.callbacks import ignoring_ctrl_c
 
 #: Seconds that a worker has to end when it is told to stop
 GRACE_PERIOD = 10.0
@@ -58,6 +60,9 @@ class LocalEngine:
         self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if self._context.get_start_method() == "forkserver":
             self._context.set_forkserver_preload([train.__module__])
+            # While it imports, Ctrl-C would end it with a traceback
+            with ignoring_ctrl_c():
+                multiprocessing.forkserver.ensure_running()
         # Read by numerical libraries when they are loaded, which workers inherit
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -144,12 +149,7 @@ def _work(run: Run, connection: Connection) -> None:
 
 
 def attempt(run: Run) -> Ended:
-    """
-    Execute a run, in the process of a worker.
-
-    :param run: What to train
-    :return: Its evaluations or its error
-    """
+    """Execute a run, in the process of a worker: its evaluations or its error."""
     try:
         return Ended(run, records=train(run))
     except Exception:

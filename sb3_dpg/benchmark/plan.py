@@ -17,11 +17,7 @@ _REQUIRED = object()
 
 
 def find_plan(path_or_name: str) -> Path:
-    """
-    :param path_or_name: Path of a plan, or the name of one that comes with the package
-    :return: Its path
-    :raises ConfigurationError: if there is none
-    """
+    """The path of a plan, which is given by that or by the name of one that comes with the package."""
     shipped = Path(str(resources.files("sb3_dpg.benchmark"))) / "plans"
     for path in (Path(path_or_name), shipped / f"{path_or_name}.yml"):
         if path.is_file():

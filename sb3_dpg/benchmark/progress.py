@@ -45,10 +45,7 @@ class Estimator:
         )
 
     def __call__(self, configuration: Configuration) -> Estimate:
-        """
-        :param configuration: What is to be trained
-        :return: How long one run of it will take
-        """
+        """How long one run of it will take."""
         runs = self._runs
         same_algo = runs["algo"] == configuration.algo
         for basis, chosen in (
@@ -63,11 +60,7 @@ class Estimator:
 
 
 def time_together(seconds: Iterable[float], jobs: int) -> float:
-    """
-    :param seconds: How long single runs take, in the order in which they are started
-    :param jobs: Runs at a time
-    :return: How long all of them take
-    """
+    """How long runs of so many seconds take, so many at a time, in the order in which they are started."""
     ends = [0.0] * jobs
     for run in seconds:
         heapq.heapreplace(ends, ends[0] + run)
@@ -105,16 +98,12 @@ class RunProgress:
         self._progress.stop()
 
     def started(self, run: Run) -> None:
-        """
-        :param run: A run that was started
-        """
+        """A run was started."""
         self._running[run.id] = time.monotonic()
         self._update()
 
     def ended(self, event: Ended) -> None:
-        """
-        :param event: How a run ended
-        """
+        """A run ended."""
         del self._unfinished[event.run.id]
         elapsed = _duration(time.monotonic() - self._running.pop(event.run.id))
         if event.records is None:
@@ -139,18 +128,13 @@ class RunProgress:
 
 
 def table_of_runs(plan: Plan, results: Sequence[Results], jobs: int) -> Table:
-    """
-    :param plan: A plan
-    :param results: Its results so far, in one folder or several
-    :param jobs: Runs executed at a time
-    :return: Its runs by configuration, with an estimate of the time that the missing ones take
-    """
+    """The plan's runs by configuration, with an estimate of the time that the missing ones take."""
     evaluations = join_tables([result.evaluations for result in results]).drop_duplicates(["run_id", "step"])
     estimate = Estimator(evaluations)
-    completed = set(evaluations["run_id"])
+    missing = set.intersection(*({run.id for run in result.missing(plan)} for result in results))
     left: dict[str, list[Run]] = {configuration.key: [] for configuration in plan.configurations}
     for run in plan.runs:
-        if run.id not in completed:
+        if run.id in missing:
             left[run.configuration.key].append(run)
     # In a terminal of 80 columns: no lines, and only the first and the last one wrapped
     headings = ("environment", "steps", "seeds left", "a run")
@@ -162,7 +146,7 @@ def table_of_runs(plan: Plan, results: Sequence[Results], jobs: int) -> Table:
         seconds_of[configuration.key] = seconds
         name, seeds = escape(configuration.algorithm), " ".join(str(run.seed) for run in left[configuration.key]) or "none"
         table.add_row(name, configuration.environment, f"{configuration.steps:,}", seeds, _duration(seconds), basis)
-    seconds_left = [seconds_of[run.configuration.key] for run in plan.runs if run.id not in completed]
+    seconds_left = [seconds_of[run.configuration.key] for run in plan.runs if run.id in missing]
     table.caption = (
         f"{len(plan.runs)} runs, {len(seconds_left)} missing; about {_duration(sum(seconds_left))} on one core, "
         f"{_duration(time_together(seconds_left, jobs))} with --jobs {jobs}"

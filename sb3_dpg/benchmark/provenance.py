@@ -38,7 +38,7 @@ def _git_commit() -> str:
         # Fails for an installed package, which may well lie inside a clone of something else
         "git ls-files --error-unmatch __init__.py",
         "git rev-parse --short=12 HEAD",
-        "git status --porcelain --untracked-files=no -- .",
+        "git status --porcelain --untracked-files=no -- . ../scripts",
     )
     try:
         _, commit, changes = (

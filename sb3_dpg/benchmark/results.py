@@ -63,11 +63,7 @@ class Results:
         return set(self.evaluations["run_id"])
 
     def missing(self, plan: Plan) -> list[Run]:
-        """
-        :param plan: A plan
-        :return: Its runs that are not complete
-        :raises ConfigurationError: if some evaluations of a run are there and others not
-        """
+        """The plan's runs that are not complete; refuses a run of which some evaluations are there and others not."""
         by_id = dict(iter(self.evaluations.groupby("run_id")))
         for run in plan.runs:
             if run.id in by_id:
@@ -78,12 +74,7 @@ class Results:
         return [run for run in plan.runs if run.id not in by_id]
 
     def add(self, run: Run, records: Sequence[Mapping[str, Any]]) -> None:
-        """
-        Keep a run that is complete.
-
-        :param run: The run
-        :param records: Its evaluations
-        """
+        """Keep the evaluations of a run that is complete."""
         assert run.id not in self.completed, f"{run} is there already"
         rows = [
             {**_run_columns(run), **record, "mean_return": sum(record["returns"]) / len(record["returns"])}
@@ -109,12 +100,7 @@ class Results:
         return int(found["run_id"].nunique())
 
     def fail(self, run: Run, error: str) -> None:
-        """
-        Keep the error of a run that failed.
-
-        :param run: The run
-        :param error: A traceback or a message
-        """
+        """Keep the error, a traceback or a message, of a run that failed."""
         self._forget_failures([run.id])
         # pandas reads a carriage return as the end of a row
         error = error.replace("\r", "\n")
@@ -141,15 +127,16 @@ class Results:
             self.failures = self.failures[~forgotten]
             self._write(FAILURES_FILE, self.failures)
 
-    def write_plan(self, plan: Plan) -> None:
-        """
-        :param plan: The plan that is run, kept with all its hyperparameters
-        :raises ConfigurationError: if the folder has the results of another one
-        """
+    def check_plan(self, plan: Plan) -> None:
+        """Refuse a plan where the folder has the results of another one."""
         if (self.folder / PLAN_FILE).exists() and (name := read_plan(self.folder).name) != plan.name:
             raise ConfigurationError(
                 f"{self.folder}: it has the results of the plan {name!r}, not of {plan.name!r}; take another folder"
             )
+
+    def write_plan(self, plan: Plan) -> None:
+        """Keep the plan that is run, with all its hyperparameters; it is refused as by :meth:`check_plan`."""
+        self.check_plan(plan)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / PLAN_FILE, plan_to_yaml(plan))
 
@@ -233,11 +220,7 @@ def plan_to_yaml(plan: Plan) -> str:
 
 
 def read_plan(folder: Path) -> Plan:
-    """
-    :param folder: A results folder
-    :return: The plan that was run
-    :raises ConfigurationError: if there is none
-    """
+    """The plan that was run into a results folder."""
     path = folder / PLAN_FILE
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -69,11 +69,7 @@ def run_plan(plan: Plan, folder: Path, engine: LocalEngine, console: Console, re
 
 
 def reused_results(folder: Path) -> Results:
-    """
-    :param folder: Another results folder
-    :return: Its results, perhaps none yet
-    :raises ConfigurationError: if it is none: a wrong path would mean that everything is run again
-    """
+    """The results of another folder; refuses a wrong path, by which everything would be run again."""
     if not (folder / PLAN_FILE).is_file() and not (folder / EVALUATIONS_FILE).is_file():
         raise ConfigurationError(f"--reuse {folder}: no results of a benchmark")
     return Results(folder)

@@ -82,7 +82,8 @@ def train(run: Run) -> list[dict[str, Any]]:
     th.set_num_threads(1)
     register_algorithms()
     configuration = run.configuration
-    importlib.import_module(configuration.package or "gymnasium")
+    if configuration.package:
+        importlib.import_module(configuration.package)
     protocol = configuration.evaluation
     with tempfile.TemporaryDirectory(prefix="sb3-dpg-benchmark-") as folder, _quiet():
         config = _write_hyperparameters(folder, configuration.environment, configuration.hyperparameters)

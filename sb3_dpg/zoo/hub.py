@@ -24,7 +24,7 @@ CARD_COMMANDS = {
     "python -m rl_zoo3.push_to_hub": "sb3-dpg push-to-hub",
     "python -m rl_zoo3.enjoy": "sb3-dpg enjoy",
     "python -m rl_zoo3.train": "sb3-dpg train",
-    "pip install rl_zoo3": "pip install sb3-dpg",
+    "pip install rl_zoo3": "pip install PATH/TO/sb3-dpg  # a clone or a wheel",
 }
 
 

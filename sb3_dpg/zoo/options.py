@@ -68,6 +68,8 @@ def check_algorithm(option: str, algo: str) -> None:
 
 #: What options of ``train`` for numbers allow; of its own rl-zoo3 finds out late, or never
 RANGES: dict[str, tuple[Callable[[int], bool], str]] = {
+    "-n/--n-timesteps": (lambda number: number >= 1 or number == -1, "at least 1, or -1 for the entry's"),
+    "--max-total-trials": (lambda number: number >= 1, "at least 1"),
     "--eval-episodes": (lambda number: number >= 1, "at least 1"),
     "--n-eval-envs": (lambda number: number >= 1, "at least 1"),
     "--n-trials": (lambda number: number >= 1, "at least 1"),
@@ -84,7 +86,7 @@ def check_ranges(arguments: Sequence[str]) -> None:
     """Refuse numbers that ``train`` cannot use."""
     parser = own_parser("train")
     for option in RANGES:
-        parser.add_argument(option, type=int, dest=option)
+        parser.add_argument(*option.split("/"), type=int, dest=option)
     for option, number in vars(parser.parse_known_args(arguments)[0]).items():
         is_allowed, allowed = RANGES[option]
         if number is not None and not is_allowed(number):

@@ -55,6 +55,9 @@ PATCHES = {
         ("rl_zoo3", "rl_zoo3.utils"), "an agent of the latest checkpoint is normalised by the statistics saved with it"
     ),
     "__call__": Patch(("rl_zoo3.utils:StoreDict",), "the error says which item KEY:VALUE cannot be read"),
+    "__init__": Patch(
+        ("argparse:ArgumentParser",), "no abbreviations: an option that we read must not be passed over where it is one"
+    ),
     "error": Patch(("argparse:ArgumentParser",), "a wrong option of an rl-zoo3 script gets one line, not 29 lines of usage"),
     "HfApi": Patch(("huggingface_hub",), "the model repository is complete before the network is used; --no-upload"),
     "load_from_hub": Patch(
@@ -99,7 +102,9 @@ def replace_permanently(name: str, replacement: Any) -> None:
 @contextmanager
 def readable_errors(own_help: str = "") -> Iterator[None]:
     """Inside, a wrong option and a ``KEY:VALUE`` that cannot be read get one line; ``own_help`` is of our options."""
-    with patched(error=partialmethod(usage_error, prog=sys.argv[0], more_help=own_help), __call__=store_items):
+    error = partialmethod(usage_error, prog=sys.argv[0], more_help=own_help)
+    without_abbreviations = partialmethod(argparse.ArgumentParser.__init__, allow_abbrev=False)
+    with patched(error=error, __call__=store_items, __init__=without_abbreviations):
         yield
 
 
@@ -171,8 +176,10 @@ class LocalFirstApi(huggingface_hub.HfApi):
         return f"{self.endpoint}/{repo_id}"
 
     def snapshot_download(self, repo_id: str, local_dir: Path, **kwargs: Any) -> str:
-        # What the repository holds already stays there: an upload adds to it
+        # What the repository holds already stays there: an upload adds to it. But an earlier agent's may not fit this one
         Path(local_dir).mkdir(parents=True, exist_ok=True)
+        for name in OPTIONAL_FILES:
+            Path(local_dir, name).unlink(missing_ok=True)
         return str(local_dir)
 
     def upload_folder(self, *, repo_id: str, folder_path: Path, **kwargs: Any) -> Any:
@@ -190,7 +197,9 @@ class LocalFirstApi(huggingface_hub.HfApi):
             attributes = Path(folder_path) / ".gitattributes"
             own = Path(self.hf_hub_download(repo_id, attributes.name)).read_text(encoding="utf-8")
             attributes.write_text(own if "*.mp4" in own else own + attributes.read_text(encoding="utf-8"), encoding="utf-8")
-            return super().upload_folder(repo_id=repo_id, folder_path=folder_path, **kwargs)
+            return super().upload_folder(
+                repo_id=repo_id, folder_path=folder_path, delete_patterns=list(OPTIONAL_FILES), **kwargs
+            )
         except Exception as error:
             raise ConfigurationError(
                 f"{folder_path} is complete, but uploading it to {repo_id} failed: {type(error).__name__}: {error}"
@@ -205,6 +214,8 @@ def generate_metadata(*args: Any) -> dict[str, Any]:
 
 #: What the repository of an agent without normalisation has not
 OPTIONAL_FILE = "vec_normalize.pkl"
+#: What not every agent has
+OPTIONAL_FILES = (OPTIONAL_FILE, "replay.mp4")
 
 
 def read_repository(repo_id: str, filename: str, *, folder: str | None, download: Callable[[str, str], str]) -> str:

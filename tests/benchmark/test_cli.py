@@ -53,6 +53,19 @@ def test_dry_run_counts_the_runs_that_would_be_reused(plan, tmp_path, monkeypatc
     assert "4 runs, 2 missing" in capsys.readouterr().out
 
 
+def test_dry_run_refuses_what_the_run_refuses(plan, tmp_path, capsys):
+    write_results(tmp_path, load_plan(plan))
+    lines = (tmp_path / EVALUATIONS_FILE).read_text().splitlines(keepends=True)
+    (tmp_path / EVALUATIONS_FILE).write_text("".join(lines[:-1]))
+    assert main([str(plan), "--dry-run", "--results", str(tmp_path)]) == 2
+    assert "do not fit" in capsys.readouterr().err
+    (tmp_path / EVALUATIONS_FILE).write_text("".join(lines))
+    other = plan.with_name("other.yml")
+    other.write_text(plan.read_text().replace("name: ", "name: other-", 1))
+    assert main([str(other), "--dry-run", "--results", str(tmp_path)]) == 2
+    assert "take another folder" in capsys.readouterr().err
+
+
 def test_a_report_on_several_studies_leaves_theirs_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sb3_dpg.benchmark.analysis.statistics.REPETITIONS", 20)
     folders = [str(tmp_path / algorithm) for algorithm in ("ddpg", "td3")]

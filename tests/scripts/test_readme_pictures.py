@@ -34,3 +34,9 @@ def test_figure_has_the_algorithms_of_each_environment(monkeypatch: pytest.Monke
     figure = readme_figure.draw(DOCS / "benchmark" / "copdacq", {"copdacq": "COPDACQ", "sac": "SAC"})
     assert all([line.get_label() for line in axes.lines] == ["COPDACQ"] for axes in figure.axes)
     assert {axes.get_title() for axes in figure.axes} >= {"Pendulum-v1", "MountainCarContinuous-v0"}
+
+
+def test_a_misspelt_algorithm_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        readme_figure.main(["--algorithms", "bnddgp"])
+    assert "--algorithms 'bnddgp' is unknown, did you mean 'bnddpg'?" in capsys.readouterr().err

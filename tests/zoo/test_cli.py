@@ -77,6 +77,9 @@ def test_unknown_command_gets_the_nearest(capsys: Capture) -> None:
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--n-eval-envs", "0"), "--n-eval-envs 0: must be at least 1"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--n-jobs", "0"), "--n-jobs 0: must be at least 1, or -1"),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "--n-startup-trials", "-1"), "--n-startup-trials -1: must be at"),
+        (("train", "--algo", "td3", "--env", "Pendulum-v1", "-n", "0"), "-n/--n-timesteps 0: must be at least 1, or -1"),
+        (("train", "--algo", "td3", "--env", "Pendulum-v1", "--n-timesteps", "-2"), "-n/--n-timesteps -2: must be at least 1"),
+        (("train", "--algo", "td3", "--env", "Pendulum-v1", "--max-total-trials", "0"), "--max-total-trials 0: must be at"),
         (("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--env-kwargs", "foo:1"), "error: --env-kwargs: "),
         (("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--eval-env-kwargs", "foo:1"), "error: --eval-env-kwargs: "),
         (("train", "--algo", "td3", "--env", "Pendulum-v1", "-conf", "no.yml"), "no.yml: cannot be read"),
@@ -148,6 +151,8 @@ def test_a_bad_file_gets_one_line_with_file_and_key(
     [
         ("train", "--resumee", "did you mean '--resume'?"),
         ("train", "--log-foldr", "did you mean '--log-folder'?"),
+        ("train", "--log-fold", "did you mean '--log-folder'?"),
+        ("enjoy", "--exp", "did you mean '--exp-id'?"),
         ("enjoy", "--no-rendering", "did you mean '--no-render'?"),
         ("record-video", "--gym-pakages", "did you mean '--gym-packages'?"),
         ("push-to-hub", "--no-uplod", "did you mean '--no-upload'?"),

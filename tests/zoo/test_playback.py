@@ -221,6 +221,13 @@ def test_what_the_hub_does_not_give_is_told(monkeypatch: pytest.MonkeyPatch, cap
     assert capsys.readouterr().err.strip() == expected
 
 
+def test_what_an_earlier_agent_left_in_the_repository_does_not_stay(tmp_path: Path) -> None:
+    for name in ("vec_normalize.pkl", "replay.mp4", "README.md"):
+        (tmp_path / name).write_text("an earlier agent's")
+    LocalFirstApi(True, {}).snapshot_download("x/y", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
 def test_the_hubs_own_attributes_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """rl-zoo3 adds a line to what it has downloaded; here nothing is downloaded before the repository is complete."""
     line = "*.mp4 filter=lfs diff=lfs merge=lfs -text\n"

@@ -36,17 +36,12 @@ class Reference(NamedTuple):
     reference_source: str
 
     def normalise(self, returns: Returns) -> Returns:
-        """
-        :param returns: Returns, of any shape
-        :return: Normalised scores
-        """
+        """Returns of any shape as normalised scores."""
         return (returns - self.random) / (self.reference - self.random)
 
 
 def load_references() -> dict[str, Reference]:
-    """
-    :return: The scale of each environment that has one
-    """
+    """The scale of each environment that has one."""
     path = Path(str(resources.files("sb3_dpg.benchmark"))) / REFERENCE_FILE
     return {name: Reference(**entry) for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items()}
 
@@ -109,10 +104,7 @@ def time_to_solve(runs: Mapping[int, pd.DataFrame], threshold: float, in_a_row: 
 
 
 def by_processor(runs: Mapping[int, pd.DataFrame]) -> dict[str, dict[int, pd.DataFrame]]:
-    """
-    :param runs: Evaluations of each seed
-    :return: The same for each kind of processor: the CPU seconds of two are not comparable
-    """
+    """Evaluations of each seed, for each kind of processor: the CPU seconds of two are not comparable."""
     groups: dict[str, dict[int, pd.DataFrame]] = {}
     for seed, run in runs.items():
         groups.setdefault(processor_of(str(run["machine"].iloc[0])), {})[seed] = run

@@ -26,22 +26,13 @@ class Selection:
     caveats: list[str] = field(default_factory=list)
 
     def mean_returns(self, environment: str, algorithm: str) -> pd.DataFrame:
-        """
-        :param environment: Id of an environment
-        :param algorithm: An algorithm
-        :return: Mean return of each evaluation: a row for each seed, a column for each step
-        """
+        """Mean return of each evaluation: a row for each seed, a column for each step."""
         runs = self.runs[environment][algorithm]
         return pd.DataFrame({seed: run["mean_return"] for seed, run in runs.items()}).T
 
 
 def select(plan: Plan, evaluations: pd.DataFrame) -> Selection:
-    """
-    :param plan: The plan
-    :param evaluations: Table of results, of this plan and perhaps of others
-    :return: The complete runs of the plan
-    :raises ConfigurationError: if it would compare figures that are not comparable
-    """
+    """The complete runs of the plan in a table of results; refuses to compare what is not comparable."""
     check_comparable(plan.configurations)
     by_id = {str(run_id): run.set_index("step").sort_index() for run_id, run in evaluations.groupby("run_id")}
     runs: dict[str, dict[str, dict[int, pd.DataFrame]]] = {environment.id: {} for environment in plan.environments}
@@ -61,10 +52,7 @@ def select(plan: Plan, evaluations: pd.DataFrame) -> Selection:
 
 
 def check_comparable(configurations: Iterable[Configuration]) -> None:
-    """
-    :param configurations: What is to be compared
-    :raises ConfigurationError: if steps or evaluation differ on an environment, or one name means two things
-    """
+    """Refuse other steps or another evaluation on one environment, and a name that means two things."""
     first: dict[str, Configuration] = {}
     named: dict[tuple[str, str], Configuration] = {}
     for configuration in configurations:

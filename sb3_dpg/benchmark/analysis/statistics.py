@@ -57,26 +57,17 @@ def interval_estimates(
 
 
 def aggregates(scores: np.ndarray) -> np.ndarray:
-    """
-    :param scores: Normalised scores, (n_seeds, n_environments)
-    :return: Those of ``AGGREGATES``, (4,)
-    """
+    """Those of ``AGGREGATES``, (4,), of normalised scores, (n_seeds, n_environments)."""
     return np.array([aggregate(scores) for aggregate in AGGREGATES.values()])
 
 
 def iqm(scores: np.ndarray) -> np.ndarray:
-    """
-    :param scores: Scores, (n_seeds, n_environments)
-    :return: Interquartile mean, (1,)
-    """
+    """Interquartile mean, (1,), of scores, (n_seeds, n_environments)."""
     return np.array([metrics.aggregate_iqm(scores)])
 
 
 def iqm_curve(scores: np.ndarray) -> np.ndarray:
-    """
-    :param scores: Scores at several points of the training, (n_seeds, n_environments, n_points)
-    :return: Interquartile mean at each point, (n_points,)
-    """
+    """Interquartile mean at each point, (n_points,), of scores, (n_seeds, n_environments, n_points)."""
     # metrics.aggregate_iqm of each point, in one call
     return np.asarray(stats.trim_mean(scores.reshape(-1, scores.shape[-1]), proportiontocut=0.25, axis=0))
 

@@ -48,11 +48,7 @@ class Suite:
 
 
 def make_suite(selection: Selection, references: Mapping[str, Reference]) -> Suite:
-    """
-    :param selection: Complete runs
-    :param references: The scale of each environment
-    :return: What of them can be aggregated, perhaps nothing
-    """
+    """What of the complete runs can be aggregated, perhaps nothing."""
     plan = selection.plan
     caveats: list[str] = []
     environments: list[str] = []
@@ -135,10 +131,7 @@ class Comparison(NamedTuple):
 
 
 def compare(suite: Suite) -> Comparison | None:
-    """
-    :param suite: What to compare
-    :return: The comparison, None if there is nothing to compare
-    """
+    """The comparison, None if there is nothing to compare."""
     if not suite.algorithms:
         return None
     return Comparison(
