@@ -39,7 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
 def train(arguments: Sequence[str]) -> None:
     """``sb3-dpg train``, given the command line after it."""
     parser = make_parser()
-    options, rest = split_options(parser, arguments)
+    # The one abbreviation that everybody writes
+    options, rest = split_options(parser, ["-optimize" if argument == "--optimize" else argument for argument in arguments])
     register_algorithms()
     check_names(rest)
     check_ranges(arguments)
