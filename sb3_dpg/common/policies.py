@@ -21,7 +21,8 @@ class EvaluationModel(BaseModel):
 
     def train(self: SelfEvaluationModel, mode: bool = True) -> SelfEvaluationModel:
         """The model, in evaluation mode whatever ``mode`` says."""
-        return super().train(False)
+        # SB3 calls it on every environment step: to walk all modules would take a third of `predict`
+        return super().train(False) if self.training else self
 
     def extract_features(self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor, train: bool = False) -> th.Tensor:
         """

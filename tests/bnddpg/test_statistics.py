@@ -344,10 +344,3 @@ def test_weights_that_are_loaded_bring_their_average(tmp_path):
         other.train(1, 16)
         moved = th.lerp(before, other.actor.mu[-2].weight, 1 / 21)
         th.testing.assert_close(other.policy.averaged_actor.mu[-2].weight, moved)
-
-
-def test_a_module_that_is_swapped_in_is_in_evaluation_mode():
-    model = make_filled(policy_kwargs=dict(features_extractor_class=NormExtractor))
-    model.policy.averaged_actor.features_extractor.net = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout())
-    first, second = (model.predict(np.ones(3, np.float32))[0] for _ in range(2))
-    assert first == second
