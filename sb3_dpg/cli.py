@@ -2,59 +2,35 @@
 
 import argparse
 import os
+import pkgutil
 import sys
 from collections.abc import Sequence
 
-from sb3_dpg.common.errors import DEBUG_VARIABLE, Parser, one_line
+from sb3_dpg import __version__
+from sb3_dpg.common.errors import Parser, run_command
 
-#: What there is, with its line of help
+#: Where each is, imported when it is called (help should not wait for rl-zoo3), and its line of help
 COMMANDS = {
-    "train": "train an agent, continue training one, search hyperparameters",
-    "enjoy": "replay a trained agent",
-    "record-video": "record a video of a trained agent",
-    "benchmark": "run a study over algorithms, environments and seeds",
-    "plot-train": "plot training returns of one algorithm",
-    "all-plots": "plot and tabulate evaluations of several algorithms and seeds",
-    "plot-from-file": "plot what all-plots saved, with rliable if asked",
-    "plot-policy": "draw mu, V or Q of a saved model over two dimensions",
-    "push-to-hub": "make a model repository of a trained agent and upload it",
-    "load-from-hub": "download a trained agent, or read it from such a folder",
+    "train": ("sb3_dpg.zoo.training:train", "train an agent, continue training one, search hyperparameters"),
+    "enjoy": ("sb3_dpg.zoo.playback:enjoy", "replay a trained agent"),
+    "record-video": ("sb3_dpg.zoo.playback:record_video", "record a video of a trained agent"),
+    "benchmark": ("sb3_dpg.benchmark.cli:main", "run a study over algorithms, environments and seeds"),
+    "plot-train": ("sb3_dpg.zoo.plots:plot_train", "plot training returns of one algorithm"),
+    "all-plots": ("sb3_dpg.zoo.plots:all_plots", "plot and tabulate evaluations of several algorithms and seeds"),
+    "plot-from-file": ("sb3_dpg.zoo.plots:plot_from_file", "plot what all-plots saved, with rliable if asked"),
+    "plot-policy": ("sb3_dpg.zoo.policy_plots:main", "draw mu, V or Q of a saved model over two dimensions"),
+    "push-to-hub": ("sb3_dpg.zoo.hub:push_to_hub", "make a model repository of a trained agent and upload it"),
+    "load-from-hub": ("sb3_dpg.zoo.hub:load_from_hub", "download a trained agent, or read it from such a folder"),
 }
-
-
-def run(name: str, arguments: Sequence[str]) -> int | None:
-    """Run a command of ``COMMANDS``; its exit code, None for 0."""
-    # Imported here: help and version should not wait for rl-zoo3
-    if name == "benchmark":
-        from sb3_dpg.benchmark.cli import main as benchmark
-
-        return benchmark(arguments)
-    from sb3_dpg.zoo import hub, playback, plots, policy_plots, training
-
-    commands = {
-        "train": training.train,
-        "enjoy": playback.enjoy,
-        "record-video": playback.record_video,
-        "plot-train": plots.plot_train,
-        "all-plots": plots.all_plots,
-        "plot-from-file": plots.plot_from_file,
-        "plot-policy": policy_plots.main,
-        "push-to-hub": hub.push_to_hub,
-        "load-from-hub": hub.load_from_hub,
-    }
-    commands[name](arguments)
-    return None
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the command's name; the rest is for the command."""
-    from sb3_dpg import __version__
-
     parser = Parser(
         prog="sb3-dpg",
         description="Deterministic policy gradients for Stable-Baselines3, with rl-zoo3's tools.",
         epilog="commands:\n"
-        + "\n".join(f"  {name:<15} {summary}" for name, summary in COMMANDS.items())
+        + "\n".join(f"  {name:<15} {summary}" for name, (_, summary) in COMMANDS.items())
         + "\n\nEach has its own options: sb3-dpg COMMAND --help",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -79,12 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not {"", os.getcwd()}.intersection(sys.path):
         sys.path.append(os.getcwd())
     try:
-        return int(run(name, arguments[1:]) or 0)
+        return run_command(f"sb3-dpg {name}", lambda: pkgutil.resolve_name(COMMANDS[name][0])(arguments[1:]))
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
-        message = one_line(error)
-        if message is None or os.environ.get(DEBUG_VARIABLE):
-            raise
-        print(f"sb3-dpg {name}: error: {' '.join(message.split())}", file=sys.stderr)
-        return 1

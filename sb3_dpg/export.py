@@ -1,5 +1,6 @@
 """Trained policies as files that run without sb3_dpg and SB3."""
 
+import copy
 import io
 import logging
 import warnings
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+from unittest import mock
 
 import numpy as np
 import torch as th
@@ -115,7 +117,9 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
     # the generator of the space too
     dtype = th.uint8 if is_image_space(model.observation_space) else th.float32
     example = th.zeros((2, *model.observation_space.shape), dtype=dtype)
-    with warnings.catch_warnings(), _quiet(logging.getLogger("torch.onnx")), without_validation():
+    # SAC's policy makes a distribution, and the exporter cannot follow the check of its parameters
+    unchecked = mock.patch.object(th.distributions.Distribution, "_validate_args", False)
+    with warnings.catch_warnings(), _quiet(logging.getLogger("torch.onnx")), unchecked:
         # Tracers warn of Python branches on shapes, which do not depend on the observation here
         warnings.simplefilter("ignore")
         content = _onnx(function, example) if format == "onnx" else _torchscript(function, example)
@@ -173,23 +177,16 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 def _copy_for_acting(policy: BasePolicy) -> BasePolicy:
     """A copy on the CPU, in evaluation mode; the policy's device and mode stay as they are."""
-    # The weights that it is built with are random: training, which an export in a callback interrupts, goes on as without
-    with th.random.fork_rng(devices=[]):
-        copy = type(policy)(**policy._get_constructor_parameters())
-    copy.load_state_dict(policy.state_dict())
-    copy.cpu().set_training_mode(False)
-    return copy
-
-
-@contextmanager
-def without_validation() -> Iterator[None]:
-    """SAC's policy makes a distribution, and the exporter cannot follow the check of its parameters."""
-    validates = th.distributions.Distribution._validate_args
-    th.distributions.Distribution.set_default_validate_args(False)
     try:
-        yield
-    finally:
-        th.distributions.Distribution.set_default_validate_args(validates)
+        duplicate = copy.deepcopy(policy)
+    except RuntimeError:
+        # The noise matrices of gSDE cannot be copied. The weights that it is built with are random: training, which an export
+        # in a callback interrupts, goes on as without
+        with th.random.fork_rng(devices=[]):
+            duplicate = type(policy)(**policy._get_constructor_parameters())
+        duplicate.load_state_dict(policy.state_dict())
+    duplicate.cpu().set_training_mode(False)
+    return duplicate
 
 
 def _torchscript(function: ActionFunction, example: th.Tensor) -> bytes:

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -53,18 +53,8 @@ def _times(model: OffPolicyAlgorithm, steps: int) -> Times:
     model.learn(steps, reset_num_timesteps=False, log_interval=10_000)
     done = model.num_timesteps - before
     step, speed = (time.process_time() - cpu) / done * 1e3, done / (time.perf_counter() - wall)
-    if model.gradient_steps == 0 or model.batch_size < 2:
+    if model.gradient_steps == 0:
         return Times(step, float("nan"), speed)
-    return Times(step, cpu_milliseconds(lambda: model.train(steps, model.batch_size), 1) / steps, speed)
-
-
-def cpu_milliseconds(call: Callable[[], object], times: int) -> float:
-    """
-    :param call: What is timed
-    :param times: How often
-    :return: CPU milliseconds of one call
-    """
-    start = time.process_time()
-    for _ in range(times):
-        call()
-    return (time.process_time() - start) / times * 1e3
+    cpu = time.process_time()
+    model.train(steps, model.batch_size)
+    return Times(step, (time.process_time() - cpu) / steps * 1e3, speed)

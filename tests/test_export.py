@@ -20,6 +20,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 from sb3_dpg import BNDDPG
+from sb3_dpg.bnddpg import BNDDPGPolicy
 from sb3_dpg.common.features import TileCoding
 from sb3_dpg.export import export_policy
 from tests.algorithms import make, same, weights
@@ -378,3 +379,21 @@ def test_normalisation_below_stacked_frames(name: str, tmp_path: Path) -> None:
 def test_unknown_format() -> None:
     with pytest.raises(ValueError, match="format='pickle' is unknown: it must be one of onnx, torchscript"):
         export_policy(make("bnddpg"), "policy", format="pickle")  # type: ignore[arg-type]
+
+
+class Scaled(BNDDPGPolicy):
+    """A policy with a state that its constructor does not know."""
+
+    gain = 1.0
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> th.Tensor:
+        return self.gain * super()._predict(observation, deterministic)
+
+
+def test_what_a_policy_has_of_its_own_is_exported(tmp_path: Path) -> None:
+    model = BNDDPG(Scaled, pendulum(), seed=0, buffer_size=10, policy_kwargs=dict(net_arch=[8]))
+    model.policy.gain = 0.1
+    path = export_policy(model, tmp_path / "policy.pt")
+    observations = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    exported = th.jit.load(str(path))(th.from_numpy(observations)).numpy()
+    np.testing.assert_allclose(exported, model.predict(observations)[0], rtol=1e-5)

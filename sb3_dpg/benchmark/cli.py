@@ -1,7 +1,6 @@
 """The command ``sb3-dpg benchmark``."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from sb3_dpg.benchmark.plan import find_plan, load_plan
 from sb3_dpg.benchmark.progress import table_of_runs
 from sb3_dpg.benchmark.results import FAILURES_FILE, Results
 from sb3_dpg.benchmark.run import reused_results, run_plan
-from sb3_dpg.common.errors import DEBUG_VARIABLE, ConfigurationError, Parser
+from sb3_dpg.common.errors import Parser, run_command
 
 #: Exit codes beside 0: all runs are complete
 EXIT_FAILED_RUNS = 1
@@ -29,15 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :return: Exit code
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        if arguments[:1] == ["report"]:
-            return _report(arguments[1:])
-        return _run(arguments)
-    except ConfigurationError as error:
-        if os.environ.get(DEBUG_VARIABLE):
-            raise
-        print(f"sb3-dpg benchmark: error: {error}", file=sys.stderr)
-        return EXIT_UNUSABLE_INPUT
+    is_report = arguments[:1] == ["report"]
+    command = (lambda: _report(arguments[1:])) if is_report else (lambda: _run(arguments))
+    return run_command("sb3-dpg benchmark", command, EXIT_UNUSABLE_INPUT)
 
 
 def _run(arguments: Sequence[str]) -> int:

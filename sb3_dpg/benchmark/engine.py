@@ -60,9 +60,6 @@ class LocalEngine:
         self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if self._context.get_start_method() == "forkserver":
             self._context.set_forkserver_preload([train.__module__])
-            # While it imports, Ctrl-C would end it with a traceback
-            with ignoring_ctrl_c():
-                multiprocessing.forkserver.ensure_running()
         # Read by numerical libraries when they are loaded, which workers inherit
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -73,6 +70,10 @@ class LocalEngine:
         :param runs: What to execute, in this order
         :return: What happens, when it happens: for each run that it was started, and later that it ended
         """
+        if self._context.get_start_method() == "forkserver":
+            # While it imports, Ctrl-C would end it with a traceback
+            with ignoring_ctrl_c():
+                multiprocessing.forkserver.ensure_running()
         waiting = deque(runs)
         workers: dict[Connection, _Worker] = {}
         try:

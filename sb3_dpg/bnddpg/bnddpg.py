@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule, TensorDict
 from stable_baselines3.common.utils import polyak_update, update_learning_rate
@@ -270,35 +270,18 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         rate = self.actor_learning_rate
         self.actor_lr_schedule = None if rate is None else parse_learning_rate("actor_learning_rate", rate)
 
-    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
-        total_timesteps, callback = super()._setup_learn(*args, **kwargs)
-        # Without earlier steps the base class warns
-        if 0 < self.num_timesteps < self._total_timesteps <= self.num_timesteps + self._n_missing_transitions():
-            self._warn(
-                f"will not learn: training ends before the replay buffer has learning_starts={self.learning_starts} "
-                "transitions. Load the earlier ones with load_replay_buffer, or train for longer.",
-                stacklevel=6,
-            )
-        return total_timesteps, callback
-
-    def _n_missing_transitions(self) -> int:
-        """
-        How many a model that was loaded without its replay buffer still has to collect: copies of a few would spoil the
-        running statistics.
-        """
-        buffer = self.replay_buffer
-        assert buffer is not None
-        wanted = min(self.learning_starts, buffer.buffer_size * buffer.n_envs)
-        return wanted - buffer.size() * buffer.n_envs if self.batch_norm else 0
-
     def _scaled_action(self) -> np.ndarray:
+        if type(self.policy)._predict is not BNDDPGPolicy._predict or type(self).predict is not OffPolicyAlgorithm.predict:
+            # What a subclass does to actions, such as a limit for safety, it does to those that explore too
+            return super()._scaled_action()
         # Of the actor that learns, not of its average
         action, _ = self.actor.predict(self._last_obs)  # type: ignore[arg-type]
         return self.policy.scale_action(action)
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """
-        Do gradient steps on minibatches of the replay buffer (DDPG paper, algorithm 1).
+        Do gradient steps on minibatches of the replay buffer (DDPG paper, algorithm 1). With batch normalisation there is a
+        warning and none of them while the replay buffer lacks those of earlier steps and has fewer than ``learning_starts``.
 
         :param gradient_steps: Number of updates of the critics; the actor follows every ``policy_delay``
         :param batch_size: Transitions in a minibatch
@@ -310,7 +293,14 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             self._refuse_batch_size(batch_size)
         buffer = self.replay_buffer
         assert buffer is not None
-        if min(self._n_missing_transitions(), self.num_timesteps - buffer.size() * buffer.n_envs) > 0:
+        stored, wanted = buffer.size() * buffer.n_envs, min(self.learning_starts, buffer.buffer_size * buffer.n_envs)
+        if self.batch_norm and stored < min(self.num_timesteps, wanted):
+            # Copies of a few transitions would spoil the running statistics
+            self._warn(
+                f"does not learn until its replay buffer has {wanted} transitions: it lacks those of earlier steps. "
+                "load_replay_buffer brings them; without them a lower learning_starts makes it learn sooner.",
+                stacklevel=5,
+            )
             return
         critic_rate = self.lr_schedule(self._current_progress_remaining)
         actor_rate = ACTOR_RATE * critic_rate
@@ -330,7 +320,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         # Not on observations that no layer normalises: bfloat16 does not tell 100.2 from 100
         auto = self.batch_norm and has_bfloat16(self.device)
         mixed_precision = auto if self.mixed_precision == "auto" else bool(self.mixed_precision)
-        # One context for each loss: the weights that it has cast serve until it ends
+        # Entered anew for each loss: it caches the weights that it has cast until it ends
         autocast = th.autocast(self.device.type, th.bfloat16, enabled=mixed_precision)
         critic_losses, actor_losses = [], []
         for _ in range(gradient_steps):
@@ -459,7 +449,7 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         state, averaged_state = self.actor.state_dict(), self.policy.averaged_actor.state_dict()
         # A plain average at first: the networks of the start are not worth remembering
         self.policy.n_averaged += 1
-        tau = max(self.tau, 1.0 / self.policy.n_averaged.item())
+        tau = max(self.tau, 1.0 / self.policy.n_averaged)
         if tau >= 1.0:
             # Lazy layers have no tensors to move yet
             self.policy.averaged_actor.load_state_dict(state)

@@ -283,7 +283,8 @@ class BNDDPGPolicy(DeterministicPolicy):
 
     actor: Actor
     critic: Critic
-    n_averaged: th.Tensor
+    #: Number of actors in the average
+    n_averaged = 0
 
     def __init__(
         self,
@@ -375,8 +376,6 @@ class BNDDPGPolicy(DeterministicPolicy):
             self.averaged_names = parameters | batch_norm_buffers(self.actor)
             # Further names of tied weights, which must not move twice
             self.tied_names = {name for name, _ in self.actor.named_parameters(remove_duplicate=False)} - parameters
-            #: Number of actors in the average. A buffer, so that it comes with the weights
-            self.register_buffer("n_averaged", th.zeros((), dtype=th.long))
         self.critic = self.make_critic(self.actor.features_extractor if shared else None)
         if self.target_networks:
             self.critic_target = self.make_critic(self.actor_target.features_extractor if shared else None)
@@ -421,7 +420,7 @@ class BNDDPGPolicy(DeterministicPolicy):
         :param kwargs: Keyword arguments beyond ``optimizer_kwargs``
         :return: A new optimizer
         """
-        # Those of both networks were tried on the actor before
+        # The actor's optimizer was made before, by optimizer_kwargs alone: an error now is of the critic's own
         name, given = ("critic_optimizer_kwargs", kwargs) if kwargs else ("optimizer_kwargs", self.optimizer_kwargs)
         kwargs = self.optimizer_kwargs | kwargs
         if self.optimizer_class in (th.optim.Adam, th.optim.AdamW):
@@ -457,7 +456,19 @@ class BNDDPGPolicy(DeterministicPolicy):
         return self._predict(observation, deterministic=deterministic)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
-        return self.actor(observation) if self.target_networks else self.averaged_actor(observation)
+        # Before there is an average: who clones a behaviour by `policy(observations)` trains the actor
+        acting = self.averaged_actor if self.n_averaged > 0 else self.actor
+        return acting(observation)
+
+    def get_extra_state(self) -> th.Tensor:
+        """With the weights, for whoever loads them: ``n_averaged``."""
+        return th.tensor(self.n_averaged)
+
+    def set_extra_state(self, state: th.Tensor) -> None:
+        """
+        :param state: What :meth:`get_extra_state` gave
+        """
+        self.n_averaged = int(state)
 
 
 MlpPolicy = BNDDPGPolicy

@@ -27,18 +27,7 @@ def check_real(
     low_open: bool = False,
     high_open: bool = False,
 ) -> None:
-    """
-    Refuse anything but a number of an interval.
-
-    :param name: Name of the parameter, for the error
-    :param value: Value of the parameter
-    :param low: Lower end of the interval
-    :param high: Upper end of the interval
-    :param low_open: Whether the lower end itself is refused
-    :param high_open: Whether the upper end itself is refused
-    :raises TypeError: if the value is not a real number
-    :raises ValueError: if the value lies outside the interval
-    """
+    """Refuse anything but a number of an interval, without the ends that are open."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, not {value!r} of type {type(value).__name__}")
     number = float(value)
@@ -50,15 +39,7 @@ def check_real(
 
 
 def check_integer(name: str, value: Any, low: int) -> None:
-    """
-    Refuse anything but an integer of at least ``low``.
-
-    :param name: Name of the parameter, for the error
-    :param value: Value of the parameter
-    :param low: Smallest value that is allowed
-    :raises TypeError: if the value is not an integer
-    :raises ValueError: if the value is smaller than ``low``
-    """
+    """Refuse anything but an integer of at least ``low``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, not {value!r} of type {type(value).__name__}")
     if value < low:
@@ -66,28 +47,14 @@ def check_integer(name: str, value: Any, low: int) -> None:
 
 
 def check_type(name: str, value: Any, *types: type) -> None:
-    """
-    Refuse anything but objects of some types.
-
-    :param name: Name of the parameter, for the error
-    :param value: Value of the parameter
-    :param types: The types that are allowed
-    :raises TypeError: if the value has none of them
-    """
+    """Refuse anything but objects of some types."""
     if not isinstance(value, types):
         allowed = " or ".join("None" if kind is type(None) else kind.__name__ for kind in types)
         raise TypeError(f"{name} must be {allowed}, not {value!r} of type {type(value).__name__}")
 
 
 def check_policy_class(policy_class: type, base: type, algorithm: str) -> None:
-    """
-    Refuse the policy of another algorithm.
-
-    :param policy_class: The class of the policy
-    :param base: What it must be a subclass of
-    :param algorithm: Name of the algorithm, for the error
-    :raises TypeError: if it is not
-    """
+    """Refuse the policy of another algorithm, whose name is for the error."""
     check_type("policy", policy_class, type)
     if not issubclass(policy_class, base):
         raise TypeError(
@@ -97,15 +64,7 @@ def check_policy_class(policy_class: type, base: type, algorithm: str) -> None:
 
 
 def check_policy_keywords(policy_class: type, policy_kwargs: Mapping[str, Any], of_algorithm: Sequence[str]) -> None:
-    """
-    Refuse arguments that the policy does not have, before Python does so without its name.
-
-    :param policy_class: The class of the policy
-    :param policy_kwargs: Its arguments
-    :param of_algorithm: Those that the algorithm gives it, from arguments of its own
-    :raises TypeError: if there is no argument of such a name
-    :raises ValueError: if it is one of the algorithm's
-    """
+    """Refuse arguments that the policy does not have, and those that the algorithm gives it itself."""
     for name in of_algorithm:
         if name in policy_kwargs:
             raise ValueError(f"policy_kwargs must not hold {name!r}: it is an argument of the algorithm itself")
@@ -116,15 +75,7 @@ def check_policy_keywords(policy_class: type, policy_kwargs: Mapping[str, Any], 
 def check_keywords(
     where: str, given: Iterable[str], parameters: Mapping[str, inspect.Parameter], not_for_users: Sequence[str] = ()
 ) -> None:
-    """
-    Refuse names that a signature does not have, unless it takes any.
-
-    :param where: Where they were given, for the error
-    :param given: The names
-    :param parameters: The signature's parameters
-    :param not_for_users: Those of them that are refused too
-    :raises TypeError: if there is no parameter of such a name
-    """
+    """Refuse names that a signature does not have, unless it takes any; ``not_for_users`` are refused too."""
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     known = [name for name in parameters if name not in not_for_users]
@@ -159,7 +110,7 @@ def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise ValueError(
             f"action_space={space} of the environment has infinite bounds: {algorithm} scales actions to [-1, 1] and needs "
-            "finite ones, for instance by gymnasium.wrappers.RescaleAction"
+            "finite ones: declare them in the environment (ClipAction, which makes bounds infinite, is not needed)"
         )
     with np.errstate(over="ignore"):
         span = space.high - space.low

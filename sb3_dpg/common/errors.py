@@ -2,9 +2,13 @@
 
 import argparse
 import difflib
+import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from typing import NoReturn
+
+from gymnasium.error import DependencyNotInstalled
 
 #: Environment variable: show tracebacks of errors that are otherwise told in one line
 DEBUG_VARIABLE = "SB3_DPG_DEBUG"
@@ -44,8 +48,6 @@ def missing_extra(error: ImportError) -> str | None:
 
 def one_line(error: Exception) -> str | None:
     """What to tell the user of an error, None for one that is not of their making."""
-    from gymnasium.error import DependencyNotInstalled
-
     if isinstance(error, DependencyNotInstalled):
         error = ImportError(str(error))
     if isinstance(error, ImportError):
@@ -53,6 +55,18 @@ def one_line(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error) if isinstance(error, ConfigurationError) else None
+
+
+def run_command(prog: str, command: Callable[[], int | None], code: int = 1) -> int:
+    """The exit code of a command; what its user did wrong is told in one line, and ends in ``code``."""
+    try:
+        return int(command() or 0)
+    except Exception as error:
+        message = one_line(error)
+        if message is None or os.environ.get(DEBUG_VARIABLE):
+            raise
+        print(f"{prog}: error: {' '.join(message.split())}", file=sys.stderr)
+        return code
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

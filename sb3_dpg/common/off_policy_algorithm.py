@@ -46,7 +46,7 @@ def end_stored_episodes(buffer: ReplayBuffer | None) -> None:
     """
     if isinstance(buffer, HerReplayBuffer):
         with warnings.catch_warnings():
-            # It takes this for a mistake
+            # It warns of a trajectory that is cut short: here it is meant
             warnings.simplefilter("ignore")
             buffer.truncate_last_trajectory()
     elif (
@@ -141,6 +141,10 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         check_normalization(self._vec_normalize_env, self.observation_space)
         self._make_action_noise()
 
+    def _check_normalization(self) -> None:
+        """Refuse a ``VecNormalize`` that does not fit."""
+        check_normalization(self._vec_normalize_env, self.observation_space)
+
     def _make_action_noise(self) -> None:
         """Make the noise if it is a specification, and check that it fits the actions."""
         self.action_noise = make_noise(self.action_noise, self.action_space.shape)
@@ -175,14 +179,14 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
     ) -> tuple[int, BaseCallback]:
         assert self.env is not None, "You must set the environment before calling learn()"
         # Also for what set_env has brought
-        check_normalization(self._vec_normalize_env, self.observation_space)
+        self._check_normalization()
         self._fit_action_noise(self.env.num_envs)
         if reset_num_timesteps or self._last_obs is None:
             end_stored_episodes(self.replay_buffer)
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        # It makes one draw for all of several environments. SB3 has made a copy for each, and started the copies' episodes
+        # Again: SB3 has put copies into a VectorizedActionNoise, and our noise draws for all environments at once
         self._fit_action_noise(self.env.num_envs)
         if isinstance(self.action_noise, ScheduledNoise):
             self.action_noise.reset()
@@ -273,7 +277,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
 
     def _diverged(self, what: str) -> DivergenceError:
         """Put the last good weights back, where there are any, and make the error to raise."""
-        # Of the rates at which it diverged, not of those that are put back
+        # Before the optimizers, and with them their rates, are put back
         advice = self._advice()
         good = self._guard.last_good()
         if good is not None:
@@ -324,7 +328,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             )
         observed, rewarded = new_obs, reward
         if self._vec_normalize_env is not None:
-            # It clips what is infinite
+            # VecNormalize clips infinite values: check what the environment gave
             observed, rewarded = self._vec_normalize_env.get_original_obs(), self._vec_normalize_env.get_original_reward()
         last = [infos[i].get("terminal_observation") for i in np.flatnonzero(dones)]
         finite = all_finite(buffer_action) and all_finite(observed) and all_finite(rewarded)
@@ -378,7 +382,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         check_archive(path)
         if "stats_window_size" in kwargs:
             check_common_arguments(kwargs)
-            # As SB3 keeps it
+            # SB3's attribute has an underscore
             kwargs["_stats_window_size"] = kwargs.pop("stats_window_size")
         return super().load(path, *args, **kwargs)
 

@@ -35,7 +35,7 @@ class EvaluationModel(BaseModel):
         """
         preprocessed_obs = preprocess_obs(obs, self.observation_space, normalize_images=self.normalize_images)
         # Others may mix types that autocast makes differ: they compute in float32
-        known = isinstance(features_extractor, (FlattenExtractor, NatureCNN, CombinedExtractor))
+        known = type(features_extractor) in (FlattenExtractor, NatureCNN, CombinedExtractor)
         if train:
             features_extractor.train()
         try:

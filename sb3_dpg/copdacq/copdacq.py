@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq, TrainFrequencyUnit
 
@@ -227,7 +227,8 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         self._tiles = self._tile_policy()
         self._reset_statistics()
 
-    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+    def _check_normalization(self) -> None:
+        super()._check_normalization()
         bound, names = self._normalized_bound(), ("features_extractor_kwargs", "value_features_extractor_kwargs")
         own_bounds = any({"low", "high"} & (self.policy_kwargs.get(name) or {}).keys() for name in names)
         for features in self.policy.modules():
@@ -238,7 +239,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
                     "VecNormalize normalises the observations, but the features have the bounds of those before: give the "
                     "environment with VecNormalize to the constructor, or features_extractor_kwargs=dict(low=-3, high=3)"
                 )
-        return super()._setup_learn(*args, **kwargs)
 
     def _tile_policy(self) -> TilePolicy | None:
         """The policy on NumPy arrays, None where there cannot be one."""
@@ -344,7 +344,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
 
     def _scaled_action(self) -> np.ndarray:
         self._follow_parameters()
-        if self._tiles is None:
+        if self._tiles is None or type(self).predict is not OffPolicyAlgorithm.predict:
             return super()._scaled_action()
         # Without the way through tensors and through the unscaled action and back
         assert isinstance(self._last_obs, np.ndarray)

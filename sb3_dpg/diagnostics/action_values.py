@@ -116,7 +116,7 @@ def gradient_norm(objective: th.Tensor, network: nn.Module) -> float:
     if not weights:  # frozen
         return 0.0
     gradients = th.autograd.grad(objective, weights, retain_graph=True, allow_unused=True)
-    return float(sum(gradient.square().sum() for gradient in gradients if gradient is not None)) ** 0.5
+    return float(nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None]))
 
 
 def each(function: Callable[[ArrayT], ArrayT], observations: ArrayT | dict[str, ArrayT]) -> ArrayT | dict[str, ArrayT]:

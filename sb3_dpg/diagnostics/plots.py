@@ -25,7 +25,7 @@ class Quantity:
 
     :param title: Its title
     :param columns: The logged names, with labels where there are several; the first is drawn solid, the second dashed
-    :param log: Whether the axis is logarithmic (in both directions from 1, where numbers are of either sign), if numbers
+    :param log: Whether the axis is logarithmic (with a linear part around 0, where there are such numbers), if numbers
         go over more than a decade
     """
 
@@ -114,17 +114,18 @@ def draw_quantity(axes: Axes, runs: Mapping[str, pd.DataFrame], name: str) -> No
     if name not in QUANTITIES:
         raise ValueError(f"quantity {name!r} is unknown: it must be one of {', '.join(QUANTITIES)}")
     quantity = QUANTITIES[name]
-    lowest, highest = np.inf, -np.inf
+    lowest, highest, nearest = np.inf, -np.inf, np.inf
     for index, progress in enumerate(runs.values()):
         for column, style in zip(quantity.columns, LINE_STYLES, strict=False):
             if column in progress:
                 points = progress[[STEPS, column]].dropna()
                 lowest, highest = min([lowest, *points[column]]), max([highest, *points[column]])
+                nearest = min([nearest, *points[column].abs()[points[column] != 0]])
                 axes.plot(points[STEPS], points[column], linestyle=style, **series_style(index))
     axes.set(title=quantity.title, xlabel="steps")
     axes.locator_params(axis="x", nbins=6)
     if quantity.log and not 0 < highest < 10 * lowest:
-        axes.set_yscale("log" if lowest > 0 else "symlog")
+        axes.set_yscale(**({"value": "log"} if lowest > 0 else {"value": "symlog", "linthresh": min(nearest, 1.0)}))
     axes.grid(alpha=0.3)
     if len(quantity.columns) > 1:
         labels = zip(quantity.columns.values(), LINE_STYLES, strict=False)
@@ -133,7 +134,7 @@ def draw_quantity(axes: Axes, runs: Mapping[str, pd.DataFrame], name: str) -> No
 
 def draw_value_estimates(axes: Axes, estimates: np.ndarray, returns: np.ndarray) -> None:
     """
-    Draw Q(s_t, a_t) over the discounted return obtained from there on (the DDPG paper's Figure 3).
+    Draw Q(s, a) over the discounted return obtained from there on (the DDPG paper's Figure 3).
 
     :param axes: Where to
     :param estimates: What the critic says, (n_states,)
@@ -145,7 +146,7 @@ def draw_value_estimates(axes: Axes, estimates: np.ndarray, returns: np.ndarray)
     axes.plot(returns, estimates, ".", color=COLORS[0], alpha=0.3)
     ends = [min(returns.min(), estimates.min()), max(returns.max(), estimates.max())]
     axes.plot(ends, ends, "--", color="black", label="equal")
-    axes.set(title="Each state of the last evaluation", xlabel="discounted return", ylabel="Q(s, mu(s))")
+    axes.set(title="Each state", xlabel="discounted return", ylabel="Q(s, a)")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
 

@@ -8,7 +8,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_dpg.common.plotting import make_figure, save_figure
-from sb3_dpg.diagnostics.action_values import action_values, evaluation_mode, greedy_actions
+from sb3_dpg.diagnostics.action_values import action_values, evaluation_mode
 
 #: What can be drawn, with its label
 QUANTITIES = {"mu": "mu(s)", "v": "V(s) = Q(s, mu(s))", "q": "Q(s, a)"}
@@ -51,7 +51,8 @@ def map_values(
     values = action_values(model)
     with evaluation_mode(model), th.no_grad():
         inputs, _ = model.policy.obs_to_tensor(observations)
-        actions = greedy_actions(model, inputs)
+        # Of the mu that is drawn, which may be an average of the actor
+        actions = model.policy._predict(inputs, deterministic=True).flatten(1)
         if quantity == "q":
             actions = th.from_numpy(action).to(actions).expand_as(actions)
         return values(inputs, actions)[:, 0].cpu().numpy()

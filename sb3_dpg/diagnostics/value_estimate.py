@@ -14,7 +14,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization, unwrap_vec_normalize
 
 from sb3_dpg.common.checks import check_integer, check_real, check_type
-from sb3_dpg.diagnostics.action_values import Observation, action_values, evaluation_mode, row, stack
+from sb3_dpg.diagnostics.action_values import Observation, action_values, each, evaluation_mode, row, stack
 
 
 @dataclass
@@ -56,7 +56,7 @@ class ValueEstimateCallback(BaseCallback):
 
     With ``eval_env`` the episodes are those of the deterministic policy there, a_t = mu(s_t), every ``eval_freq`` calls: the
     measurement of the paper. Without it they are those of training: no extra environment steps, but the returns are then
-    those of the policy with its exploration noise, and of the policy as it was during the episode.
+    those of the policy with its exploration noise, or of random actions at the start, and as it was during the episode.
 
     *Truncation.* The return of an episode that a time limit cut off is not complete. The critic itself stands in for the
     missing rest, with weight gamma^(T - t), and so hides that fraction of its own error: states where it exceeds
@@ -220,12 +220,16 @@ class ValueEstimateCallback(BaseCallback):
         return float(self._estimates(stack([observation]), self.model.policy.scale_action(action)[None])[0])
 
     def _estimates(self, observations: Observation, actions: np.ndarray) -> np.ndarray:
-        model = self.model
+        model, estimates = self.model, []
         with evaluation_mode(model), th.no_grad():
-            observation_tensor, _ = model.policy.obs_to_tensor(observations)
-            # Critics take flat actions, whatever the shape of the action space
-            action_tensor = th.as_tensor(actions.reshape(len(actions), -1), device=model.device, dtype=th.float32)
-            return action_values(model)(observation_tensor, action_tensor)[:, 0].cpu().numpy()
+            # In pieces: an episode of images may be larger than the memory of a GPU
+            for some in (slice(start, start + 256) for start in range(0, len(actions), 256)):
+                observation_tensor, _ = model.policy.obs_to_tensor(each(lambda array: array[some], observations))  # noqa: B023
+                # Critics take flat actions, whatever the shape of the action space
+                flat = actions[some].reshape(len(actions[some]), -1)
+                action_tensor = th.as_tensor(flat, device=model.device, dtype=th.float32)
+                estimates.append(action_values(model)(observation_tensor, action_tensor)[:, 0].cpu().numpy())
+        return np.concatenate(estimates)
 
 
 def discounted_returns(rewards: np.ndarray, gamma: float, last_value: float = 0.0) -> np.ndarray:

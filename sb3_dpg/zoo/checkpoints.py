@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import yaml
+from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -155,8 +156,6 @@ def saved_timesteps(path: str | Path) -> int:
 
 def check_saved_algorithm(path: str | Path, algo: str) -> None:
     """Refuse an agent whose policy comes with other algorithms only: SB3 would load it where the constructors allow it."""
-    from rl_zoo3.utils import ALGOS
-
     policy = saved_attribute(path, "policy_class")
     module = policy.get("__module__") if isinstance(policy, dict) else None
     owners = [

@@ -10,7 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import rl_zoo3
 import yaml
+from rl_zoo3 import exp_manager
+from rl_zoo3.utils import get_class_by_name
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -57,8 +60,6 @@ def shipped_hyperparameters(algo: str) -> Path | None:
 
 def default_config(algo: str, env_id: str) -> str | None:
     """Our file, or None for rl-zoo3's: of a built-in algorithm that comes first, and ours serves what it has no entry for."""
-    import rl_zoo3
-
     ours = shipped_hyperparameters(algo)
     if ours is None:
         return None
@@ -152,8 +153,6 @@ def _check_zoo_values(hyperparams: Mapping[str, Any]) -> None:
 
 def evaluated(key: str, value: Any) -> Any:
     """What a value of one of ``EVALUATED`` means, with the names that rl-zoo3 evaluates expressions with."""
-    from rl_zoo3 import exp_manager
-
     if not isinstance(value, str):
         return value
     try:
@@ -188,8 +187,6 @@ def resolve_texts(hyperparams: MutableMapping[str, Any]) -> None:
 
 def _find_class(key: str, name: str) -> type:
     """The class of a full name; ``key`` is for the error."""
-    from rl_zoo3.utils import get_class_by_name
-
     try:
         return get_class_by_name(name)
     except (AttributeError, ImportError, ValueError) as error:

@@ -246,9 +246,8 @@ class ExperimentManager(ScheduleStrings):
     def _complete_setup(self, model: BaseAlgorithm, saved_hyperparams: dict[str, Any]) -> None:
         """What follows the making of the agent, before its training."""
         if self.continue_training:
-            resume.check_replay_buffer(model, self.trained_agent)
+            resume.prepare_replay_buffer(model, self.trained_agent, self.carries_on)
         if self.carries_on:
-            resume.mark_interruption(model, self.trained_agent)
             resume.check_statistics(model, self.trained_agent, self.env_name)
         write_run_config(self.save_path, self.env_name.gym_id, {**saved_hyperparams, "n_timesteps": self.n_timesteps})
         if self.algo == "bnddpg":

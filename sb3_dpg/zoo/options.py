@@ -5,6 +5,8 @@ import importlib
 from collections.abc import Callable, Sequence
 
 import gymnasium as gym
+from huggingface_sb3 import EnvironmentName
+from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.utils import get_device
 
 from sb3_dpg.common.errors import ConfigurationError, Parser, did_you_mean, unknown_name
@@ -53,15 +55,11 @@ def look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
 
 def env_folder(arguments: Sequence[str]) -> str:
     """The name of the environment, as in the names of folders."""
-    from huggingface_sb3 import EnvironmentName
-
     return str(EnvironmentName(look_ahead(arguments).env or "CartPole-v1"))
 
 
 def check_algorithm(option: str, algo: str) -> None:
     """Answer a misspelt algorithm with the nearest name."""
-    from rl_zoo3.utils import ALGOS
-
     if algo not in ALGOS:
         raise ConfigurationError(f"{option} {unknown_name(algo, ALGOS)}")
 
@@ -69,6 +67,7 @@ def check_algorithm(option: str, algo: str) -> None:
 #: What options of ``train`` for numbers allow; of its own rl-zoo3 finds out late, or never
 RANGES: dict[str, tuple[Callable[[int], bool], str]] = {
     "-n/--n-timesteps": (lambda number: number >= 1 or number == -1, "at least 1, or -1 for the entry's"),
+    "--trial-id": (lambda number: number >= 0, "at least 0"),
     "--max-total-trials": (lambda number: number >= 1, "at least 1"),
     "--eval-episodes": (lambda number: number >= 1, "at least 1"),
     "--n-eval-envs": (lambda number: number >= 1, "at least 1"),
@@ -95,8 +94,6 @@ def check_ranges(arguments: Sequence[str]) -> None:
 
 def check_names(arguments: Sequence[str], gym_packages: Sequence[str] = ()) -> None:
     """Answer a misspelt algorithm, environment or device, and a missing TensorBoard, before rl-zoo3 begins."""
-    import rl_zoo3.import_envs  # noqa: F401  # registers environments
-
     names = look_ahead(arguments)
     if names.algo is not None:
         check_algorithm("--algo", names.algo)

@@ -1,7 +1,7 @@
 """
 Every name of another library that is replaced, permanently or for a call, in one table: ``PATCHES``.
 
-The package reaches other libraries' private names here only.
+Private names of rl-zoo3, Optuna and the hub are reached here only.
 """
 
 import argparse

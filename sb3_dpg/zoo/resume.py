@@ -47,8 +47,11 @@ def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequenc
     return options
 
 
-def check_replay_buffer(model: BaseAlgorithm, trained_agent: str) -> None:
-    """Refuse one of another number of environments, as a row has a place for each, and say that its size stays."""
+def prepare_replay_buffer(model: BaseAlgorithm, trained_agent: str, carries_on: bool) -> None:
+    """
+    Refuse one of another number of environments, as a row has a place for each, and say that its size stays. Where training
+    carries on it does so in a new episode: the last transition has no successor there.
+    """
     buffer = getattr(model, "replay_buffer", None)
     if not isinstance(buffer, ReplayBuffer):
         return
@@ -64,19 +67,13 @@ def check_replay_buffer(model: BaseAlgorithm, trained_agent: str) -> None:
             f"Not used: buffer_size={asked}, the replay buffer beside {trained_agent} is one of "
             f"{buffer.buffer_size * buffer.n_envs}; move it away to begin with an empty one"
         )
-
-
-def mark_interruption(model: BaseAlgorithm, trained_agent: str) -> None:
-    """Training continues in a new episode: the last transition of the replay buffer has no successor there."""
-    buffer = getattr(model, "replay_buffer", None)
-    if not isinstance(buffer, ReplayBuffer):
+    if not carries_on:
         return
     if buffer.size() == 0:
         print(
             f"Warning: no replay buffer beside {trained_agent}: training continues with an empty one, and the return may "
             "fall. Save it with --save-replay-buffer, or resume from a checkpoint (--save-freq)."
         )
-        return
     end_stored_episodes(buffer)
 
 

@@ -99,7 +99,7 @@ def convert_bnddpg_params(sampled_params: Params) -> Params:
 
 
 def sample_copdacq_params(trial: optuna.Trial, n_actions: int, n_envs: int, additional_args: Params) -> Params:
-    """Sampler for COPDACQ, learning online; tiles are sampled unless ``additional_args["tiles"]`` is False."""
+    """Sampler for COPDACQ on tiles, learning online; their number is sampled unless ``additional_args["tiles"]`` is False."""
     tiles = {}
     if additional_args.get("tiles", True):
         tiles = {"n_tilings_pow": trial.suggest_int("n_tilings_pow", 2, 5), "n_bins": trial.suggest_int("n_bins", 4, 10)}

@@ -46,9 +46,6 @@ def begin(study: Study, folder: Path) -> int:
         try:
             study(folder)
             code = 0
-        except SystemExit:
-            # Ray's handler makes one of SIGTERM, once connected
-            signal.raise_signal(signal.SIGKILL)
         finally:
             os._exit(code)
     return child

@@ -84,7 +84,7 @@ def test_without_its_replay_buffer_a_model_collects_before_it_learns(tmp_path, b
     model = BNDDPG.load(tmp_path / "model", env=make_vec_env("Pendulum-v1", n_envs), device="cpu")
     before = {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
     with (
-        pytest.warns(UserWarning, match="will not learn: training ends before.*load_replay_buffer")
+        pytest.warns(UserWarning, match="does not learn until its replay buffer has 20 .*load_replay_buffer")
         if batch_norm
         else nullcontext()
     ):

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 from torch import nn
 
 from sb3_dpg import BNDDPG
@@ -184,8 +184,20 @@ class Graph(Features):
         return th.zeros(len(observations), 8).index_add(0, indices, self.net(observations))
 
 
-def test_mixed_precision_is_not_for_features_of_others():
-    model = make_filled(mixed_precision=True, policy_delay=1, policy_kwargs=dict(features_extractor_class=Graph))
+class GraphOfSB3s(FlattenExtractor):
+    """What is made of one of SB3's is no longer SB3's."""
+
+    def __init__(self, observation_space):
+        super().__init__(observation_space)
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, observations):
+        return th.zeros(len(observations), 3).index_put((th.arange(len(observations)),), self.layer(observations))
+
+
+@pytest.mark.parametrize("extractor", [Graph, GraphOfSB3s])
+def test_mixed_precision_is_not_for_features_of_others(extractor):
+    model = make_filled(mixed_precision=True, policy_delay=1, policy_kwargs=dict(features_extractor_class=extractor))
     assert moved(model, model.actor.features_extractor) > 0.0
     assert moved(model, model.critic.features_extractor) > 0.0
 

@@ -137,14 +137,6 @@ def test_seed_decides_everything(name: str) -> None:
     assert not same(first, other)
 
 
-@pytest.mark.parametrize("name", ["ddpg", *OURS])
-def test_environment_gets_actions_of_its_space(name: str) -> None:
-    """``Observed.step`` refuses actions of another range or type than its space."""
-    env = Observed()
-    build(name, env).learn(30)
-    assert env.action_space.dtype == np.float32
-
-
 @pytest.mark.parametrize("name", OURS)
 def test_random_steps_are_without_noise(name: str) -> None:
     """Not so in SB3."""

@@ -98,7 +98,8 @@ def test_observation(name: str, bad: float, normalize: bool, length: int) -> Non
     with np.errstate(invalid="ignore"):
         model = make(name, VecNormalize(env) if normalize else env)
         assert_stops_sound(model, ValueError, message)
-        if normalize:
+        if normalize and length == 10:
+            # The last observation of an episode does not enter the statistics
             with pytest.raises(ValueError, match=r"^VecNormalize's statistics are not finite.*make a new one"):
                 model.learn(10)
     assert np.isfinite(model.replay_buffer.observations).all()

@@ -49,6 +49,7 @@ def test_noise_differs_in_what_it_is_named_after() -> None:
 def test_without_an_averaged_actor_the_one_that_learns_acts() -> None:
     for variant, is_equal in (("no averaged actor", True), ("default", False)):
         model = make(variant)
+        model.policy.n_averaged = 1
         with th.no_grad():
             for parameter in model.actor.parameters():
                 parameter.add_(0.1)

@@ -14,8 +14,8 @@ import yaml
 from rl_zoo3.utils import StoreDict
 
 import sb3_dpg
-from sb3_dpg.cli import COMMANDS, DEBUG_VARIABLE, main
-from sb3_dpg.common.errors import ConfigurationError, missing_extra
+from sb3_dpg.cli import COMMANDS, main
+from sb3_dpg.common.errors import DEBUG_VARIABLE, ConfigurationError, missing_extra
 from sb3_dpg.zoo.checkpoints import saved_timesteps
 from sb3_dpg.zoo.manager import ExperimentManager
 from sb3_dpg.zoo.patches import readable_errors

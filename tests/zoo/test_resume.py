@@ -34,7 +34,7 @@ from sb3_dpg.zoo.checkpoints import (
     write_run_config,
 )
 from sb3_dpg.zoo.manager import ExperimentManager
-from sb3_dpg.zoo.resume import continue_evaluations, earlier_options, mark_interruption, resumed_seed
+from sb3_dpg.zoo.resume import continue_evaluations, earlier_options, prepare_replay_buffer, resumed_seed
 from tests.zoo.entries import tiny_entry
 
 WriteConfig = Callable[..., Path]
@@ -183,7 +183,7 @@ def test_a_resumed_training_is_the_unbroken_one_but_for_a_new_episode(
     assert experiment is not None
     resumed = experiment[0]
 
-    mark_interruption(unbroken, str(agent))
+    prepare_replay_buffer(unbroken, str(agent), carries_on=True)
     assert_same_state(state_of(unbroken), state_of(resumed))
     begin_episode(unbroken)
     unbroken.learn(100, callback=ActionNoiseCallback(None), reset_num_timesteps=False)
@@ -563,7 +563,7 @@ def test_an_episode_that_ended_at_the_break_was_not_cut(write_config: WriteConfi
     assert isinstance(buffer, ReplayBuffer)
     observations, actions = np.zeros((2, 3)), np.zeros((2, 1))
     buffer.add(observations, observations, actions, np.zeros(2), np.array([True, False]), [{}, {}])
-    mark_interruption(result[0], "agent.zip")
+    prepare_replay_buffer(result[0], "agent.zip", carries_on=True)
     assert buffer.dones[0].tolist() == [1, 1]
     assert buffer.timeouts[0].tolist() == [0, 1]
 

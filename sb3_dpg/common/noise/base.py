@@ -35,6 +35,9 @@ class ScheduledNoise(ActionNoise):
     :raises ValueError: if ``n_envs`` is smaller than 1
     """
 
+    #: What the random streams were started from; None until noise without a seed has drawn
+    _seeds: np.random.SeedSequence | None = None
+
     def __init__(self, action_shape: tuple[int, ...], n_envs: int = 1) -> None:
         super().__init__()
         self.action_shape = action_shape
@@ -48,13 +51,17 @@ class ScheduledNoise(ActionNoise):
     def std(self) -> np.ndarray:
         """Current standard deviation per action dimension, of shape (action_dim,)."""
 
-    @abstractmethod
     def seed(self, seed: int | None) -> None:
         """
         Start the random stream anew.
 
         :param seed: Seed; None takes one from NumPy's global generator at the next draw
         """
+        self._start_streams(seed_sequence(seed))
+
+    @abstractmethod
+    def _start_streams(self, seeds: np.random.SeedSequence | None) -> None:
+        """Start all random streams anew; None: from NumPy's global generator at the next draw."""
 
     def update(self, progress_remaining: float) -> None:
         """
@@ -104,9 +111,9 @@ class ScheduledNoise(ActionNoise):
         duplicate.resize(1)
         return duplicate
 
-    @abstractmethod
     def _take_stream_from(self, parent: "ScheduledNoise") -> None:
         """Have a random stream of one's own after being deep-copied from ``parent``, whose path must not change."""
+        self._start_streams(None if parent._seeds is None else parent._seeds.spawn(1)[0])
 
 
 def without_wrapper(noise: ActionNoise) -> ActionNoise:

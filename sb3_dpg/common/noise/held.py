@@ -7,7 +7,7 @@ import numpy as np
 from stable_baselines3.common.noise import ActionNoise
 
 from sb3_dpg.common.checks import check_integer
-from sb3_dpg.common.noise.base import ScheduledNoise, kept_rows, seed_sequence
+from sb3_dpg.common.noise.base import ScheduledNoise, kept_rows
 from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike, is_sequence
 from sb3_dpg.common.noise.processes import ProcessNoise
 
@@ -122,10 +122,10 @@ class SummedNoise(ScheduledNoise):
         """Current standard deviation per action dimension, of shape (action_dim,)."""
         return np.sqrt(sum(np.square(noise.std) for noise in self.noises))
 
-    def seed(self, seed: int | None) -> None:
-        n_noises, sequence = len(self.noises), seed_sequence(seed)
-        seeds = [None] * n_noises if sequence is None else sequence.generate_state(n_noises)
-        for noise, own_seed in zip(self.noises, seeds, strict=True):
+    def _start_streams(self, seeds: np.random.SeedSequence | None) -> None:
+        n_noises = len(self.noises)
+        own_seeds = [None] * n_noises if seeds is None else seeds.generate_state(n_noises)
+        for noise, own_seed in zip(self.noises, own_seeds, strict=True):
             noise.seed(own_seed)
 
     def update(self, progress_remaining: float) -> None:

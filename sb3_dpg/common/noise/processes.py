@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from stable_baselines3.common.noise import ActionNoise
 
 from sb3_dpg.common.checks import check_real
-from sb3_dpg.common.noise.base import ScheduledNoise, kept_rows, numpys_seeds, seed_sequence
+from sb3_dpg.common.noise.base import ScheduledNoise, kept_rows, numpys_seeds
 from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike, is_sequence
 
 _INITIAL = ("zero", "stationary")
@@ -30,9 +30,9 @@ class ProcessNoise(ScheduledNoise):
         super().__init__(shaped.shape, n_envs)
         self.seed(seed)
 
-    def seed(self, seed: int | None) -> None:
-        self._seeds = seed_sequence(seed)
-        self._generator = None if self._seeds is None else np.random.default_rng(self._seeds)
+    def _start_streams(self, seeds: np.random.SeedSequence | None) -> None:
+        self._seeds = seeds
+        self._generator = None if seeds is None else np.random.default_rng(seeds)
 
     def _stream(self) -> np.random.Generator:
         """The random stream, which is seeded here if it is not yet."""
@@ -41,15 +41,8 @@ class ProcessNoise(ScheduledNoise):
             self._generator = np.random.default_rng(self._seeds)
         return self._generator
 
-    def _take_stream_from(self, parent: ScheduledNoise) -> None:
-        assert isinstance(parent, ProcessNoise)
-        # An unseeded parent leaves an unseeded copy, which takes another seed at its own first draw
-        if parent._seeds is not None:
-            self._seeds = parent._seeds.spawn(1)[0]
-            self._generator = np.random.default_rng(self._seeds)
-
     def continue_stream_of(self, other: ActionNoise) -> None:
-        # Of a sum the first
+        # The process of a SummedNoise comes first
         other = getattr(other, "noises", [other])[0]
         if isinstance(other, ProcessNoise):
             self._seeds, self._generator = other._seeds, other._generator

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
 
-from sb3_dpg.common.noise.base import ScheduledNoise, numpys_seeds, seed_sequence, without_wrapper
+from sb3_dpg.common.noise.base import ScheduledNoise, numpys_seeds, without_wrapper
 from sb3_dpg.common.noise.parameter import NoiseParameter, ParameterLike
 
 
@@ -37,7 +37,6 @@ class ScaledNoise(ScheduledNoise):
         if isinstance(noise, ScheduledNoise):
             raise TypeError(f"noise={noise!r} has schedules of its own: give the schedule to its sigma")
         self._given = noise
-        self._seeds: np.random.SeedSequence | None = None
         #: The noise of each environment that has drawn
         self.noises: list[ActionNoise] = []
         # Not one of them: SB3 has not set its seed yet. Training's generator stays as it is
@@ -118,16 +117,8 @@ class ScaledNoise(ScheduledNoise):
             inside = inside.reshape(self.action_shape)
         return self.scale * np.broadcast_to(inside, self.action_shape).reshape(-1)
 
-    def seed(self, seed: int | None) -> None:
-        """
-        Start the generators anew that the function inside is given. Noise without a function has none: SB3's own draws from
-        NumPy's global generator, which SB3's ``seed=`` sets.
-
-        :param seed: Seed; None takes one from NumPy's global generator at the next draw
-        """
-        self._start_streams(seed_sequence(seed))
-
     def _start_streams(self, seeds: np.random.SeedSequence | None) -> None:
+        # Noise without a function has none: SB3's own draws from NumPy's global generator, which SB3's `seed=` sets
         self._seeds = seeds
         if not isinstance(self._given, ActionNoise):
             self.noises = []
@@ -136,10 +127,6 @@ class ScaledNoise(ScheduledNoise):
         if other is not self and isinstance(other, ScaledNoise) and other._seeds is not None:
             # Spawned from, not drawn again: SB3 has set NumPy's seed again when it loaded the model
             self._start_streams(other._seeds)
-
-    def _take_stream_from(self, parent: ScheduledNoise) -> None:
-        assert isinstance(parent, ScaledNoise)
-        self._start_streams(None if parent._seeds is None else parent._seeds.spawn(1)[0])
 
     def __repr__(self) -> str:
         return f"ScaledNoise(noise={self._example!r}, scale={self.scale}, n_envs={self.n_envs})"
