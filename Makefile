@@ -9,7 +9,7 @@ LINT_PATHS = sb3_dpg scripts tests
 PYTEST = -m pytest -n $(or $(WORKERS),$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal --durations 10
 FAST = -m "not slow and not nightly"
 # What other versions of the dependencies can change
-VERSIONS = $(FAST) $(addprefix --ignore=tests/,faults property scripts test_docs.py test_docs_commands.py test_house.py)
+VERSIONS = $(FAST) $(addprefix --ignore=tests/,faults property scripts test_docs.py test_docs_commands.py test_structure.py)
 # The networks are small: more threads only wait for each other
 export OMP_NUM_THREADS ?= 1
 

@@ -1,4 +1,4 @@
-"""The rules of the house that a machine can check: which file may import which, and how large the package may be."""
+"""Rules that a machine can check: which file may import which, and how large the package may be."""
 
 import ast
 from graphlib import TopologicalSorter
