@@ -596,6 +596,8 @@ def test_what_replaces_a_sum_goes_on_with_its_first_stream():
     expected = copy.deepcopy(summed.noises[0]._generator).standard_normal(2) * 0.1
     np.testing.assert_allclose(plain(), expected, rtol=1e-6)
     assert not np.array_equal(first, plain())
+    # Not of the same kind, and has not drawn
+    plain.continue_stream_of(ScaledNoise(NormalActionNoise(np.zeros(2), np.ones(2))))
 
 
 @pytest.mark.parametrize("sigma", [np.full((2, 3), 0.1), np.full(3, 0.1)])

@@ -43,7 +43,7 @@ class ProcessNoise(ScheduledNoise):
 
     def continue_stream_of(self, other: ActionNoise) -> None:
         # The process of a SummedNoise comes first
-        other = getattr(other, "noises", [other])[0]
+        other = (getattr(other, "noises", None) or [other])[0]
         if isinstance(other, ProcessNoise):
             self._seeds, self._generator = other._seeds, other._generator
 
