@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rl_zoo3 import utils
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.utils import set_random_seed
 
-from sb3_dpg.common.errors import ConfigurationError, Parser
+from sb3_dpg.common.errors import Parser, run_command
 from sb3_dpg.common.plotting import make_figure, save_figure, series_style
 from sb3_dpg.zoo.options import check_names
 from sb3_dpg.zoo.playback import find_agent
@@ -93,10 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = make_parser()
     options = parser.parse_args(arguments)
-    try:
-        compare(options.algo, options.env, options.folder, options.episodes, options.seed)
-    except ConfigurationError as error:
-        parser.exit(1, f"{parser.prog}: error: {error}\n")
+    code = run_command(parser.prog, lambda: compare(options.algo, options.env, options.folder, options.episodes, options.seed))
+    if code:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

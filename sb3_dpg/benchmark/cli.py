@@ -28,9 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :return: Exit code
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    is_report = arguments[:1] == ["report"]
-    command = (lambda: _report(arguments[1:])) if is_report else (lambda: _run(arguments))
-    return run_command("sb3-dpg benchmark", command, EXIT_UNUSABLE_INPUT)
+    command, rest = (_report, arguments[1:]) if arguments[:1] == ["report"] else (_run, arguments)
+    return run_command("sb3-dpg benchmark", lambda: command(rest), EXIT_UNUSABLE_INPUT)
 
 
 def _run(arguments: Sequence[str]) -> int:

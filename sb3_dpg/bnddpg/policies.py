@@ -28,6 +28,9 @@ from sb3_dpg.common.torch_layers import (
     linear,
 )
 
+#: The optimizers that have Adam's arguments
+ADAM = (th.optim.Adam, th.optim.AdamW)
+
 
 def input_norm(features_extractor: BaseFeaturesExtractor, features_dim: int, momentum: float, eps: float) -> InputNorm:
     """
@@ -423,7 +426,7 @@ class BNDDPGPolicy(DeterministicPolicy):
         # The actor's optimizer was made before, by optimizer_kwargs alone: an error now is of the critic's own
         name, given = ("critic_optimizer_kwargs", kwargs) if kwargs else ("optimizer_kwargs", self.optimizer_kwargs)
         kwargs = self.optimizer_kwargs | kwargs
-        if self.optimizer_class in (th.optim.Adam, th.optim.AdamW):
+        if self.optimizer_class in ADAM:
             kwargs = {"betas": (0.5, 0.999)} | kwargs
             # One fused call for all tensors in place of a Python loop over them; an explicit choice of the user's wins
             if not any(kwargs.get(name) for name in ("foreach", "capturable", "differentiable")):

@@ -7,6 +7,8 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from sb3_dpg.bnddpg.policies import ADAM
+
 
 def ddpg_kwargs(**kwargs: Any) -> dict[str, Any]:
     """
@@ -109,7 +111,7 @@ def _merged(preset: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     given = kwargs.get("policy_kwargs") or {}
     policy_kwargs = preset["policy_kwargs"] | given
     # What the preset says of Adam is not for another optimizer
-    is_adam = given.get("optimizer_class", th.optim.Adam) in (th.optim.Adam, th.optim.AdamW)
+    is_adam = given.get("optimizer_class", th.optim.Adam) in ADAM
     for name in ("optimizer_kwargs", "critic_optimizer_kwargs"):
         of_preset = preset["policy_kwargs"].get(name, {}) if is_adam else {}
         policy_kwargs[name] = of_preset | (given.get(name) or {})

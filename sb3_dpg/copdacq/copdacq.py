@@ -231,10 +231,10 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         super()._check_normalization()
         bound, names = self._normalized_bound(), ("features_extractor_kwargs", "value_features_extractor_kwargs")
         own_bounds = any({"low", "high"} & (self.policy_kwargs.get(name) or {}).keys() for name in names)
+        if bound is None or own_bounds:
+            return
         for features in self.policy.modules():
-            if own_bounds or bound is None or not isinstance(features, BoundedFeatures):
-                continue
-            if not th.equal(features.low, th.full_like(features.low, -bound)):
+            if isinstance(features, BoundedFeatures) and not th.equal(features.low, th.full_like(features.low, -bound)):
                 raise ValueError(
                     "VecNormalize normalises the observations, but the features have the bounds of those before: give the "
                     "environment with VecNormalize to the constructor, or features_extractor_kwargs=dict(low=-3, high=3)"

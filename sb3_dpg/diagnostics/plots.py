@@ -125,7 +125,10 @@ def draw_quantity(axes: Axes, runs: Mapping[str, pd.DataFrame], name: str) -> No
     axes.set(title=quantity.title, xlabel="steps")
     axes.locator_params(axis="x", nbins=6)
     if quantity.log and not 0 < highest < 10 * lowest:
-        axes.set_yscale(**({"value": "log"} if lowest > 0 else {"value": "symlog", "linthresh": min(nearest, 1.0)}))
+        if lowest > 0:
+            axes.set_yscale("log")
+        else:
+            axes.set_yscale("symlog", linthresh=min(nearest, 1.0))
     axes.grid(alpha=0.3)
     if len(quantity.columns) > 1:
         labels = zip(quantity.columns.values(), LINE_STYLES, strict=False)

@@ -220,16 +220,17 @@ class ValueEstimateCallback(BaseCallback):
         return float(self._estimates(stack([observation]), self.model.policy.scale_action(action)[None])[0])
 
     def _estimates(self, observations: Observation, actions: np.ndarray) -> np.ndarray:
-        model, estimates = self.model, []
+        model, q_values = self.model, action_values(self.model)
+
+        def estimate(some: slice) -> np.ndarray:
+            observation_tensor, _ = model.policy.obs_to_tensor(each(lambda array: array[some], observations))
+            # Critics take flat actions, whatever the shape of the action space
+            flat = actions[some].reshape(len(actions[some]), -1)
+            return q_values(observation_tensor, th.as_tensor(flat, device=model.device, dtype=th.float32))[:, 0].cpu().numpy()
+
         with evaluation_mode(model), th.no_grad():
             # In pieces: an episode of images may be larger than the memory of a GPU
-            for some in (slice(start, start + 256) for start in range(0, len(actions), 256)):
-                observation_tensor, _ = model.policy.obs_to_tensor(each(lambda array: array[some], observations))  # noqa: B023
-                # Critics take flat actions, whatever the shape of the action space
-                flat = actions[some].reshape(len(actions[some]), -1)
-                action_tensor = th.as_tensor(flat, device=model.device, dtype=th.float32)
-                estimates.append(action_values(model)(observation_tensor, action_tensor)[:, 0].cpu().numpy())
-        return np.concatenate(estimates)
+            return np.concatenate([estimate(slice(start, start + 256)) for start in range(0, len(actions), 256)])
 
 
 def discounted_returns(rewards: np.ndarray, gamma: float, last_value: float = 0.0) -> np.ndarray:
