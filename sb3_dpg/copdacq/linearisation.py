@@ -81,7 +81,7 @@ class Linearisation(Protocol[ArrayT]):
     def vjp(self, cotangent: ArrayT) -> Gradient[ArrayT]:
         """
         :param cotangent: One vector for each state, (batch_size, n_outputs)
-        :return: The sum over the batch of J(s)^T cotangent
+        :return: The mean over the batch of J(s)^T cotangent
         """
 
 
@@ -105,7 +105,7 @@ class DenseLinear:
         return self.features @ direction[0]
 
     def vjp(self, cotangent: th.Tensor) -> Gradient[th.Tensor]:
-        return DenseGradient([self.features.T @ cotangent])
+        return DenseGradient([self.features.T @ (cotangent / len(cotangent))])
 
 
 class SparseLinear(Generic[ArrayT]):
@@ -124,7 +124,7 @@ class SparseLinear(Generic[ArrayT]):
         return direction[0][self.active].sum(1)
 
     def vjp(self, cotangent: ArrayT) -> Gradient[ArrayT]:
-        return RowsGradient(self.active, cotangent)
+        return RowsGradient(self.active, cotangent / len(cotangent))
 
 
 class Clipped(Generic[ArrayT]):
@@ -162,5 +162,5 @@ class Differentiable:
         return th.func.jvp(self._call, (self._parameters,), (tangents,))[1]
 
     def vjp(self, cotangent: th.Tensor) -> Gradient[th.Tensor]:
-        (gradient,) = self._pullback(cotangent)
+        (gradient,) = self._pullback(cotangent / len(cotangent))
         return DenseGradient(list(gradient.values()))

@@ -29,7 +29,7 @@ class TilePolicy:
         self._low, self._bins = features.low.numpy(), features.bins.numpy()
         self._inverse_width, self._shifts = features.inverse_width.numpy(), features.shifts.numpy()
         self._strides, self._first = features.strides.numpy(), features.first.numpy()
-        self._tiles = features.tiles_per_tiling if features.hashed else None
+        self._hashed, self._tiles_per_tiling = features.hashed, features.tiles_per_tiling
 
     def __reduce__(self) -> tuple[type["TilePolicy"], tuple[CompatiblePolicy]]:
         # Copied or pickled arrays would share no memory with the parameters that are copied beside them
@@ -57,9 +57,11 @@ class TilePolicy:
         """As :meth:`TileCoding.active`."""
         scaled = (observations.reshape(len(observations), -1).astype(np.float32, copy=False) - self._low) * self._inverse_width
         scaled = np.minimum(np.maximum(scaled, 0.0), self._bins)
-        tiles = (scaled[:, None] + self._shifts).astype(np.int64).dot(self._strides)
-        if self._tiles is not None:
-            tiles = (tiles >> 32) % self._tiles
+        coordinates = (scaled[:, None] + self._shifts).astype(np.int64)
+        if self._hashed:
+            tiles = ((coordinates * self._strides).sum(-1) >> 32) % self._tiles_per_tiling
+        else:
+            tiles = coordinates.dot(self._strides)
         return tiles + self._first
 
     def actions(self, observations: np.ndarray) -> np.ndarray:

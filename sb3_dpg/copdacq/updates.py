@@ -176,11 +176,11 @@ def actor_gradient(mu: Linearisation[ArrayT], weights: ActorCriticWeights[ArrayT
     :param mu: The policy, linearised at s
     :param weights: The weights
     :param natural: Whether to follow the natural gradient
-    :return: A direction in the space of theta, summed over the batch
+    :return: A direction in the space of theta, the mean over the batch
     """
     if natural:
-        # A mean over the batch would be w as well: times the batch size, as the caller divides by it
-        return DenseGradient([len(mu.value) * w for w in weights.w])
+        # Copies: w itself is about to change
+        return DenseGradient([1.0 * w for w in weights.w])
     ascent = mu.jvp(weights.w)
     # J(s) w = grad_a Q(s, a). Where the action already lies on its bound, a step further out changes nothing but the way back
     outward = (abs(mu.value) >= 1.0) & (mu.value * ascent > 0.0)
@@ -200,11 +200,10 @@ def copdac_q(
     :param natural: Whether the actor follows the natural gradient
     :return: The increments
     """
-    size = len(delta)
     return [
-        Increment(weights.theta, actor_gradient(batch.mu, weights, natural), step_sizes.theta / size),
-        Increment(weights.w, batch.mu.vjp(delta * batch.offset), step_sizes.w / size),
-        Increment(weights.v, batch.value.vjp(delta), step_sizes.v / size),
+        Increment(weights.theta, actor_gradient(batch.mu, weights, natural), step_sizes.theta),
+        Increment(weights.w, batch.mu.vjp(delta * batch.offset), step_sizes.w),
+        Increment(weights.v, batch.value.vjp(delta), step_sizes.v),
     ]
 
 
@@ -215,8 +214,9 @@ def gradient_q_correction(
     What COPDAC-GQ adds to COPDAC-Q: the correction of v and the increments of u, none of them applied.
 
     w has no correction, as phi(s', mu(s')) = 0. The paper's u estimates the TD error from phi(s, a) alone. With zero-mean
-    exploration E[phi(s, a) | s] = 0, so that the correction of v vanishes on average; ``full`` estimates it from all features
-    of the critic, phi(s, a) and phi(s), as gradient Q-learning is defined (Maei et al. 2010).
+    exploration E[phi(s, a) | s] = 0, so that where s' does not depend on the action the correction of v vanishes on average;
+    ``full`` estimates it from all features of the critic, phi(s, a) and phi(s), as gradient Q-learning is defined (Maei et
+    al. 2010).
 
     :param batch: Transitions
     :param delta: Their TD errors, (batch_size, 1)
@@ -225,15 +225,14 @@ def gradient_q_correction(
     :param full: Whether u has a part for the features of V
     :return: The increments
     """
-    size = len(delta)
     estimate = compatible(batch.mu, batch.offset, weights.u)
     if full:
         estimate = estimate + batch.value.jvp(weights.u_v)
     residual = delta - estimate
     increments = [
-        Increment(weights.v, batch.next_value.vjp(batch.discounts * estimate), -step_sizes.v / size),
-        Increment(weights.u, batch.mu.vjp(residual * batch.offset), step_sizes.u / size),
+        Increment(weights.v, batch.next_value.vjp(batch.discounts * estimate), -step_sizes.v),
+        Increment(weights.u, batch.mu.vjp(residual * batch.offset), step_sizes.u),
     ]
     if full:
-        increments.append(Increment(weights.u_v, batch.value.vjp(residual), step_sizes.u_v / size))
+        increments.append(Increment(weights.u_v, batch.value.vjp(residual), step_sizes.u_v))
     return increments

@@ -14,7 +14,8 @@ from sb3_dpg.common.noise import ScheduledNoise
 from sb3_dpg.common.noise.base import without_wrapper
 from sb3_dpg.common.noise.scaled import standard_deviation
 from sb3_dpg.common.torch_layers import batch_norm_layers
-from sb3_dpg.diagnostics.action_values import (
+from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
+from sb3_dpg.diagnostics.critics import (
     Observation,
     action_gradient,
     action_values,
@@ -24,7 +25,6 @@ from sb3_dpg.diagnostics.action_values import (
     row,
     stack,
 )
-from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
 from sb3_dpg.diagnostics.greedy import greedy_gap
 
 

@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
 from sb3_dpg.common.checks import check_integer, check_real
-from sb3_dpg.diagnostics.action_values import (
+from sb3_dpg.diagnostics.critics import (
     ActionValues,
     action_gradient,
     action_values,

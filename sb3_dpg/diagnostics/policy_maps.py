@@ -8,7 +8,7 @@ import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_dpg.common.plotting import make_figure, save_figure
-from sb3_dpg.diagnostics.action_values import action_values, evaluation_mode
+from sb3_dpg.diagnostics.critics import action_values, evaluation_mode
 
 #: What can be drawn, with its label
 QUANTITIES = {"mu": "mu(s)", "v": "V(s) = Q(s, mu(s))", "q": "Q(s, a)"}

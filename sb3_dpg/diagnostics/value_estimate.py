@@ -14,7 +14,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization, unwrap_vec_normalize
 
 from sb3_dpg.common.checks import check_integer, check_real, check_type
-from sb3_dpg.diagnostics.action_values import Observation, action_values, each, evaluation_mode, row, stack
+from sb3_dpg.diagnostics.critics import Observation, action_values, each, evaluation_mode, row, stack
 
 
 @dataclass
@@ -48,8 +48,8 @@ class ValueEstimateCallback(BaseCallback):
     At the end of an episode, Q(s_t, a_t) of all its states is computed by the critic as it is then, and the discounted return
     sum_k gamma^k r_{t+k} from there on by the rewards of the episode. Logged, as means over the states:
 
-    - ``value/estimate``: Q(s_t, a_t), the smallest over the critics where there are several (the one that TD3, SAC and CrossQ
-      learn from), their mean for BNDDPG, the mean over atoms and critics for TQC;
+    - ``value/estimate``: Q(s_t, a_t) as the actor climbs it: the mean of BNDDPG's critics, the first of TD3's, the smallest of
+      SAC's and CrossQ's, the mean over atoms and critics for TQC;
     - ``value/return``: the discounted return;
     - ``value/overestimation``: their difference; positive for overestimation;
     - ``value/bootstrap_weight``: see below.
@@ -100,8 +100,6 @@ class ValueEstimateCallback(BaseCallback):
         self.max_bootstrap_weight = max_bootstrap_weight
         self._comparisons: deque[_Comparison] = deque(maxlen=n_episodes)
         self._episodes: list[_Episode] = []
-        # Steps of an episode that was left out as a whole
-        self._left_out: int | None = None
         self._warned = False
         self._n_steps_seen = 0
 
@@ -130,7 +128,6 @@ class ValueEstimateCallback(BaseCallback):
             self._follow_training()
         elif self.n_calls % self.eval_freq == 0:
             self._evaluate()
-        self._warn_of_short_episodes()
         return True
 
     def _follow_training(self) -> None:
@@ -188,23 +185,16 @@ class ValueEstimateCallback(BaseCallback):
             estimates = self._estimates(stack(episode.observations), np.stack(episode.actions))
             self._comparisons.append(_Comparison(estimates[known], returns[known], weights[known]))
             self._log()
-        else:
-            self._left_out = len(rewards)
-
-    def _warn_of_short_episodes(self) -> None:
-        """Tell once that an episode was left out as a whole: nothing might ever be logged."""
-        if self._left_out is None or self._warned:
-            return
-        self._warned = True
-        gamma = cast(OffPolicyAlgorithm, self.model).gamma
-        warnings.warn(
-            f"ValueEstimateCallback leaves out an episode that a time limit ended after {self._left_out} steps: the weight of "
-            f"the critic's own estimate in its returns is at least gamma^{self._left_out} = {gamma**self._left_out:.2g}, "
-            f"above max_bootstrap_weight={self.max_bootstrap_weight:g}. Nothing is logged where all episodes are as short; "
-            "raise max_bootstrap_weight to compare them too",
-            UserWarning,
-            stacklevel=3,
-        )
+        elif not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"ValueEstimateCallback leaves out an episode that a time limit ended after {len(rewards)} steps: the weight "
+                f"of the critic's own estimate in its returns is at least gamma^{len(rewards)} = {weights.min():.2g}, above "
+                f"max_bootstrap_weight={self.max_bootstrap_weight:g}. Nothing is logged where all episodes are as short; "
+                "raise max_bootstrap_weight to compare them too",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _log(self) -> None:
         """Log the mean over the states of the last episodes."""

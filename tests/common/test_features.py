@@ -87,6 +87,24 @@ def test_hashing_tells_neighbours_apart_no_better_than_chance() -> None:
     assert 0.3 <= th.cat(alike).float().mean() <= 0.7
 
 
+def test_observations_that_collide_in_one_tiling_do_not_collide_in_others() -> None:
+    space = spaces.Box(0.0, 1.0, (5,), np.float32)
+    hashed, exact = (TileCoding(space, hash_size=hash_size).active(sample(space, 1000)) for hash_size in (2**13, None))
+    is_false = (hashed[:, None] == hashed) & (exact[:, None] != exact)
+    falsely = is_false.sum(-1).triu(1)
+    # Half a million pairs collide 8 times 1/1024 by chance: once about 3900 times, three times or more 0.03 times
+    assert 3000 <= (falsely == 1).sum() <= 5000
+    assert (falsely >= 3).sum() <= 2
+
+
+def test_models_that_hashed_all_tilings_alike_are_loaded() -> None:
+    space = spaces.Box(0.0, 1.0, (5,), np.float32)
+    features = TileCoding(space, n_tilings=4, hash_size=1024)
+    saved = features.state_dict() | {"strides": features.strides[0].clone()}
+    features.load_state_dict(saved)
+    assert th.equal(features.strides, saved["strides"].expand(4, 5))
+
+
 def test_hashing_is_the_same_each_time() -> None:
     space = spaces.Box(-1.0, 1.0, (6,), np.float32)
     first, second = (TileCoding(space, hash_size=1024) for _ in range(2))

@@ -204,7 +204,7 @@ def test_actor_ascends_the_critics_value_of_its_own_action(kind: str, action_dim
     output = mu(data["s"])
     # grad_a Q(s, a) = J w, held fixed: the deterministic policy gradient
     jw = th.stack([th.stack([dot(row, w) for row in rows]) for rows in jacobians(output, theta)]).detach()
-    gradients = th.autograd.grad((output * jw).sum(), theta)
+    gradients = th.autograd.grad((output * jw).sum(1).mean(), theta)
     with th.no_grad():
         gradient = actor_gradient(batch.mu, policy.weights, natural=False)
         change = changes([Increment(policy.weights.theta, gradient, 1.0)], policy.weights)
@@ -264,7 +264,7 @@ def test_rows_touched_twice_in_a_batch_count_twice() -> None:
     policy.preprocess = lambda observations: observations  # type: ignore[method-assign]
     with th.no_grad():
         value = policy.linearise(observation, observation)[1]
-        change = changes([Increment(policy.weights.v, value.vjp(th.ones(2, 1).double()), 1.0)], policy.weights)
+        change = changes([Increment(policy.weights.v, value.vjp(th.ones(2, 1).double()), 2.0)], policy.weights)
     (v,) = change.v
     assert sorted(v.flatten().round(decimals=6).unique().tolist()) == [0.0, 2.0]
     assert int((v != 0).sum()) == 4

@@ -15,7 +15,7 @@ from torch import nn
 
 from sb3_dpg import BNDDPG, COPDACQ
 from sb3_dpg.diagnostics import greedy, greedy_gap
-from sb3_dpg.diagnostics.action_values import action_values, evaluation_mode
+from sb3_dpg.diagnostics.critics import action_values, evaluation_mode
 from sb3_dpg.diagnostics.greedy import candidate_values
 
 N_OBSERVATIONS, N_SAMPLES = 3, 5

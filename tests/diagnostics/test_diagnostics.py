@@ -20,8 +20,8 @@ from sb3_dpg.bnddpg.policies import BNDDPGPolicy
 from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.common.torch_layers import InputNorm
 from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
-from sb3_dpg.diagnostics.action_values import CompatibleValues, action_gradient
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
+from sb3_dpg.diagnostics.critics import CompatibleValues, action_gradient
 from tests.algorithms import make, same, weights
 
 OBSERVATIONS = np.random.default_rng(0).uniform(-1, 1, (32, 3)).astype(np.float32)

@@ -1,6 +1,7 @@
 """Tile coding."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -72,7 +73,7 @@ class TileCoding(BoundedFeatures):
         # A tile has the width 1 once observations are scaled to [0, n_bins]
         self.register_buffer("inverse_width", self.inverse_range * self.bins)
         self.register_buffer("shifts", th.tensor(tilings * (2 * dimensions + 1) % n_tilings / n_tilings, dtype=th.float32))
-        self.register_buffer("strides", th.tensor(self._strides(bins)))
+        self.register_buffer("strides", th.tensor(self._strides(n_tilings, bins)))
         self.register_buffer("first", th.tensor(tilings[:, 0] * tiles))
 
     @staticmethod
@@ -84,12 +85,20 @@ class TileCoding(BoundedFeatures):
             raise ValueError(f"n_bins={n_bins!r} has {bins.size} entries: the observation has {size} dimension(s)")
         return np.broadcast_to(bins.astype(np.int64), (size,))
 
-    def _strides(self, bins: np.ndarray) -> np.ndarray:
-        """What each coordinate of a tile is multiplied by to give its number, (observation_dim,)."""
+    def _strides(self, n_tilings: int, bins: np.ndarray) -> np.ndarray:
+        """What each coordinate of a tile is multiplied by to give its number, (observation_dim,), hashed: in each tiling."""
         if self.hashed:
-            # Multilinear hashing: random odd multipliers, of which the upper half of the product's bits is used
-            return np.random.default_rng(0).integers(2**62, size=bins.size) * 2 + 1
+            # Multilinear hashing: random odd multipliers, of which the upper half of the product's bits is used. With the same
+            # ones in all tilings, observations that collide in one would collide in others too
+            return np.random.default_rng(0).integers(2**62, size=(n_tilings, bins.size)) * 2 + 1
         return np.concatenate([[1], np.cumprod(bins[:-1] + 1)])
+
+    def _load_from_state_dict(self, state_dict: dict[str, th.Tensor], prefix: str, *args: Any) -> None:
+        # A model that was saved earlier may hash all tilings alike
+        name = f"{prefix}strides"
+        if name in state_dict and state_dict[name].dim() < self.strides.dim():
+            state_dict[name] = state_dict[name].expand_as(self.strides)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def n_active(self) -> int:

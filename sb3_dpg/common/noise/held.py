@@ -43,13 +43,13 @@ class HeldNoise(ProcessNoise):
         n_envs: int = 1,
         seed: int | None = None,
     ) -> None:
-        sizes = action_shape if isinstance(action_shape, tuple) else (action_shape,)
-        for size_of_axis in sizes:
-            check_integer("action_shape", size_of_axis, 1)
+        shape = action_shape if isinstance(action_shape, tuple) else (action_shape,)
+        for length in shape:
+            check_integer("action_shape", length, 1)
         check_integer("longest", longest, 1)
         # Of each environment: steps that are left of its offset, and the offset; `resize` makes the first ones
-        self._steps_left, self._offsets = np.zeros(0, dtype=int), np.zeros((0, math.prod(sizes)))
-        super().__init__(np.zeros(sizes), n_envs, seed)
+        self._steps_left, self._offsets = np.zeros(0, dtype=int), np.zeros((0, math.prod(shape)))
+        super().__init__(np.zeros(shape), n_envs, seed)
         self.longest = longest
         if is_sequence(probability):
             raise ValueError(f"probability={probability!r} must be one number or schedule for all action dimensions")

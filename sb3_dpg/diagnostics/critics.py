@@ -10,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.td3 import TD3
 from torch import nn
 
 Observation: TypeAlias = np.ndarray | dict[str, np.ndarray]
@@ -45,9 +46,10 @@ def action_values(model: BaseAlgorithm) -> ActionValues:
     Q(s, a) by which an actor is judged.
 
     :param model: Any SB3 off-policy actor-critic
-    :return: What the actor climbs where the model has a method for it, ``q_values`` (BNDDPG: the mean of its critics); else
-        the smallest of several critics (TD3, SAC), the mean over critics and atoms of a distributional one (TQC), the
-        compatible one of COPDACQ; a function of observations as the model gets them (as tensors) and actions scaled to [-1, 1]
+    :return: What the actor climbs: ``q_values`` where the model has such a method (BNDDPG: the mean of its critics), the first
+        of TD3's critics, the smallest of several others (SAC, CrossQ), the mean over critics and atoms of a distributional one
+        (TQC), the compatible one of COPDACQ; a function of observations as the model gets them (as tensors) and actions
+        scaled to [-1, 1]
     :raises TypeError: if the model has no critic of states and actions
     """
     if (compatible := compatible_policy(model)) is not None:
@@ -62,14 +64,16 @@ def action_values(model: BaseAlgorithm) -> ActionValues:
             "algorithm, such as BNDDPG, TD3 or SAC"
         )
 
-    def smallest(observations: PyTorchObs, actions: th.Tensor) -> th.Tensor:
+    def one_value(observations: PyTorchObs, actions: th.Tensor) -> th.Tensor:
         values = critic(observations, actions)
         if isinstance(values, th.Tensor):
             # TQC: (batch_size, n_critics, n_quantiles)
             return values.flatten(1).mean(1, keepdim=True)
+        if isinstance(model, TD3):
+            return values[0]
         return th.cat(tuple(values), dim=1).min(1, keepdim=True).values
 
-    return smallest
+    return one_value
 
 
 def greedy_actions(model: BaseAlgorithm, observations: PyTorchObs) -> th.Tensor:
