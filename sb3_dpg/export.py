@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from sb3_dpg.common.checks import check_normalization
-from sb3_dpg.common.save_util import completed, durable_replacement
+from sb3_dpg.common.save_util import completed, durable_replacement, uncompiled
 
 ExportFormat = Literal["onnx", "torchscript"]
 
@@ -97,7 +97,7 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
         name without suffix
     :return: The path of the file
     :raises ValueError: if the format is unknown or not that of the suffix, the observations or the actions are not a ``Box``,
-        or ``VecNormalize`` normalises other observations than the model gets
+        a subclass overrides ``predict``, or ``VecNormalize`` normalises other observations than the model gets
     :raises ImportError: if the packages of the extra ``export`` are missing
     """
     path = Path(path)
@@ -105,7 +105,14 @@ def export_policy(model: OffPolicyAlgorithm, path: str | Path, format: ExportFor
     for name, space in (("observation", model.observation_space), ("action", model.action_space)):
         if not isinstance(space, spaces.Box):
             raise ValueError(f"{name}_space={space} cannot be exported: it must be a gymnasium.spaces.Box")
-    policy = _copy_for_acting(model.policy)
+    policy = uncompiled(model.policy)
+    for actual, known in ((model, OffPolicyAlgorithm), (policy, BasePolicy)):
+        if type(actual).predict is not known.predict:
+            # It may be a limit for safety, which the file would lack
+            raise ValueError(
+                f"{type(actual).__name__}.predict is overridden, which cannot be exported: override the policy's _predict"
+            )
+    policy = _copy_for_acting(policy)
     normalization = model.get_vec_normalize_env()
     if normalization is not None and not normalization.norm_obs:
         normalization = None

@@ -397,3 +397,13 @@ def test_what_a_policy_has_of_its_own_is_exported(tmp_path: Path) -> None:
     observations = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     exported = th.jit.load(str(path))(th.from_numpy(observations)).numpy()
     np.testing.assert_allclose(exported, model.predict(observations)[0], rtol=1e-5)
+
+
+def test_what_a_subclass_does_in_predict_is_not_left_out() -> None:
+    class Limited(BNDDPG):
+        def predict(self, *args: Any, **kwargs: Any) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+            actions, state = super().predict(*args, **kwargs)
+            return np.clip(actions, -0.1, 0.1), state
+
+    with pytest.raises(ValueError, match=r"Limited\.predict is overridden, .* override the policy's _predict"):
+        export_policy(Limited("MlpPolicy", "Pendulum-v1", buffer_size=10), "never.onnx")

@@ -21,7 +21,7 @@ from sb3_dpg.bnddpg.presets import ddpg_kwargs, paper_kwargs, td3_kwargs
 from sb3_dpg.common.checks import check_integer, check_real, check_type
 from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_learning_rate
-from sb3_dpg.common.torch_layers import batch_norm_layers
+from sb3_dpg.common.torch_layers import batch_norm_statistics
 
 #: The exploration of the default: noise that lasts for some steps, and at times an offset that is held for dozens. Both fade
 DEFAULT_ACTION_NOISE: dict[str, Any] = dict(
@@ -99,9 +99,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     :param target_networks: Whether the targets come from target networks that follow by ``tau``, as in DDPG and TD3. There is
         no averaged actor then
     :param gradient_clip: Largest norm of the gradient of each network, None for no limit
-    :param mixed_precision: Compute the matrix products of the losses in bfloat16; weights, optimizers and losses stay in
-        float32, and so do acting and features extractors that are not SB3's. "auto": only with ``batch_norm``, on a CPU with
-        instructions for it, where an update takes a quarter less time (docs/speed.md)
+    :param mixed_precision: Compute the losses' layers between input and output in bfloat16; weights, optimizers, values and
+        actions stay in float32, and so do acting and features extractors that are not SB3's. "auto": only with
+        ``batch_norm``, on a CPU with instructions for it, where an update takes a quarter less time (docs/speed.md)
     :param compile: Compile both losses by ``torch.compile``: an update takes 22 % less time on a CPU with bfloat16, 10 to 14 %
         without (docs/speed.md). Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch has cached
         the code
@@ -271,7 +271,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self.actor_lr_schedule = None if rate is None else parse_learning_rate("actor_learning_rate", rate)
 
     def _scaled_action(self) -> np.ndarray:
-        if type(self.policy)._predict is not BNDDPGPolicy._predict or type(self).predict is not OffPolicyAlgorithm.predict:
+        # Not the type's: a compiled policy is of another
+        predict = getattr(self.policy._predict, "__func__", None)
+        if predict is not BNDDPGPolicy._predict or type(self).predict is not OffPolicyAlgorithm.predict:
             # What a subclass does to actions, such as a limit for safety, it does to those that explore too
             return super()._scaled_action()
         # Of the actor that learns, not of its average
@@ -293,24 +295,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             self._refuse_batch_size(batch_size)
         buffer = self.replay_buffer
         assert buffer is not None
-        stored, wanted = buffer.size() * buffer.n_envs, min(self.learning_starts, buffer.buffer_size * buffer.n_envs)
-        if self.batch_norm and stored < min(self.num_timesteps, wanted):
-            # Copies of a few transitions would spoil the running statistics
-            self._warn(
-                f"does not learn until its replay buffer has {wanted} transitions: it lacks those of earlier steps. "
-                "load_replay_buffer brings them; without them a lower learning_starts makes it learn sooner.",
-                stacklevel=5,
-            )
+        if self.batch_norm and self._lacks_transitions(buffer):
             return
-        critic_rate = self.lr_schedule(self._current_progress_remaining)
-        actor_rate = ACTOR_RATE * critic_rate
-        if self.actor_lr_schedule is not None:
-            actor_rate = self.actor_lr_schedule(self._current_progress_remaining)
-        # Whichever is ahead: several environments make fewer gradient steps
-        warmed_up = max(self._n_updates + 1, self.num_timesteps - self.learning_starts)
-        actor_rate *= min(1.0, warmed_up / max(1.0, self.actor_warmup * self._total_timesteps))
-        update_learning_rate(self.critic.optimizer, critic_rate)
-        update_learning_rate(self.actor.optimizer, actor_rate)
+        self._update_learning_rates()
         critic_loss_fn, actor_loss_fn = self.critic_loss, self.actor_loss
         if self.compile:
             # Of the class, not of the instance: compiled once for all models
@@ -338,8 +325,6 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
                 self.update_targets() if self.target_networks else self.update_averaged_actor()
 
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/learning_rate", critic_rate)
-        self.logger.record("train/actor_learning_rate", actor_rate)
         for name, losses in (("critic", critic_losses), ("actor", actor_losses)):
             if len(losses) > 0:
                 loss = th.stack(losses).mean().item()
@@ -351,6 +336,31 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
                     )
         if self._guard.is_due_after < self._n_updates:
             self._guard.keep(self._n_updates, self.get_parameters())
+
+    def _lacks_transitions(self, buffer: ReplayBuffer) -> bool:
+        """Whether the replay buffer lacks those of earlier steps: copies of a few would spoil the running statistics."""
+        wanted = min(self.learning_starts, buffer.buffer_size * buffer.n_envs)
+        lacks = buffer.size() * buffer.n_envs < min(self.num_timesteps, wanted)
+        if lacks:
+            self._warn(
+                f"does not learn until its replay buffer has {wanted} transitions: it lacks those of earlier steps. "
+                "load_replay_buffer brings them; without them a lower learning_starts makes it learn sooner."
+            )
+        return lacks
+
+    def _update_learning_rates(self) -> None:
+        """Set the rates of both optimizers by their schedules, the actor's by its warm-up too."""
+        critic_rate = self.lr_schedule(self._current_progress_remaining)
+        actor_rate = ACTOR_RATE * critic_rate
+        if self.actor_lr_schedule is not None:
+            actor_rate = self.actor_lr_schedule(self._current_progress_remaining)
+        # Whichever is ahead: several environments make fewer gradient steps
+        warmed_up = max(self._n_updates + 1, self.num_timesteps - self.learning_starts)
+        actor_rate *= min(1.0, warmed_up / max(1.0, self.actor_warmup * self._total_timesteps))
+        update_learning_rate(self.critic.optimizer, critic_rate)
+        update_learning_rate(self.actor.optimizer, actor_rate)
+        self.logger.record("train/learning_rate", critic_rate)
+        self.logger.record("train/actor_learning_rate", actor_rate)
 
     def critic_loss(self, replay_data: ReplayBufferSamples, next_actions: th.Tensor) -> th.Tensor:
         """
@@ -446,18 +456,25 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     @th.no_grad()
     def update_averaged_actor(self) -> None:
         """theta' <- tau theta + (1 - tau) theta' for the averaged actor, running statistics included."""
-        state, averaged_state = self.actor.state_dict(), self.policy.averaged_actor.state_dict()
+        actor, averaged = self.actor, self.policy.averaged_actor
         # A plain average at first: the networks of the start are not worth remembering
         self.policy.n_averaged += 1
         tau = max(self.tau, 1.0 / self.policy.n_averaged)
         if tau >= 1.0:
             # Lazy layers have no tensors to move yet
-            self.policy.averaged_actor.load_state_dict(state)
+            averaged.load_state_dict(actor.state_dict())
             return
-        moving = [name for name, tensor in state.items() if name in self.policy.averaged_names and tensor.is_floating_point()]
-        th._foreach_lerp_([averaged_state[name] for name in moving], [state[name] for name in moving], tau)
-        for name in state.keys() - moving - self.policy.tied_names:
-            averaged_state[name].copy_(state[name])
+        # Other buffers have no average: an attention's mask is infinite in places
+        statistics = {id(buffer) for buffer in batch_norm_statistics(actor) if buffer.is_floating_point()}
+        averages: list[th.Tensor] = [*averaged.parameters()]
+        tensors: list[th.Tensor] = [*actor.parameters()]
+        for averaged_buffer, buffer in zip(averaged.buffers(), actor.buffers(), strict=True):
+            if id(buffer) in statistics:
+                averages.append(averaged_buffer)
+                tensors.append(buffer)
+            else:
+                averaged_buffer.copy_(buffer)
+        th._foreach_lerp_(averages, tensors, tau)
 
     @th.no_grad()
     def update_targets(self) -> None:
@@ -468,9 +485,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
         polyak_update(self.critic.own_parameters(), self.critic_target.own_parameters(), self.tau)
         for network, target in ((self.actor, self.actor_target), (self.critic, self.critic_target)):
-            for layer, target_layer in zip(batch_norm_layers(network), batch_norm_layers(target), strict=True):
-                for buffer, target_buffer in zip(layer.buffers(), target_layer.buffers(), strict=True):
-                    target_buffer.copy_(buffer)
+            for statistic, target_statistic in zip(batch_norm_statistics(network), batch_norm_statistics(target), strict=True):
+                target_statistic.copy_(statistic)
 
     def _advice(self) -> str:
         buffer = self.replay_buffer

@@ -24,7 +24,6 @@ from sb3_dpg.common.torch_layers import (
     EnsembleLinear,
     InputNorm,
     NormalizedSequential,
-    batch_norm_buffers,
     linear,
 )
 
@@ -93,7 +92,7 @@ class Actor(DeterministicPolicy):
                 modules.append(BatchNorm1d(next_width, **batch_norm_kwargs))
             modules.append(activation_fn())
             width = next_width
-        modules += [linear(width, get_action_dim(action_space), init=final_init), nn.Tanh()]
+        modules.append(linear(width, get_action_dim(action_space), init=final_init))
         self.mu = NormalizedSequential(*modules)
         self.train(False)
 
@@ -106,7 +105,9 @@ class Actor(DeterministicPolicy):
         :param train: Normalise by the batch's own statistics, and let the running ones follow
         :return: Actions scaled to [-1, 1], (batch_size, action_dim)
         """
-        return self.mu(self.extract_features(obs, self.features_extractor, train), train)
+        output = self.mu(self.extract_features(obs, self.features_extractor, train), train)
+        # bfloat16 rounds 0.998 to 1, where tanh has no gradient: an actor that saturates would never come back
+        return th.tanh(output.float())
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
         # A deterministic policy has no other action to give, whatever `deterministic` says
@@ -374,11 +375,6 @@ class BNDDPGPolicy(DeterministicPolicy):
             self.actor_target.load_state_dict(self.actor.state_dict())
         else:
             self.averaged_actor = copy.deepcopy(self.actor)
-            # Other buffers have no average: an attention's mask is infinite in places
-            parameters = {name for name, _ in self.actor.named_parameters()}
-            self.averaged_names = parameters | batch_norm_buffers(self.actor)
-            # Further names of tied weights, which must not move twice
-            self.tied_names = {name for name, _ in self.actor.named_parameters(remove_duplicate=False)} - parameters
         self.critic = self.make_critic(self.actor.features_extractor if shared else None)
         if self.target_networks:
             self.critic_target = self.make_critic(self.actor_target.features_extractor if shared else None)
@@ -459,7 +455,7 @@ class BNDDPGPolicy(DeterministicPolicy):
         return self._predict(observation, deterministic=deterministic)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
-        # Before there is an average: who clones a behaviour by `policy(observations)` trains the actor
+        # Before there is an average the actor may have weights from elsewhere: of a behaviour that was cloned, or another's
         acting = self.averaged_actor if self.n_averaged > 0 else self.actor
         return acting(observation)
 

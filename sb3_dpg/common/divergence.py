@@ -9,7 +9,7 @@ import torch as th
 from numpy.typing import ArrayLike
 from torch.nn.parameter import is_lazy
 
-from sb3_dpg.common.torch_layers import batch_norm_layers
+from sb3_dpg.common.torch_layers import batch_norm_statistics
 
 # As SB3's get_parameters gives it: the state of each network and optimizer by name
 State = dict[str, dict[Any, Any]]
@@ -77,8 +77,7 @@ def finite_weights(module: th.nn.Module) -> bool:
         module's own affair, which may mean something by an infinite one; lazy parameters have no values yet
     """
     parameters = [parameter.detach() for parameter in module.parameters() if not is_lazy(parameter)]
-    statistics = [buffer for layer in batch_norm_layers(module) for buffer in layer.buffers()]
-    total = sum((tensor * 0.0).sum() for tensor in [*parameters, *statistics])
+    total = sum((tensor * 0.0).sum() for tensor in [*parameters, *batch_norm_statistics(module)])
     return bool(total == 0.0)
 
 

@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule, TensorDict
 from stable_baselines3.her import HerReplayBuffer
 
 from sb3_dpg.common.checks import (
@@ -308,6 +308,18 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         action, _ = self.predict(self._last_obs)  # type: ignore[arg-type]
         return self.policy.scale_action(action)
 
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
+        is_whole = False
+        try:
+            rollout = super().collect_rollouts(*args, **kwargs)
+            is_whole = rollout.continue_training
+            return rollout
+        finally:
+            if not is_whole:
+                # A callback or an error came between a step and its transition, which is not stored: SB3 would store the one
+                # from the observation before to whatever comes next. A learn that goes on resets the environment instead
+                self._last_obs = None
+
     def _store_transition(
         self,
         replay_buffer: ReplayBuffer,
@@ -345,8 +357,6 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         last: list[np.ndarray | dict[str, np.ndarray] | None],
     ) -> NoReturn:
         """Say what is not finite: the policy's weights, its action, or what the environment returned."""
-        # The environment is past them: a learn that goes on must reset it
-        self._last_obs = None
         if not all_finite(buffer_action):
             self._check_weights("after an update")
             raise ValueError(

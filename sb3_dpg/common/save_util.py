@@ -10,11 +10,14 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch as th
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 @contextmanager
@@ -138,6 +141,7 @@ def save_weights(module: nn.Module, path: str | Path | io.BufferedIOBase) -> Non
     :param module: Whose weights to save
     :param path: Where to, ``.safetensors`` is added to a name without suffix
     """
+    module = uncompiled(module)
     # Clones: networks may share a features extractor, and the format has no shared memory
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
     with replacing(path, "safetensors") as file:
@@ -163,8 +167,17 @@ def load_weights(module: nn.Module, path: str | Path | io.BufferedIOBase) -> Non
         tensors = load(content)
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file: {error}") from error
+    module = uncompiled(module)
     _check_architecture(module.state_dict(), tensors, path)
     module.load_state_dict(tensors)
+
+
+def uncompiled(module: ModuleT) -> ModuleT:
+    """
+    :param module: A module, of ``torch.compile`` or not
+    :return: The module that was compiled, whose weights have names without a prefix
+    """
+    return getattr(module, "_orig_mod", module)
 
 
 def _check_architecture(expected: dict[str, th.Tensor], found: dict[str, th.Tensor], path: object) -> None:

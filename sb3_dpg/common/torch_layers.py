@@ -140,17 +140,12 @@ def batch_norm_layers(network: nn.Module) -> list[nn.Module]:
     return [layer for layer in network.modules() if isinstance(layer, BATCH_NORM_LAYERS)]
 
 
-def batch_norm_buffers(network: nn.Module) -> set[str]:
+def batch_norm_statistics(network: nn.Module) -> list[th.Tensor]:
     """
     :param network: A network
-    :return: The names of its running statistics, and what else its layers of batch normalisation keep in buffers
+    :return: Its running statistics, and what else its layers of batch normalisation keep in buffers
     """
-    return {
-        buffer
-        for name, layer in network.named_modules()
-        if isinstance(layer, BATCH_NORM_LAYERS)
-        for buffer, _ in layer.named_buffers(name)
-    }
+    return [buffer for layer in batch_norm_layers(network) for buffer in layer.buffers()]
 
 
 def linear(input_dim: int, output_dim: int, bias: bool = True, init: float | None = None) -> nn.Linear:

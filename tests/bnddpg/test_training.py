@@ -431,6 +431,20 @@ class Limited(BNDDPGPolicy):
         return super()._predict(observation, deterministic).clamp(-0.1, 0.1)
 
 
+def test_a_compiled_policy_trains_and_is_saved(tmp_path):
+    """As SB3's documentation compiles policies."""
+    model, plain = (BNDDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL | dict(learning_starts=20)) for _ in range(2))
+    model.policy = th.compile(model.policy, backend="eager")
+    for each in (model, plain):
+        each.set_random_seed(0)
+        each.learn(40)
+    assert th.equal(weights(model), weights(plain))
+    model.save_weights(tmp_path / "weights")
+    plain.policy.requires_grad_(False).apply(lambda layer: [tensor.zero_() for tensor in layer.parameters(recurse=False)])
+    plain.load_weights(tmp_path / "weights")
+    assert th.equal(weights(model), weights(plain))
+
+
 class LimitedBNDDPG(BNDDPG):
     def predict(self, *args, **kwargs):
         actions, state = super().predict(*args, **kwargs)
@@ -442,7 +456,7 @@ def test_what_a_subclass_does_to_actions_it_does_to_those_that_explore(algorithm
     model = algorithm(policy, "Pendulum-v1", seed=0, **SMALL | dict(action_noise=None, learning_starts=0))
     with th.no_grad():
         for actor in (model.actor, model.policy.averaged_actor):
-            actor.mu[-2].bias.fill_(3.0)
+            actor.mu[-1].bias.fill_(3.0)
     with pytest.warns(UserWarning, match="without action_noise"):
         model.learn(3)
     # Pendulum's actions are within 2

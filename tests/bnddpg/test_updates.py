@@ -214,6 +214,21 @@ def test_mixed_precision_has_nearly_the_same_gradients(batch_norm, compile, trac
     assert float((ours - expected).norm() / expected.norm()) < 0.02
 
 
+def test_mixed_precision_lets_a_saturated_actor_come_back():
+    """Between 0.5 and 1 bfloat16 has steps of 1/256: tanh(5) is 1 in it, without a gradient."""
+    actor = make_filled().actor
+    with th.no_grad():
+        actor.mu[-1].bias.fill_(5.0)
+    gradients = []
+    for enabled in (False, True):
+        with th.autocast("cpu", th.bfloat16, enabled=enabled):
+            loss = actor(th.zeros(4, 3), train=True).sum()
+        (gradient,) = th.autograd.grad(loss, actor.mu[-1].bias)
+        gradients.append(gradient)
+    assert gradients[0].min() > 0.0
+    th.testing.assert_close(gradients[1], gradients[0], rtol=0.1, atol=0.0)
+
+
 def test_mixed_precision_casts_the_weights_anew_for_each_loss():
     """PyTorch keeps what it cast until its context ends."""
     at_once, one_by_one = (make_filled(mixed_precision=True, policy_delay=1) for _ in range(2))

@@ -1,5 +1,6 @@
 """SB3's callbacks: called at the same moments, with the same locals, writing the same files as with DDPG."""
 
+import contextlib
 import functools
 import tempfile
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
@@ -162,6 +164,41 @@ def test_lists_and_the_end_after_so_many_episodes(name: str) -> None:
     model = build(name).learn(100, [StopTrainingOnMaxEpisodes(2), CallbackList([diary])])
     assert model.num_timesteps == 20, "two episodes"
     assert diary.entries[-1] == ("training ends", 20)
+
+
+@pytest.mark.parametrize("name", OURS_WITH_REPLAY)
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_a_training_that_was_stopped_goes_on_with_a_new_episode(name: str, error: type[BaseException] | None) -> None:
+    """The transition of the last step is not stored any more: the next one must not lead from the observation before."""
+
+    class Counter(Observed):
+        def __init__(self) -> None:
+            super().__init__(spaces.Box(0.0, 1e4, (1,), np.float32))
+            self.count = 0.0
+
+        def reset(self, **kwargs: Any) -> Any:
+            _, info = super().reset(**kwargs)
+            self.count += 100
+            return np.array([self.count], np.float32), info
+
+        def step(self, action: np.ndarray) -> Any:
+            _, *rest = super().step(action)
+            self.count += 1
+            return np.array([self.count], np.float32), *rest
+
+    class Stop(BaseCallback):
+        def _on_step(self) -> bool:
+            if self.num_timesteps == 15 and error is not None:
+                raise error
+            return self.num_timesteps < 15
+
+    model = build(name, make_vec_env(Counter))
+    with pytest.raises(error) if error is not None else contextlib.nullcontext():
+        model.learn(100, Stop())
+    model.learn(25, reset_num_timesteps=False)
+    buffer = model.replay_buffer
+    assert buffer.size() == 39
+    assert (buffer.next_observations[:39] - buffer.observations[:39] == 1.0).all()
 
 
 @pytest.mark.parametrize("name", ALL)
