@@ -57,6 +57,7 @@ class Configuration:
     :param evaluation: How it is evaluated
     :param hyperparameters: As in a hyperparameter file, complete
     :param package: Module that registers the environment when it is imported; None for one that Gymnasium knows
+    :param algorithm_package: Module that adds the algorithm to rl-zoo3's when it is imported; None for one that is there
     """
 
     algorithm: str
@@ -66,6 +67,7 @@ class Configuration:
     evaluation: EvaluationProtocol
     hyperparameters: Mapping[str, Any]
     package: str | None = None
+    algorithm_package: str | None = None
 
     @property
     def key(self) -> str:
@@ -147,8 +149,8 @@ class Plan:
 
 
 def as_table(item: Environment | Configuration) -> dict[str, Any]:
-    """Its fields by name; without a package where there is none: what was run before there were any is the same."""
-    return {name: value for name, value in asdict(item).items() if not (name == "package" and value is None)}
+    """Its fields by name; without packages where there are none: what was run before there were any is the same."""
+    return {name: value for name, value in asdict(item).items() if not (name.endswith("package") and value is None)}
 
 
 def check_distinct(configurations: Iterable[Configuration]) -> tuple[Configuration, ...]:

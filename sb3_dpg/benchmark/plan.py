@@ -3,6 +3,7 @@
 import importlib
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,16 @@ class _Table:
         """A text, or the default."""
         return self._typed(key, default, (str,), "a text, in quotes if need be")
 
+    def module(self, key: str) -> str | None:
+        """The name of a module, which is imported; None where it is not given."""
+        name: str | None = self.text(key, default=None)
+        if name is not None:
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                raise ConfigurationError(f"{self.source}: {key}={name!r}: {error}") from error
+        return name
+
     def boolean(self, key: str, default: bool) -> bool:
         """True or False."""
         return bool(self._typed(key, default, (bool,), "true or false"))
@@ -158,17 +169,13 @@ def _environment(name: str, table: _Table) -> Environment:
         name,
         steps=table.count("steps"),
         threshold=table.number("threshold", default=None),
-        package=table.text("package", default=None),
+        package=table.module("package"),
     )
     table.check_all_known()
     if ":" in name:
         # Gymnasium's own way to name a module, which rl-zoo3 does not know
         module, env_id = name.split(":", 1)
         raise ConfigurationError(f"{table.source}: give it as {env_id!r} with the key package: {module}")
-    try:
-        importlib.import_module(environment.package or "gymnasium")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{table.source}: package={environment.package!r}: {error}") from error
     return environment
 
 
@@ -214,6 +221,7 @@ def _configurations(
             f"{table.source}: a name must be one line, not begin with '_' and have no '$', unlike {label!r}"
         )
     algo = table.text("algo", default=label)
+    package = table.module("package")
     file = _hyperparameter_file(table, folder)
     overrides = table.mapping("hyperparameters")
     own = _own_environments(table, {environment.id for environment in environments})
@@ -229,9 +237,8 @@ def _configurations(
                 hyperparameters = resolve_hyperparameters(algo, environment.id, file, chosen)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{table.source}: {error}") from error
-            configurations.append(
-                Configuration(label, algo, environment.id, environment.steps, evaluation, hyperparameters, environment.package)
-            )
+            configuration = Configuration(label, algo, environment.id, environment.steps, evaluation, hyperparameters)
+            configurations.append(replace(configuration, package=environment.package, algorithm_package=package))
     return configurations
 
 

@@ -82,8 +82,9 @@ def train(run: Run) -> list[dict[str, Any]]:
     th.set_num_threads(1)
     register_algorithms()
     configuration = run.configuration
-    if configuration.package:
-        importlib.import_module(configuration.package)
+    for package in (configuration.package, configuration.algorithm_package):
+        if package is not None:
+            importlib.import_module(package)
     protocol = configuration.evaluation
     with tempfile.TemporaryDirectory(prefix="sb3-dpg-benchmark-") as folder, _quiet():
         config = _write_hyperparameters(folder, configuration.environment, configuration.hyperparameters)

@@ -45,7 +45,7 @@ class ResumableCheckpointCallback(CheckpointCallback):
     def _save_if_due(self) -> None:
         if self._due:
             self._due = False
-            save_checkpoint(self.model, self.save_path, self.env_name, self.save_freq * self.training_env.num_envs)
+            save_checkpoint(self.model, self.save_path, self.env_name)
 
 
 class InterruptCallback(BaseCallback):

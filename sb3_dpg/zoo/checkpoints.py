@@ -20,13 +20,10 @@ from sb3_dpg.common.errors import ConfigurationError
 RUN_CONFIG = "hyperparams.yml"
 #: The agent with the best evaluation, as EvalCallback names it
 BEST_MODEL = "best_model.zip"
-#: In a checkpoint: what a resumed run has to know of the callback that made it
-CHECKPOINT_FILE = "checkpoint.json"
 _CHECKPOINT_NAME = re.compile(r"checkpoint_(\d+)_steps")
 #: What tells a whole file from one that is empty or was cut off, however large: a pickle ends in a full stop
 _IS_WHOLE: dict[str, Callable[[BinaryIO], bool]] = {
     ".csv": lambda file: file.readline().endswith(b"\n") and file.readline().endswith(b"\n"),
-    ".json": lambda file: file.read().endswith(b"}"),
     ".npz": zipfile.is_zipfile,
     ".pkl": lambda file: file.seek(0, os.SEEK_END) > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read() == b".",
     # Of the rest of it YAML's own errors tell, with its name
@@ -61,14 +58,7 @@ def resumed_config(trained_agent: str | Path) -> str | None:
     return str(path) if path.is_file() else None
 
 
-def resumed_save_freq(trained_agent: str | Path) -> int:
-    """After how many steps the run that saved an agent saved the next checkpoint; -1 if it is not one of a checkpoint."""
-    path = Path(trained_agent).parent / CHECKPOINT_FILE
-    check_whole(path)
-    return int(json.loads(path.read_text())["save_freq"]) if path.is_file() else -1
-
-
-def save_checkpoint(model: BaseAlgorithm, run_folder: str | Path, env_name: str, save_freq: int) -> Path:
+def save_checkpoint(model: BaseAlgorithm, run_folder: str | Path, env_name: str) -> Path:
     """
     Save the state from which training really continues: a folder ``checkpoint_<n>_steps`` with agent, replay buffer,
     ``VecNormalize`` statistics and hyperparameters, laid out like the log folder of a finished run. It is renamed into place
@@ -77,7 +67,6 @@ def save_checkpoint(model: BaseAlgorithm, run_folder: str | Path, env_name: str,
     :param model: The agent, between two rollouts
     :param run_folder: Log folder of its run
     :param env_name: Name of the environment, the name of the agent's file
-    :param save_freq: After how many steps the run saves the next checkpoint, -1 for never
     :return: The folder of the checkpoint
     """
     run = Path(run_folder)
@@ -93,7 +82,6 @@ def save_checkpoint(model: BaseAlgorithm, run_folder: str | Path, env_name: str,
     vec_normalize = model.get_vec_normalize_env()
     if vec_normalize is not None:
         vec_normalize.save(str(partial / env_name / "vecnormalize.pkl"))
-    (partial / CHECKPOINT_FILE).write_text(json.dumps({"save_freq": save_freq}))
     for name in (RUN_CONFIG, "evaluations.npz", BEST_MODEL, f"{env_name}/config.yml", f"{env_name}/args.yml"):
         if (run / name).is_file():
             shutil.copy(run / name, partial / name)

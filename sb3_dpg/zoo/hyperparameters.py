@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import rl_zoo3
 import yaml
 from rl_zoo3 import exp_manager
 from rl_zoo3.utils import get_class_by_name
@@ -58,14 +57,13 @@ def shipped_hyperparameters(algo: str) -> Path | None:
     return None
 
 
-def default_config(algo: str, env_id: str) -> str | None:
-    """Our file, or None for rl-zoo3's: of a built-in algorithm that comes first, and ours serves what it has no entry for."""
+def default_config(algo: str, env_id: str, zoo_file: str) -> str:
+    """Our file, or rl-zoo3's: of a built-in algorithm that comes first, and ours serves what it has no entry for."""
     ours = shipped_hyperparameters(algo)
     if ours is None:
-        return None
-    zoo_file = Path(rl_zoo3.__file__).parent / "hyperparams" / f"{algo}.yml"
-    if zoo_file.is_file() and (env_id in load_yaml(zoo_file) or env_id not in load_yaml(ours)):
-        return None
+        return zoo_file
+    if Path(zoo_file).is_file() and (env_id in load_yaml(zoo_file) or env_id not in load_yaml(ours)):
+        return zoo_file
     return str(ours)
 
 

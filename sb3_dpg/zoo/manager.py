@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import io
 import itertools
 import os
 import re
@@ -24,11 +23,12 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from sb3_dpg.common.errors import READING_ERRORS, ConfigurationError, missing_extra
+from sb3_dpg.common.errors import DEBUG_VARIABLE, READING_ERRORS, ConfigurationError, missing_extra
+from sb3_dpg.common.schedules import parse_schedule
 from sb3_dpg.zoo import resume
 from sb3_dpg.zoo.action_noise import NOISE_KEYS, check_noise, check_noise_keys, resolve_noise, superseded_noise_keys
 from sb3_dpg.zoo.callbacks import InterruptCallback, PacedLogCallback, ResumableCheckpointCallback, ignoring_ctrl_c
-from sb3_dpg.zoo.checkpoints import resumed_config, resumed_save_freq, save_checkpoint, saved_timesteps, write_run_config
+from sb3_dpg.zoo.checkpoints import resumed_config, save_checkpoint, saved_timesteps, write_run_config
 from sb3_dpg.zoo.hyperparameters import (
     ZOO_KEYS,
     check_hyperparameters,
@@ -39,7 +39,7 @@ from sb3_dpg.zoo.hyperparameters import (
     read_entry,
     resolve_texts,
 )
-from sb3_dpg.zoo.patches import ScheduleStrings, patched
+from sb3_dpg.zoo.patches import patched
 from sb3_dpg.zoo.search import MERGED_KWARGS, SAMPLERS, merge_kwargs, sampler_of_entry
 from sb3_dpg.zoo.studies import DEFAULT_HEARTBEAT, make_shared_study, read_trial, storage_url
 
@@ -48,7 +48,7 @@ SAMPLING_NOISE = ("ddpg", "td3")
 _NOISE = {*NOISE_KEYS, "action_noise"}
 
 
-class ExperimentManager(ScheduleStrings):
+class ExperimentManager(exp_manager.ExperimentManager):
     """
     rl-zoo3's ``ExperimentManager``, and beyond it:
 
@@ -92,7 +92,9 @@ class ExperimentManager(ScheduleStrings):
         heartbeat: int = DEFAULT_HEARTBEAT,
         **kwargs: Any,
     ) -> None:
-        super().__init__(args, algo, env_id, *rest, config=config or default_config(algo, env_id), **kwargs)
+        super().__init__(args, algo, env_id, *rest, config=config, **kwargs)
+        # rl-zoo3's own file, wherever it keeps it, if none is given
+        self.config = config or default_config(algo, env_id, self.config)
         if self.continue_training and self.optimize_hyperparameters:
             raise ConfigurationError(
                 f"--optimize-hyperparameters with a saved agent ({self.trained_agent}): a search trains new agents. One that "
@@ -125,8 +127,6 @@ class ExperimentManager(ScheduleStrings):
                 )
             self.seed = resume.resumed_seed(self.seed, saved_timesteps(self.trained_agent))
             self.config = config or resumed_config(self.trained_agent) or self.config
-            if self.save_freq <= 0:
-                self.save_freq = resumed_save_freq(self.trained_agent)
 
     def blame(self, message: str) -> str:
         """Where the hyperparameter that an error is about was written: on the command line, in a trial or in the file."""
@@ -150,7 +150,10 @@ class ExperimentManager(ScheduleStrings):
         except kinds as error:
             if isinstance(error, ImportError) and missing_extra(error):
                 raise
-            raise ConfigurationError(f"{self.blame(str(error))}: {error}") from error
+            # Others are mistakes in expressions, or in code of the user's own
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            hint = f" ({DEBUG_VARIABLE}=1 shows where)" if kind else ""
+            raise ConfigurationError(f"{self.blame(str(error))}: {kind}{error}{hint}") from error
 
     # Reading and checking
 
@@ -224,14 +227,24 @@ class ExperimentManager(ScheduleStrings):
             resolved = {key: value for key, value in resolved.items() if key in changed}
         return resolved
 
+    @staticmethod
+    def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
+        # Whatever the algorithm calls its learning rates. rl-zoo3's own form, lin_0.001, has one number
+        texts = {
+            key: hyperparams.pop(key)
+            for key, value in list(hyperparams.items())
+            if key.endswith("learning_rate") and isinstance(value, str)
+            and not (key == "learning_rate" and value.startswith("lin_") and value.count("_") == 1)
+        }  # fmt: skip
+        schedules = {key: parse_schedule(text, key) for key, text in texts.items()}
+        return {**exp_manager.ExperimentManager._preprocess_schedules(hyperparams), **schedules}
+
     # Building the agent
 
     def setup_experiment(self) -> tuple[BaseAlgorithm, dict[str, Any]] | None:
-        header = io.StringIO()
         has_agent = self.has_folder = False
         try:
-            # A mistake is told without a page of what was read before it was found
-            with self._naming_the_source(ImportError, *READING_ERRORS), contextlib.redirect_stdout(header):
+            with self._naming_the_source(ImportError, *READING_ERRORS):
                 experiment = super().setup_experiment()
                 if experiment is not None:
                     self._complete_setup(*experiment)
@@ -240,7 +253,6 @@ class ExperimentManager(ScheduleStrings):
             if self.has_folder and not has_agent:
                 # It would be taken for the newest agent's
                 shutil.rmtree(self.save_path, ignore_errors=True)
-        print(header.getvalue(), end="")
         return experiment
 
     def _complete_setup(self, model: BaseAlgorithm, saved_hyperparams: dict[str, Any]) -> None:
@@ -310,12 +322,15 @@ class ExperimentManager(ScheduleStrings):
         interrupt = InterruptCallback()
         try:
             with interrupt.on_ctrl_c():
-                model.learn(steps, callback=[interrupt, *self.callbacks], **kwargs)
+                try:
+                    model.learn(steps, callback=[interrupt, *self.callbacks], **kwargs)
+                finally:
+                    # Before a message or a traceback is drawn over. It has none before the training starts
+                    for callback in self.callbacks:
+                        if isinstance(callback, ProgressBarCallback) and hasattr(callback, "pbar"):
+                            callback.on_training_end()
         except KeyboardInterrupt:
             self.is_interrupted = True
-            for callback in self.callbacks:
-                if isinstance(callback, ProgressBarCallback):
-                    callback.on_training_end()
             self._save_interrupted(model, interrupt.has_stopped)
         finally:
             if model.env is not None:
@@ -328,9 +343,8 @@ class ExperimentManager(ScheduleStrings):
         if not is_whole:
             print("No checkpoint is written, as something was half done: --resume goes on from the last one before")
             return
-        save_freq = self.save_freq * model.n_envs if self.save_freq > 0 else -1
         try:
-            folder = save_checkpoint(model, self.save_path, self.env_name, save_freq)
+            folder = save_checkpoint(model, self.save_path, self.env_name)
         except OSError as error:
             # The agent alone, which is saved next, may still find room
             print(f"No checkpoint could be written: {error}")

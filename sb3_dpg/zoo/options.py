@@ -38,13 +38,14 @@ def split_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> 
 
 
 def look_ahead(arguments: Sequence[str]) -> argparse.Namespace:
-    """What it says of algorithm, environment, device, folders, and which agent."""
+    """What it says of algorithm, environment, device, files and folders, and which agent."""
     parser = own_parser()
     parser.add_argument("--algo", nargs="?")
     parser.add_argument("--env", nargs="?")
     parser.add_argument("--device")
     parser.add_argument("-f", "--folder", "--log-folder", nargs="?", dest="folder")
     parser.add_argument("--gym-packages", nargs="*", default=[])
+    parser.add_argument("-conf", "--conf-file")
     parser.add_argument("-tb", "--tensorboard-log", nargs="?")
     parser.add_argument("--exp-id", type=int, default=0)
     parser.add_argument("--load-best", action="store_true")

@@ -17,12 +17,10 @@ from unittest import mock
 import huggingface_hub
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 from requests.exceptions import HTTPError
-from rl_zoo3.exp_manager import ExperimentManager as ZooExperimentManager
 from rl_zoo3.utils import StoreDict
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_dpg.common.errors import ConfigurationError, usage_error
-from sb3_dpg.common.schedules import parse_schedule
 
 
 class Patch(NamedTuple):
@@ -42,9 +40,6 @@ class Patch(NamedTuple):
 #: By the names that are replaced
 PATCHES = {
     "ExperimentManager": Patch(("rl_zoo3.train",), "ours: schedules, noise, checkpoints, --resume; permanent in register()"),
-    "_preprocess_schedules": Patch(
-        ("rl_zoo3.exp_manager:ExperimentManager",), "overridden by ScheduleStrings: learning rates such as lin_0.01_0.001"
-    ),
     "HYPERPARAMS_SAMPLER": Patch(
         ("rl_zoo3.exp_manager",), "a search over our algorithms keeps what the entry says of the policy and is not sampled"
     ),
@@ -128,22 +123,6 @@ def store_items(
             ) from error
         merged |= getattr(namespace, self.dest)
     setattr(namespace, self.dest, merged)
-
-
-class ScheduleStrings(ZooExperimentManager):
-    """rl-zoo3's manager, with all schedule strings of :func:`~sb3_dpg.common.schedules.parse_schedule` as learning rates."""
-
-    @staticmethod
-    def _preprocess_schedules(hyperparams: dict[str, Any]) -> dict[str, Any]:
-        # Whatever the algorithm calls its learning rates. rl-zoo3's own form, lin_0.001, has one number
-        texts = {
-            key: hyperparams.pop(key)
-            for key, value in list(hyperparams.items())
-            if key.endswith("learning_rate") and isinstance(value, str)
-            and not (key == "learning_rate" and value.startswith("lin_") and value.count("_") == 1)
-        }  # fmt: skip
-        schedules = {key: parse_schedule(text, key) for key, text in texts.items()}
-        return {**ZooExperimentManager._preprocess_schedules(hyperparams), **schedules}
 
 
 def create_test_env_with(folder: str) -> Callable[..., VecEnv]:

@@ -13,9 +13,11 @@ from stable_baselines3.common.callbacks import EvalCallback
 from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.common.off_policy_algorithm import end_stored_episodes
 from sb3_dpg.zoo.checkpoints import BEST_MODEL, saved_timesteps
+from sb3_dpg.zoo.options import look_ahead
 
-#: Options of ``train`` that say in which environment an agent learns and how it is evaluated; no hyperparameter file has them
-CARRIED_OPTIONS = ("env_kwargs", "eval_env_kwargs", "eval_freq", "eval_episodes", "n_eval_envs")
+#: Options of ``train`` that say in which environment an agent learns, how it is evaluated and how often saved; no
+#: hyperparameter file has them
+CARRIED_OPTIONS = ("env_kwargs", "eval_env_kwargs", "eval_freq", "eval_episodes", "n_eval_envs", "save_freq")
 
 
 def resumed_seed(seed: int, num_timesteps: int) -> int:
@@ -24,7 +26,7 @@ def resumed_seed(seed: int, num_timesteps: int) -> int:
 
 
 def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequence[str]) -> list[str]:
-    """What the run that is continued was told of its environment and evaluations, and the new command line does not say."""
+    """What the run that is continued was told of ``CARRIED_OPTIONS``, and the new command line does not say."""
     path = Path(trained_agent).parent / env_name / "args.yml"
     if not path.is_file():
         return []
@@ -37,7 +39,7 @@ def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequenc
         option, value = f"--{name.replace('_', '-')}", earlier.get(name)
         given = any(argument == option or argument.startswith((f"{option}=", f"{name}:")) for argument in arguments)
         # A file that is given decides about the environment
-        given = given or (name == "env_kwargs" and not {"-conf", "--conf-file"}.isdisjoint(arguments))
+        given = given or (name == "env_kwargs" and look_ahead(arguments).conf_file is not None)
         if value is None or given:
             continue
         if isinstance(value, dict):

@@ -1,5 +1,7 @@
 """Optuna studies: in a database that several processes share, any of which may die, and their trials (``--trial-id``)."""
 
+import itertools
+import random
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,7 +16,7 @@ from optuna.trial import TrialState
 from rl_zoo3.exp_manager import HYPERPARAMS_CONVERTER
 from rl_zoo3.utils import ALGOS
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from sb3_dpg.common.errors import ConfigurationError
 from sb3_dpg.zoo.action_noise import NOISE_KEYS
@@ -28,6 +30,8 @@ DEFAULT_HEARTBEAT = 60
 GRACE_INTERVALS = 3
 #: How often a trial is run again. One that kills its processes (out of memory) would otherwise kill them all
 MAX_RETRIES = 3
+#: How often a new database is tried to be opened
+MAX_ATTEMPTS = 10
 
 
 def storage_url(storage: str | None) -> str | None:
@@ -42,14 +46,22 @@ def heartbeat_storage(url: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) -> 
     database = make_url(url).database
     if url.startswith("sqlite:") and database and not Path(database).exists():
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return RDBStorage(
-            url,
-            heartbeat_interval=heartbeat_interval,
-            grace_period=GRACE_INTERVALS * heartbeat_interval,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
-        )
+    for attempt in itertools.count(1):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return RDBStorage(
+                    url,
+                    heartbeat_interval=heartbeat_interval,
+                    grace_period=GRACE_INTERVALS * heartbeat_interval,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
+                )
+        except (IntegrityError, OperationalError):
+            # Optuna makes the tables of a new database without a lock: of processes that start together all but one fail
+            if attempt == MAX_ATTEMPTS:
+                raise
+            time.sleep(random.uniform(0.05, 0.25))
+    raise AssertionError("unreachable")
 
 
 class SharedStudy(optuna.Study):

@@ -10,6 +10,7 @@ import gymnasium as gym
 import pytest
 import yaml
 from rich.console import Console
+from rl_zoo3.utils import ALGOS
 
 from sb3_dpg import BNDDPG
 from sb3_dpg.benchmark.engine import LocalEngine
@@ -165,6 +166,7 @@ def test_td3_with_our_noise_has_that_of_the_default_and_its_sizes():
         (["algorithms", "a $10^{-3$"], {"algo": "ddpg"}, r"have no '\$'"),
         (["environments", "mine:Hill-v0"], {"steps": 100}, "mine:Hill-v0: give it as 'Hill-v0' with the key package: mine"),
         (["environments", "Pendulum-v1", "package"], "no_such", "Pendulum-v1: package='no_such': No module named"),
+        (["algorithms", "ddpg"], {"package": "no_such"}, "ddpg: package='no_such': No module named"),
         (["algorithms", "same"], {"algo": "ddpg"}, "'ddpg' and 'same' are the same on Pendulum-v1"),
         (["algorithms", "ddpg"], {"seeds": [1, 2]}, r"ddpg: seeds=\[1, 2\] must be among the plan's, 3, 1"),
         (["algorithms", "ddpg"], {"seeds": 3}, "ddpg: seeds=3 must be among the plan's"),
@@ -209,21 +211,25 @@ def test_errors_of_hyperparameters_name_the_plan(tmp_path, file):
 
 
 @pytest.mark.slow
-def test_an_environment_of_ones_own_brings_its_package(tmp_path, monkeypatch):
+def test_an_environment_and_an_algorithm_of_ones_own_bring_their_packages(tmp_path, monkeypatch):
     (tmp_path / "hills_of_a_test.py").write_text(
         "import gymnasium\n"
         "entry_point = 'gymnasium.envs.classic_control.pendulum:PendulumEnv'\n"
         "gymnasium.register('Hill-v0', entry_point=entry_point, max_episode_steps=5)\n"
     )
+    (tmp_path / "algorithm_of_a_test.py").write_text(
+        "from rl_zoo3.utils import ALGOS\nfrom stable_baselines3 import DDPG\nALGOS['mine'] = DDPG\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     content = change(["environments"], {"Hill-v0": {"steps": 20, "package": "hills_of_a_test"}})
-    content["algorithms"] = {"ddpg": {"file": "none", "hyperparameters": {"policy": "MlpPolicy"}}}
+    entry = {"file": "none", "hyperparameters": {"policy": "MlpPolicy"}}
+    content["algorithms"] = {"mine": {**entry, "package": "algorithm_of_a_test"}}
     content["evaluation"] = {"points": 1, "episodes": 1}
     plan = load(tmp_path, content)
     folder = tmp_path / "results"
     # Workers begin without it
-    del gym.registry["Hill-v0"]
-    del sys.modules["hills_of_a_test"]
+    del gym.registry["Hill-v0"], sys.modules["hills_of_a_test"]
+    del ALGOS["mine"], sys.modules["algorithm_of_a_test"]
     summary = run_plan(plan, folder, LocalEngine(1), Console(quiet=True))
     assert (summary.completed, summary.failed) == (2, 0)
     assert read_plan(folder) == plan

@@ -300,7 +300,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (RESUME, f"{RUN}/checkpoint_200_steps/replay_buffer.pkl"),
         (RESUME, f"{RUN}/checkpoint_200_steps/evaluations.npz"),
-        (RESUME, f"{RUN}/checkpoint_200_steps/checkpoint.json"),
         (RESUME, f"{RUN}/checkpoint_200_steps/hyperparams.yml"),
         (RESUME, f"{RUN}/checkpoint_200_steps/Pendulum-v1/vecnormalize.pkl"),
         ((*ENJOY, "--load-last-checkpoint"), f"{RUN}/checkpoint_200_steps/Pendulum-v1/vecnormalize.pkl"),

@@ -1,5 +1,7 @@
 """The shipped hyperparameter files, and which file serves an experiment."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import gymnasium as gym
@@ -16,6 +18,7 @@ from sb3_dpg.zoo.hyperparameters import (
     load_yaml,
     shipped_hyperparameters,
 )
+from sb3_dpg.zoo.manager import ExperimentManager
 
 ZOO_FILES = Path(rl_zoo3.__file__).parent / "hyperparams"
 MUJOCO = [
@@ -61,13 +64,25 @@ def test_all_of_rl_zoo3s_own_entries_pass_the_check(algo: str) -> None:
 
 
 def test_which_file_serves_an_experiment() -> None:
-    assert default_config("bnddpg", "Pendulum-v1") == str(shipped("bnddpg"))
-    assert default_config("bnddpg", "Unheard-v0") == str(shipped("bnddpg"))
-    # A built-in algorithm: rl-zoo3's entry, then ours, then rl-zoo3's default
-    assert default_config("td3", "Pendulum-v1") is None
-    assert default_config("td3", "HalfCheetah-v5") == str(shipped("td3"))
-    assert default_config("td3", "Unheard-v0") is None
-    assert default_config("ppo", "Pendulum-v1") is None
+    for algo, env_id, expected in (
+        ("bnddpg", "Pendulum-v1", shipped("bnddpg")),
+        ("bnddpg", "Unheard-v0", shipped("bnddpg")),
+        # A built-in algorithm: rl-zoo3's entry, then ours, then rl-zoo3's default
+        ("td3", "Pendulum-v1", ZOO_FILES / "td3.yml"),
+        ("td3", "HalfCheetah-v5", shipped("td3")),
+        ("td3", "Unheard-v0", ZOO_FILES / "td3.yml"),
+        ("ppo", "Pendulum-v1", ZOO_FILES / "ppo.yml"),
+    ):
+        assert default_config(algo, env_id, str(ZOO_FILES / f"{algo}.yml")) == str(expected)
+
+
+def test_in_a_clone_of_rl_zoo3_its_files_are_beside_the_package(
+    monkeypatch: pytest.MonkeyPatch, make_manager: Callable[..., ExperimentManager], tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    shutil.copytree(ZOO_FILES, clone / "hyperparams")
+    monkeypatch.setattr("rl_zoo3.exp_manager.__file__", str(clone / "rl_zoo3" / "exp_manager.py"))
+    assert make_manager("td3", None).config == str(clone / "hyperparams/td3.yml")
 
 
 def test_the_files_for_builtin_algorithms_only_fill_gaps() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import gymnasium as gym
 import huggingface_hub
 import pytest
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_dpg.cli import main
@@ -156,9 +156,15 @@ def test_mujoco_draws_without_a_display(monkeypatch: pytest.MonkeyPatch, given: 
     assert os.environ.get("MUJOCO_GL") == given.get("MUJOCO_GL")
 
 
-@pytest.mark.parametrize("error", [ValueError("loaded using pickle"), OSError("no network")])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("loaded using pickle"), "ValueError: loaded using pickle"),
+        (OSError("no network"), "sb3/td3-Pendulum-v1: cannot get td3-Pendulum-v1.zip (no network)"),
+    ],
+)
 def test_an_agent_that_is_nowhere_is_looked_for_on_the_hub(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: Exception
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: Exception, expected: str
 ) -> None:
     def download(*args: object) -> None:
         raise error
@@ -166,7 +172,26 @@ def test_an_agent_that_is_nowhere_is_looked_for_on_the_hub(
     monkeypatch.setattr("huggingface_sb3.load_from_hub", download)
     monkeypatch.delitem(sys.modules, "rl_zoo3.load_from_hub", raising=False)
     assert main(["enjoy", "--algo", "td3", "--env", "Pendulum-v1", "--no-render"]) == 1
-    assert f"enjoy: error: {type(error).__name__}: {error}" in capsys.readouterr().err
+    assert f"enjoy: error: {expected}" in capsys.readouterr().err
+
+
+def test_an_agent_of_the_hub_without_normalisation(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    names = ("--algo", "td3", "--env", "Pendulum-v1")
+    assert main(["train", *names, "-conf", str(write_config(tiny_entry("td3", n_timesteps=40))), "-f", "elsewhere"]) == 0
+    run = Path("elsewhere/td3/Pendulum-v1_1")
+    files = {"td3-Pendulum-v1.zip": run / "Pendulum-v1.zip"}
+    files |= {name: run / "Pendulum-v1" / name for name in ("args.yml", "config.yml")}
+
+    def download(repo_id: str, filename: str) -> str:
+        if filename == "vec_normalize.pkl":
+            raise EntryNotFoundError(f"no {filename}")
+        return str(files.get(filename, run / "0.monitor.csv"))
+
+    monkeypatch.setattr("huggingface_sb3.load_from_hub", download)
+    monkeypatch.delitem(sys.modules, "rl_zoo3.load_from_hub", raising=False)
+    assert main(["enjoy", *names, "--no-render", "-n", "5"]) == 0, capsys.readouterr().err
 
 
 def test_an_agent_of_a_builtin_algorithm_is_found_where_train_put_it(write_config: WriteConfig) -> None:

@@ -29,7 +29,6 @@ from sb3_dpg.zoo.checkpoints import (
     checkpoints,
     latest_checkpoint,
     resolve_trained_agent,
-    resumed_save_freq,
     saved_timesteps,
     write_run_config,
 )
@@ -264,7 +263,8 @@ def test_options_of_the_run_that_is_continued(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_text(yaml.dump(OrderedDict(env_kwargs={"g": 5.0, "mode": "a b"}, eval_env_kwargs=None, eval_freq=-1, n_jobs=3)))
     assert earlier_options(agent, "Pendulum-v1", []) == ["--env-kwargs", "g:5.0", "mode:'a b'", "--eval-freq=-1"]
-    assert earlier_options(agent, "Pendulum-v1", ["--env-kwargs", "g:3.0"]) == ["--eval-freq=-1"]
+    for given in (["--env-kwargs", "g:3.0"], ["-conf", "my.yml"], ["--conf-file=my.yml"]):
+        assert earlier_options(agent, "Pendulum-v1", given) == ["--eval-freq=-1"]
     assert earlier_options(agent, "Pendulum-v1", ["--env-kwargs", "g:3.0", "--eval-freq=60"]) == []
     path.write_text("[unclosed")
     with pytest.raises(ConfigurationError, match=r"args\.yml: not the arguments of a run"):
@@ -392,14 +392,20 @@ def test_the_entrys_own_checkpoint_callback_is_left_alone(
     assert [path.name for path in checkpoints(manager.save_path)] == ["checkpoint_200_steps"]
 
 
-def test_a_resumed_run_saves_as_often_as_the_one_before(write_config: WriteConfig, make_manager: MakeManager) -> None:
-    run = killed_run(make_manager, write_config(tiny_entry("bnddpg", n_timesteps=TOTAL)), "bnddpg", save_freq=50)
-    agent = str(latest_checkpoint(run.parents[1], "bnddpg", "Pendulum-v1"))
-    resumed = make_manager("bnddpg", None, trained_agent=agent)
-    train(resumed)
-    assert [path.name for path in checkpoints(folder_of(resumed))] == [f"checkpoint_{TOTAL}_steps"]
-    assert make_manager("bnddpg", None, trained_agent=agent, save_freq=70).save_freq == 70
-    assert resumed_save_freq(run / "Pendulum-v1.zip") == -1
+@pytest.mark.parametrize(
+    ("options", "saved"), [((), [100, 150]), (("--save-freq", "75"), [75, 150]), (("--save-freq", "-1"), [])]
+)
+def test_a_resumed_run_saves_as_often_as_the_one_before(
+    write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], saved: list[int]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sb3-dpg"])
+    command = ("train", "--algo", "bnddpg", "--env", "Pendulum-v1", "--verbose", "0", "--device", "cpu", "--eval-freq", "-1")
+    config = write_config(tiny_entry("bnddpg", n_timesteps=50))
+    assert main([*command, "-conf", str(config), "--save-freq", "50"]) == 0
+    assert main([*command, "--resume", "-n", "150", *options]) == 0
+    agents = Path("logs/bnddpg/Pendulum-v1_2").glob("rl_model_*_steps.zip")
+    assert sorted(int(agent.stem.split("_")[2]) for agent in agents) == saved
 
 
 def test_death_while_saving_leaves_the_previous_checkpoint(

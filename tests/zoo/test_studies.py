@@ -1,11 +1,13 @@
 """Studies that several processes share: no trial is lost with one of them."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -148,6 +150,23 @@ def test_a_study_is_of_one_algorithm_and_environment() -> None:
     for other, message in (({"algo": "td3"}, "is of --algo bnddpg, not of td3"), ({"env": "Hopper-v5"}, "--env Pendulum-v1")):
         with pytest.raises(ConfigurationError, match=message):
             make_shared_study(objective, 1, None, {**subject, **other})(**arguments)
+
+
+def test_processes_may_begin_a_study_at_the_same_moment(tmp_path: Path) -> None:
+    """Optuna makes the tables of a new database without a lock."""
+    context = multiprocessing.get_context("forkserver")
+    barrier = context.Barrier(4)
+    processes = [context.Process(target=_open_storage, args=(barrier, f"sqlite:///{tmp_path}/new.db")) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+
+
+def _open_storage(barrier: Any, url: str) -> None:
+    barrier.wait(60)
+    heartbeat_storage(url)
 
 
 def test_a_database_without_its_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
