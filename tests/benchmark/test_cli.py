@@ -172,19 +172,14 @@ def ctrl_c(process: "subprocess.Popen[str]") -> None:
     assert "Interrupted: the same command continues." in output
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
-    process.kill()
-    process.communicate(timeout=60)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("interrupt", [ctrl_c, kill])
-def test_the_same_command_continues_an_interrupted_study(plan, tmp_path, interrupt):
+def test_the_same_command_continues_an_interrupted_study(plan, tmp_path):
+    """Studies that are killed: test_kills."""
     folder = tmp_path / "results"
     plan.write_text(plan.read_text().replace("steps: 200", "steps: 1000"))
     process = start(plan, folder)
     wait_for((folder / EVALUATIONS_FILE).is_file)
-    interrupt(process)
+    ctrl_c(process)
     before = results_of(folder)
     assert 0 < before["run_id"].nunique() < 4
     code, output = finish(plan, folder)

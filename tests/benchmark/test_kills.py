@@ -22,7 +22,6 @@ from sb3_dpg.benchmark.run import LOCK_FILE, run_plan
 from tests.benchmark.samples import CIRCUMSTANCES, TINY_PLAN, FakeEngine, make_plan
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
-KILLS = 20
 CLONE = Path(__file__).parents[2]
 Study = Callable[[Path], object]
 
@@ -61,15 +60,16 @@ def results_of(folder: Path) -> pd.DataFrame:
     return Results(folder).evaluations.drop(columns=CIRCUMSTANCES)
 
 
-def check_kills(plan: Plan, study: Study, folder: Path) -> None:
+def check_kills(plan: Plan, study: Study, folder: Path, n_kills: int) -> None:
     """
     Kill a study at random moments at which an unbroken one would still be running; once complete, begin another.
 
-    It takes no longer than ``KILLS + 2`` unbroken studies and the studies that were complete before they would be killed.
+    It takes no longer than ``n_kills + 2`` unbroken studies and the studies that were complete before they would be killed.
 
     :param plan: The plan
     :param study: Runs it, from its results folder
     :param folder: Where the results folders are made
+    :param n_kills: How often it is killed
     """
     started = time.monotonic()
     assert end_of(begin(study, folder / "unbroken")) == 0
@@ -79,10 +79,10 @@ def check_kills(plan: Plan, study: Study, folder: Path) -> None:
     moments = random.Random(0)
     kills = studies = 0
     left = []
-    while kills < KILLS:
+    while kills < n_kills:
         studies += 1
         killed = folder / f"killed-{studies}"
-        while kills < KILLS and Results(killed).missing(plan):
+        while kills < n_kills and Results(killed).missing(plan):
             child = begin(study, killed)
             time.sleep(moments.uniform(0.0, duration))
             os.kill(child, moments.choice([signal.SIGKILL, signal.SIGTERM]))
@@ -100,7 +100,7 @@ def check_kills(plan: Plan, study: Study, folder: Path) -> None:
 @pytest.mark.slow
 def test_while_results_are_written(tmp_path: Path, console: Console) -> None:
     plan = make_plan()
-    check_kills(plan, lambda folder: run_plan(plan, folder, FakeEngine(), console), tmp_path)
+    check_kills(plan, lambda folder: run_plan(plan, folder, FakeEngine(), console), tmp_path, n_kills=20)
 
 
 @pytest.mark.slow
@@ -111,4 +111,4 @@ def test_while_local_processes_train(tmp_path: Path, console: Console, tiny_plan
         engine._context = multiprocessing.get_context("fork")
         run_plan(tiny_plan, folder, engine, console)
 
-    check_kills(tiny_plan, study, tmp_path)
+    check_kills(tiny_plan, study, tmp_path, n_kills=10)

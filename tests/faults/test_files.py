@@ -1,23 +1,24 @@
 """Files: a save replaces the previous file whole or not at all; what is damaged is refused; weights come without pickles."""
 
 import io
+import multiprocessing
 import os
 import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.cli import main
@@ -194,14 +195,10 @@ def test_a_link_keeps_its_target(tmp_path: Path) -> None:
     assert (tmp_path / "latest.zip").is_symlink()
 
 
-SAVE_FOREVER = """
-import sys
-from tests.algorithms import make
-model = make(sys.argv[1], policy_kwargs=dict(net_arch=[256, 256]) if sys.argv[1] == "bnddpg" else {})
-while True:
-    model.save(sys.argv[2])
-    print("saved", flush=True)
-"""
+def save_forever(model: BaseAlgorithm, path: Path, saved: Connection) -> None:
+    while True:
+        model.save(path)
+        saved.send(None)
 
 
 @pytest.mark.slow
@@ -209,15 +206,19 @@ while True:
 @BOTH
 def test_killed_while_saving(name: str, number: int, tmp_path: Path) -> None:
     path = tmp_path / "model.zip"
+    model = make(name, policy_kwargs=dict(net_arch=[256, 256]) if name == "bnddpg" else {})
+    # Forked: nothing is imported anew
+    context = multiprocessing.get_context("fork")
     for wait in (0.0, 0.003, 0.01, 0.02, 0.04):
-        command = [sys.executable, "-c", SAVE_FOREVER, name, str(path)]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"saved\n"
+        saved, sender = context.Pipe(duplex=False)
+        process = context.Process(target=save_forever, args=(model, path, sender), daemon=True)
+        process.start()
+        saved.recv()
         time.sleep(wait)  # not a limit: it only varies where in the save it is hit
-        process.send_signal(number)
-        assert process.wait() == -number
-        process.stdout.close()
+        assert process.pid is not None
+        os.kill(process.pid, number)
+        process.join()
+        assert process.exitcode == -number
         loaded = CLASSES[name].load(path)
         assert loaded.num_timesteps == 0
 
