@@ -12,7 +12,6 @@ fraction that is done by then (after 1000 of 1000 steps, 1000 more start at 0.5)
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 
@@ -97,51 +96,6 @@ class CosineAnnealing(_Annealing):
         # (1 - cos(pi x)) / 2, written so that it is exact at 0 and 1/2
         weight = 0.5 * (1.0 + math.sin(math.pi * (done - 0.5)))
         return (1.0 - weight) * self.start + weight * self.end
-
-
-@dataclass(frozen=True)
-class PiecewiseLinear:
-    """
-    Straight lines through points ``(fraction of the schedule done, value)``.
-
-    Two points of the same fraction make a jump: the second value holds from there on. Before the first point and after the
-    last one the nearest value holds.
-
-    :param points: Pairs (fraction in [0, 1], value) in the order of the fractions; at least one
-    :param end_fraction: Fraction of training at which the schedule ends, in (0, 1]: it scales the fractions of the points
-    :raises TypeError: if an entry is not a number
-    :raises ValueError: if there are no points, their fractions are not in [0, 1] or not in order, or a value is not finite
-    """
-
-    points: Sequence[tuple[float, float]]
-    end_fraction: float = 1.0
-
-    def __post_init__(self) -> None:
-        valid = "[(0.0, 0.5), (0.3, 0.1), (1.0, 0.05)]"
-        try:
-            points = tuple((fraction, value) for fraction, value in self.points)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"points={self.points!r} must be pairs (fraction, value), as in {valid}") from error
-        for fraction, value in points:
-            check_real("fraction of a point", fraction, 0.0, 1.0)
-            check_real("value of a point", value, low_open=True, high_open=True)
-        fractions = [fraction for fraction, _ in points]
-        if not points or fractions != sorted(fractions):
-            raise ValueError(f"points={self.points!r} must be in the order of their fractions, at least one, as in {valid}")
-        check_real("end_fraction", self.end_fraction, 0.0, 1.0, low_open=True)
-        object.__setattr__(self, "points", points)
-
-    def __call__(self, progress_remaining: float) -> float:
-        done = _done_fraction(progress_remaining, self.end_fraction)
-        passed = [point for point in self.points if point[0] <= done + _ROUNDING]
-        if not passed:
-            return float(self.points[0][1])
-        left, left_value = passed[-1]
-        if len(passed) == len(self.points):
-            return float(left_value)
-        right, right_value = self.points[len(passed)]
-        weight = max(done - left, 0.0) / (right - left)
-        return float((1.0 - weight) * left_value + weight * right_value)
 
 
 _ANNEALING: dict[str, type[_Annealing]] = {"lin": LinearAnnealing, "exp": ExponentialAnnealing, "cos": CosineAnnealing}

@@ -140,7 +140,9 @@ def candidate_values(model: BaseAlgorithm, observations: PyTorchObs) -> Candidat
         return lambda actions: value + (actions * gradient[:, None]).sum(2)
     extractor = getattr(getattr(model, "critic", None), "features_extractor", None)
     if isinstance(extractor, nn.Module) and len(list(extractor.parameters())) > 0:
-        with _outputs(extractor) as outputs:
+        outputs: list[th.Tensor] = []
+        # Detached: SB3's critics keep the graph of their features, even without gradients
+        with extractor.register_forward_hook(lambda module, inputs, output: outputs.append(output.detach())):
             q(observations, some_actions)
         if len(outputs) == 1:
             return _by_features(q, observations, extractor, outputs[0])
@@ -173,18 +175,6 @@ def _in_chunks(values: Callable[[slice, th.Tensor], th.Tensor], actions: th.Tens
     size = max(1, MAX_NUMBERS // (numbers * n_samples))
     chunks = [slice(start, start + size) for start in range(0, n_observations, size)]
     return th.cat([values(some, actions[some]) for some in chunks]).view(n_observations, n_samples)
-
-
-@contextmanager
-def _outputs(module: nn.Module) -> Iterator[list[th.Tensor]]:
-    """Collects what a module gives."""
-    outputs: list[th.Tensor] = []
-    # Detached: SB3's critics keep the graph of their features, even without gradients
-    handle = module.register_forward_hook(lambda module, inputs, output: outputs.append(output.detach()))
-    try:
-        yield outputs
-    finally:
-        handle.remove()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from sb3_dpg.benchmark import provenance
 from sb3_dpg.benchmark.analysis.scores import Reference, by_processor, fallen, load_references, lost, time_to_solve
 from sb3_dpg.benchmark.analysis.selection import check_comparable, select
-from sb3_dpg.benchmark.analysis.suite import make_suite
+from sb3_dpg.benchmark.analysis.suite import compare, make_suite
 from sb3_dpg.benchmark.configuration import EvaluationProtocol
 from sb3_dpg.benchmark.progress import Estimator, time_together
 from sb3_dpg.benchmark.results import Results, read_results
@@ -150,7 +150,8 @@ def test_several_studies_are_one_and_a_run_of_both_counts_once(tmp_path):
     assert selection.caveats == [], "no other seeds were planned"
     suite = make_suite(selection, load_references())
     assert suite.seeds == seeds
-    assert "bnddpg has fewer seeds by plan, 0, 1, and so have its aggregates." in suite.caveats
+    expected = "Aggregates are of the seeds that an algorithm has on every environment: bnddpg 0, 1; ddpg 0, 1, 2; td3 1, 2."
+    assert expected in suite.caveats
 
 
 def test_a_run_with_other_returns_in_another_folder_is_mentioned(tmp_path):
@@ -207,7 +208,7 @@ def test_a_tampered_run_is_refused(tmp_path):
         select(plan, table.drop(table.index[(table["run_id"] == plan.runs[0].id) & (table["step"] == 50)]))
 
 
-def test_aggregates_use_common_seeds_and_algorithms_that_were_run_everywhere(tmp_path):
+def test_aggregates_use_seeds_and_algorithms_that_were_run_everywhere(tmp_path):
     plan = make_plan(algorithms=["bnddpg", "ddpg", "copdacq"], environments=["Pendulum-v1", "Hopper-v5", "Acrobot-v1"])
 
     def absent(run):
@@ -221,9 +222,14 @@ def test_aggregates_use_common_seeds_and_algorithms_that_were_run_everywhere(tmp
     suite = make_suite(selection, references)
     assert suite.algorithms == ["bnddpg", "ddpg"]
     assert suite.environments == ["Pendulum-v1", "Hopper-v5"], "the third has no reference scores"
-    assert suite.seeds == {"bnddpg": [0, 2], "ddpg": [0, 2]}
-    assert len(suite.caveats) == 4
-    assert "Aggregates of fewer than 3 seeds say next to nothing: here they are of 2." in suite.caveats
+    assert suite.seeds == {"bnddpg": [0, 1, 2], "ddpg": [0, 2]}
+    assert suite.caveats == [
+        "Acrobot-v1 has no reference scores and is left out of all aggregates.",
+        "Without a seed that was run on every environment, so in no aggregate: copdacq.",
+        "Aggregates are of the seeds that an algorithm has on every environment: bnddpg 0, 1, 2; ddpg 0, 2.",
+        "Aggregates of fewer than 3 seeds say next to nothing: those of ddpg.",
+    ]
+    assert compare(suite).improvement == ({}, {})
     scores = suite.curves["ddpg"]
     assert scores.shape == (2, 2, 4)
     raw = selection.mean_returns("Hopper-v5", "ddpg").loc[2].to_numpy()
@@ -242,8 +248,8 @@ def test_an_algorithm_with_fewer_seeds_by_plan_takes_none_from_the_others(tmp_pa
     assert suite.seeds == {"bnddpg": [0, 1, 2], "crossq": [0, 1]}
     assert {name: scores.shape for name, scores in suite.final.items()} == {"bnddpg": (3, 2), "crossq": (2, 2)}
     assert suite.caveats == [
-        "crossq has fewer seeds by plan, 0, 1, and so have its aggregates.",
-        "Aggregates of fewer than 3 seeds say next to nothing: here they are of 2.",
+        "Aggregates are of the seeds that an algorithm has on every environment: bnddpg 0, 1, 2; crossq 0, 1.",
+        "Aggregates of fewer than 3 seeds say next to nothing: those of crossq.",
     ]
     assert read_results([tmp_path]).plan == plan
     write_results(tmp_path / "other", make_plan(algorithms=["crossq"], seeds=[5]))
@@ -264,15 +270,14 @@ def test_joined_plans_leave_each_algorithm_its_own_seeds(tmp_path):
     assert make_suite(selection, load_references()).seeds == {"bnddpg": [0, 1, 2], "td3": [0, 1]}
 
 
-def test_no_aggregate_without_a_common_seed(tmp_path):
+def test_algorithms_need_no_seed_in_common(tmp_path):
     plan = make_plan(seeds=[0, 1])
     results = write_results(tmp_path, plan, leave_out=lambda run: (run.configuration.algorithm == "ddpg") == (run.seed == 0))
     suite = make_suite(select(plan, results.evaluations), load_references())
-    assert suite.algorithms == []
-    assert suite.caveats == ["Aggregates use the seeds that all have: there is none."]
+    assert suite.seeds == {"bnddpg": [0], "ddpg": [1]}
 
 
-def test_an_algorithm_of_fewer_seeds_none_of_which_is_done_everywhere_is_named(tmp_path):
+def test_an_algorithm_without_a_seed_that_is_done_everywhere_is_left_out(tmp_path):
     write_results(tmp_path / "a", make_plan(algorithms=["bnddpg"], seeds=[0, 1, 2]))
     write_results(
         tmp_path / "b",
@@ -281,8 +286,8 @@ def test_an_algorithm_of_fewer_seeds_none_of_which_is_done_everywhere_is_named(t
     )
     joined = read_results([tmp_path / "a", tmp_path / "b"])
     suite = make_suite(select(joined.plan, joined.evaluations), load_references())
-    assert suite.algorithms == []
-    assert "No aggregates: without a seed on all environments that the others have too: td3." in suite.caveats
+    assert suite.algorithms == ["bnddpg"]
+    assert "Without a seed that was run on every environment, so in no aggregate: td3." in suite.caveats
 
 
 def test_an_environment_without_any_run_does_not_take_the_others_along(tmp_path):

@@ -85,7 +85,7 @@ def test_what_is_missing_or_failed_is_told_before_everything_else(tmp_path):
     marks = text.partition("## ")[0]
     assert "ddpg: no result for seed 2 on Hopper-v5." in marks
     assert "ddpg on Hopper-v5, seed 2, failed: `MemoryError: no memory`" in marks
-    assert "Aggregates use the seeds that all have: 0, 1." in marks
+    assert "Aggregates are of the seeds that an algorithm has on every environment: bnddpg 0, 1, 2; ddpg 0, 1." in marks
 
 
 @pytest.mark.usefixtures("_quick", "_no_figures")
@@ -170,8 +170,8 @@ def test_the_first_table_has_a_line_for_each_algorithm(tmp_path):
     assert "\n| ddpg |" not in without
     comparison = compare(make_suite(selection, load_references()))
     (row,) = [line for line in summary_section(selection, comparison).splitlines() if line.startswith("| bnddpg")]
-    # Of seed 1 alone: (30 + 1233.66) / (1233.66 - 151.855) and (30 - 18.43) / (3606.39 - 18.43)
-    assert row == "| bnddpg | 25.0 (2) | 25.0 (2) | 0.59 |"
+    # The middle two of four: (20 + 1233.66) / (1233.66 - 151.855) and (30 - 18.43) / (3606.39 - 18.43)
+    assert row == "| bnddpg | 25.0 (2) | 25.0 (2) | 0.58 [0.58, 0.59] (2) |"
 
 
 @pytest.mark.usefixtures("_quick", "_no_figures")

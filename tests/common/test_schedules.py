@@ -15,7 +15,6 @@ from sb3_dpg.common.schedules import (
     CosineAnnealing,
     ExponentialAnnealing,
     LinearAnnealing,
-    PiecewiseLinear,
     parse_learning_rate,
     parse_schedule,
 )
@@ -87,33 +86,6 @@ def test_linear_and_cosine_reach_zero_and_exponential_refuses_it():
     assert LinearAnnealing(0.5, 0.0)(0.0) == CosineAnnealing(0.5, 0.0)(0.0) == 0.0
     with pytest.raises(ValueError, match=r"end=0\.0 must both be positive"):
         ExponentialAnnealing(0.5, 0.0)
-
-
-def test_piecewise():
-    schedule = PiecewiseLinear([(0.0, 0.5), (0.2, 0.1), (0.6, 0.1), (0.6, 0.3), (1.0, 0.05)])
-    values = {0.0: 0.5, 0.1: 0.3, 0.2: 0.1, 0.4: 0.1, 0.5999: 0.1, 0.6: 0.3, 0.8: 0.175, 1.0: 0.05}
-    for done, value in values.items():
-        assert schedule(1 - done) == pytest.approx(value, rel=1e-9)
-    assert schedule(1.0) == 0.5
-    assert schedule(0.0) == 0.05
-    assert pickle.loads(pickle.dumps(schedule)) == schedule
-
-
-def test_piecewise_end_fraction_and_constant_ends():
-    schedule = PiecewiseLinear([(0.25, 2.0), (0.5, 1.0)], end_fraction=0.5)
-    values = {0.0: 2.0, 0.125: 2.0, 0.1875: 1.5, 0.25: 1.0, 0.5: 1.0, 1.0: 1.0}
-    assert {done: schedule(1 - done) for done in values} == pytest.approx(values)
-
-
-@pytest.mark.parametrize("points", [[], [(0.5, 1.0), (0.2, 2.0)], [(0.0, 1.0, 2.0)], [0.5], 3])
-def test_piecewise_bad_points(points):
-    with pytest.raises(ValueError, match=r"points=.*as in \[\(0\.0, 0\.5\)"):
-        PiecewiseLinear(points)
-
-
-def test_piecewise_out_of_range():
-    with pytest.raises(ValueError, match=r"fraction of a point=1\.5"):
-        PiecewiseLinear([(0.0, 1.0), (1.5, 2.0)])
 
 
 def test_constant_is_that_of_sb3():

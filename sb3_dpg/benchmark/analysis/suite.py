@@ -17,8 +17,7 @@ MIN_SEEDS = 3
 @dataclass(frozen=True)
 class Suite:
     """
-    The algorithms that were run on every environment that has reference scores, with the seeds that all of them have; those
-    that the plan gives fewer seeds, with theirs.
+    The algorithms that were run on every environment that has reference scores, each with all seeds that it has there.
 
     :param environments: Ids of the environments
     :param seeds: The seeds of each algorithm
@@ -59,59 +58,36 @@ def make_suite(selection: Selection, references: Mapping[str, Reference]) -> Sui
             caveats.append(f"{environment} has no finished runs and is left out of all aggregates.")
         else:
             environments.append(environment)
-    algorithms = [name for name in plan.algorithms if all(name in selection.runs[environment] for environment in environments)]
-    partial = [name for name in plan.algorithms if name not in algorithms]
-    if partial:
-        caveats.append(f"Without finished runs on some environment, so in no aggregate: {', '.join(partial)}.")
-    seeds = _common_seeds(selection, algorithms, environments, caveats)
+    # Those of an algorithm on all environments; the algorithms are resampled independently, so that each may have its own
+    done = {
+        name: [seed for seed in plan.seeds if all(seed in selection.runs[place].get(name, {}) for place in environments)]
+        for name in plan.algorithms
+    }
+    seeds = {name: own for name, own in done.items() if own and environments}
+    if len(seeds) < len(done) and environments:
+        without = ", ".join(name for name in done if name not in seeds)
+        caveats.append(f"Without a seed that was run on every environment, so in no aggregate: {without}.")
+    if len(set(map(tuple, seeds.values()))) > 1:
+        numbers = "; ".join(f"{name} {', '.join(map(str, own))}" for name, own in seeds.items())
+        caveats.append(f"Aggregates are of the seeds that an algorithm has on every environment: {numbers}.")
+    if few := [name for name, own in seeds.items() if len(own) < MIN_SEEDS]:
+        caveats.append(f"Aggregates of fewer than {MIN_SEEDS} seeds say next to nothing: those of {', '.join(few)}.")
     points = sorted({run.evaluation.points for run in plan.configurations if run.environment in environments})
     if len(points) > 1:
         numbers = ", ".join(map(str, points))
         caveats.append(f"No aggregates: the environments have different numbers of evaluations ({numbers}).")
-    without = [name for name, own in seeds.items() if not own]
-    if 0 < len(without) < len(seeds):
-        caveats.append(f"No aggregates: without a seed on all environments that the others have too: {', '.join(without)}.")
-    if not environments or without or len(points) > 1:
         return Suite(environments, {}, {}, caveats)
     curves = {
         name: np.stack(
             [
-                references[environment].normalise(selection.mean_returns(environment, name).loc[seeds[name]].to_numpy())
+                references[environment].normalise(selection.mean_returns(environment, name).loc[own].to_numpy())
                 for environment in environments
             ],
             axis=1,
         )
-        for name in algorithms
+        for name, own in seeds.items()
     }
     return Suite(environments, seeds, curves, caveats)
-
-
-def _common_seeds(
-    selection: Selection, algorithms: list[str], environments: list[str], caveats: list[str]
-) -> dict[str, list[int]]:
-    """The seeds of each algorithm: those that all have finished which were to be run with them."""
-    plan = selection.plan
-    done = {
-        name: set.intersection(*(set(selection.runs[environment][name]) for environment in environments))
-        for name in algorithms
-        if environments
-    }
-    some = set().union(*(selection.runs[environment][name] for environment in environments for name in algorithms))
-    common = [
-        seed for seed in plan.seeds if seed in some and all(seed in done[name] for name in done if seed in plan.seeds_of(name))
-    ]
-    seeds = {name: [seed for seed in common if seed in plan.seeds_of(name)] for name in done}
-    if some != set(common):
-        caveats.append(f"Aggregates use the seeds that all have: {', '.join(map(str, common)) or 'there is none'}.")
-    caveats += [
-        f"{name} has fewer seeds by plan, {', '.join(map(str, own))}, and so have its aggregates."
-        for name, own in seeds.items()
-        if 0 < len(own) < len(common)
-    ]
-    fewest = min(map(len, seeds.values()), default=0)
-    if 0 < fewest < MIN_SEEDS:
-        caveats.append(f"Aggregates of fewer than {MIN_SEEDS} seeds say next to nothing: here they are of {fewest}.")
-    return seeds
 
 
 class Comparison(NamedTuple):
@@ -121,7 +97,7 @@ class Comparison(NamedTuple):
     :param suite: What is compared
     :param final: Aggregates of the last evaluations
     :param average: Interquartile mean of the averages over all evaluations
-    :param improvement: Probability that a run of the first algorithm is better than one of each other
+    :param improvement: Probability that a run of the first algorithm is better than one of each other with enough seeds
     """
 
     suite: Suite
@@ -134,9 +110,11 @@ def compare(suite: Suite) -> Comparison | None:
     """The comparison, None if there is nothing to compare."""
     if not suite.algorithms:
         return None
+    first = suite.algorithms[0]
+    enough = {name: scores for name, scores in suite.final.items() if len(scores) >= MIN_SEEDS}
     return Comparison(
         suite,
         final=interval_estimates(suite.final, aggregates),
         average=interval_estimates(suite.average, iqm),
-        improvement=probabilities_of_improvement(suite.final, suite.algorithms[0]),
+        improvement=probabilities_of_improvement(enough, first) if first in enough else ({}, {}),
     )

@@ -12,7 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from sb3_dpg.benchmark.analysis.selection import Selection
-from sb3_dpg.benchmark.analysis.statistics import AGGREGATES, interval_estimates, iqm_curve, performance_profiles
+from sb3_dpg.benchmark.analysis.statistics import (
+    AGGREGATES,
+    PAIR_SEPARATOR,
+    interval_estimates,
+    iqm_curve,
+    performance_profiles,
+)
 from sb3_dpg.benchmark.analysis.suite import Comparison, Suite
 from sb3_dpg.common.plotting import LINE_STYLES, make_figure, save_figure, series_style
 
@@ -146,7 +152,8 @@ def _aggregate_figure(comparison: Comparison, styles: Styles) -> Figure:
 def _improvement_figure(comparison: Comparison, styles: Styles) -> Figure:
     """Probabilities that a run of the first algorithm is better than one of each other."""
     points, intervals = comparison.improvement
-    first, *others = comparison.suite.algorithms
+    first = comparison.suite.algorithms[0]
+    others = [pair.removeprefix(f"{first}{PAIR_SEPARATOR}") for pair in points]
     figure, (axes,) = make_figure(panel_size=(5.0, 1.0 + 0.3 * len(points)))
     estimates = {pair: (points[pair].item(), intervals[pair][:, 0]) for pair in points}
     _draw_intervals(axes, estimates, [styles[name]["color"] for name in others])
@@ -169,7 +176,7 @@ def draw_all(selection: Selection, comparison: Comparison | None, folder: Path) 
             figures["Aggregates"] = _aggregate_figure(comparison, styles)
             figures["Sample efficiency"] = _sample_efficiency(comparison.suite, styles)
             figures["Performance profile"] = _profile_figure(comparison.suite, styles)
-            if len(comparison.suite.algorithms) > 1:
+            if comparison.improvement[0]:
                 figures["Probability of improvement"] = _improvement_figure(comparison, styles)
         names = {f"{caption.lower().replace(' ', '_')}.png": caption for caption in figures}
         for name, caption in names.items():

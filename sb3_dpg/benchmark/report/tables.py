@@ -111,7 +111,8 @@ def summary_section(selection: Selection, comparison: Comparison | None) -> str:
         if comparison is not None:
             points, intervals = comparison.final
             is_in = algorithm in points
-            row.append(_with_interval(points[algorithm][0], intervals[algorithm][:, 0], 2) if is_in else "-")
+            number = len(comparison.suite.seeds.get(algorithm, []))
+            row.append(f"{_with_interval(points[algorithm][0], intervals[algorithm][:, 0], 2)} ({number})" if is_in else "-")
         rows.append(row)
     score = ""
     if comparison is not None:
@@ -160,7 +161,7 @@ def aggregate_section(comparison: Comparison) -> str:
         items(_headline(comparison)),
         _aggregate_table(comparison),
     ]
-    if len(suite.algorithms) > 1:
+    if comparison.improvement[0]:
         parts.append(_improvement_table(comparison))
     return "\n".join(parts)
 
@@ -229,10 +230,12 @@ def explanation(references: Mapping[str, Reference]) -> str:
     ]
     return (
         "Each run is one seed. *Last return* is that of the last evaluation; IQM: interquartile mean over the seeds, with its "
-        "95 % bootstrap interval (of fewer than 4 seeds it is the mean: there is nothing to trim); ±: standard deviation over "
-        "the seeds, not corrected for their number. *Best*: mean over the seeds of each one's best evaluation; *drop*: from "
-        "there to the last. *Lost > 20 %*: seeds whose last normalised score is more than a fifth below their best one.\n\n"
-        "Normalised score: 0 is a random agent, 1 the reference.\n\n"
+        "95 % bootstrap interval (of fewer than 4 seeds it is the mean, as there is nothing to trim; of 3 the interval goes "
+        "from the worst to the best); ±: standard deviation over the seeds, not corrected for their number. *Best*: mean "
+        "over the seeds of each one's best evaluation; *drop*: from there to the last. *Lost > 20 %*: seeds whose last "
+        "normalised score is more than a fifth below their best one.\n\n"
+        "Runs of one seed are evaluated from the same initial states, which on Pendulum-v1 decide most of the difference "
+        "between seeds. Normalised score: 0 is a random agent, 1 the reference.\n\n"
         + _table(["environment", "random", "how measured", "reference", "source"], rows)
     )
 
