@@ -336,7 +336,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
                 "is trained without action_noise: a deterministic policy does not explore by itself and can settle on doing "
                 "nothing (MountainCarContinuous-v0 is the classic trap). "
                 "Pass action_noise, for instance sb3_dpg.common.noise.OrnsteinUhlenbeckNoise.",
-                stacklevel=6,
+                stacklevel=7,
             )
         observed, rewarded = new_obs, reward
         if self._vec_normalize_env is not None:

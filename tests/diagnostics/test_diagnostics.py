@@ -76,8 +76,8 @@ def test_gap_of_a_greedy_actor_is_zero() -> None:
     model = small(TD3)
     model.critic = Quadratic()
     with th.no_grad():
-        model.actor.mu[-1].weight.zero_()
-        model.actor.mu[-1].bias.fill_(np.arctanh(BEST))
+        model.actor.mu[-2].weight.zero_()
+        model.actor.mu[-2].bias.fill_(np.arctanh(BEST))
     assert greedy_gap(model, OBSERVATIONS).gap == pytest.approx(0.0, abs=1e-6)
 
 
@@ -213,8 +213,8 @@ def diagnosed(model: OffPolicyAlgorithm, steps: int = 40) -> dict[str, float]:
 def test_saturation_is_seen() -> None:
     model = small(TD3, learning_starts=100)
     with th.no_grad():
-        model.actor.mu[-1].weight.zero_()
-        model.actor.mu[-1].bias.fill_(20.0)
+        model.actor.mu[-2].weight.zero_()
+        model.actor.mu[-2].bias.fill_(20.0)
     measurements = diagnosed(model)
     assert measurements["actor_saturation"] == 1.0
     # Nothing reaches the actor through tanh, whatever the critic says

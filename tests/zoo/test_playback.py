@@ -2,6 +2,7 @@
 
 import os
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -183,11 +184,13 @@ def test_an_agent_of_the_hub_without_normalisation(
     run = Path("elsewhere/td3/Pendulum-v1_1")
     files = {"td3-Pendulum-v1.zip": run / "Pendulum-v1.zip"}
     files |= {name: run / "Pendulum-v1" / name for name in ("args.yml", "config.yml")}
+    with zipfile.ZipFile("metrics.zip", "w") as archive:
+        archive.write(run / "0.monitor.csv", "0.monitor.csv")
 
     def download(repo_id: str, filename: str) -> str:
         if filename == "vec_normalize.pkl":
             raise EntryNotFoundError(f"no {filename}")
-        return str(files.get(filename, run / "0.monitor.csv"))
+        return str(files.get(filename, "metrics.zip"))
 
     monkeypatch.setattr("huggingface_sb3.load_from_hub", download)
     monkeypatch.delitem(sys.modules, "rl_zoo3.load_from_hub", raising=False)
