@@ -44,7 +44,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!sb3_dpg\.).*"),
     # Private bases, and the type variables of methods that return their object
-    ("py:(class|obj)", r".*\.(_\w+|Self\w+|Returns|ArrayT(_co)?)"),
+    ("py:(class|obj)", r".*\.(_\w+|Self\w+|Returns|ArrayT(_co)?|ModuleT)"),
 ]
 
 linkcheck_anchors = False
