@@ -3,7 +3,6 @@
 import importlib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -237,8 +236,10 @@ def _configurations(
                 hyperparameters = resolve_hyperparameters(algo, environment.id, file, chosen)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{table.source}: {error}") from error
-            configuration = Configuration(label, algo, environment.id, environment.steps, evaluation, hyperparameters)
-            configurations.append(replace(configuration, package=environment.package, algorithm_package=package))
+            packages = environment.package, package
+            configurations.append(
+                Configuration(label, algo, environment.id, environment.steps, evaluation, hyperparameters, *packages)
+            )
     return configurations
 
 

@@ -11,10 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-import huggingface_sb3
-
 from sb3_dpg.zoo.options import add_gym_packages, check_algorithm, look_ahead, own_parser, split_options
-from sb3_dpg.zoo.patches import LocalFirstApi, NotUploaded, generate_metadata, patched, read_repository
+from sb3_dpg.zoo.patches import LocalFirstApi, NotUploaded, generate_metadata, load_from_hub_or, patched
 from sb3_dpg.zoo.playback import LOG_FOLDER, replaying, run_on_agent
 from sb3_dpg.zoo.registration import OUR_ALGORITHMS, register_algorithms
 
@@ -72,6 +70,5 @@ def load_from_hub(arguments: Sequence[str]) -> None:
     if names.folder is None and names.algo in OUR_ALGORITHMS:
         rest += ["-f", LOG_FOLDER]
     sys.argv[1:] = rest
-    read = functools.partial(read_repository, folder=options.repository, download=huggingface_sb3.load_from_hub)
-    with patched(load_from_hub=read), replaying(None, parser.format_help()):
+    with patched(load_from_hub=load_from_hub_or(options.repository)), replaying(None, parser.format_help()):
         runpy.run_module("rl_zoo3.load_from_hub", run_name="__main__")

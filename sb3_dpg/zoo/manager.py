@@ -322,14 +322,14 @@ class ExperimentManager(exp_manager.ExperimentManager):
         interrupt = InterruptCallback()
         try:
             with interrupt.on_ctrl_c():
-                try:
-                    model.learn(steps, callback=[interrupt, *self.callbacks], **kwargs)
-                finally:
-                    # Before a message or a traceback is drawn over. It has none before the training starts
-                    for callback in self.callbacks:
-                        if isinstance(callback, ProgressBarCallback) and hasattr(callback, "pbar"):
-                            callback.on_training_end()
-        except KeyboardInterrupt:
+                model.learn(steps, callback=[interrupt, *self.callbacks], **kwargs)
+        except BaseException as error:
+            # Before a message or a traceback is drawn over. It has no bar before the training starts
+            for callback in self.callbacks:
+                if isinstance(callback, ProgressBarCallback) and hasattr(callback, "pbar"):
+                    callback.on_training_end()
+            if not isinstance(error, KeyboardInterrupt):
+                raise
             self.is_interrupted = True
             self._save_interrupted(model, interrupt.has_stopped)
         finally:

@@ -197,26 +197,32 @@ OPTIONAL_FILE = "vec_normalize.pkl"
 OPTIONAL_FILES = (OPTIONAL_FILE, "replay.mp4")
 
 
-def read_repository(repo_id: str, filename: str, *, folder: str | None, download: Callable[[str, str], str]) -> str:
+def load_from_hub_or(folder: str | None) -> Callable[[str, str], str]:
     """
-    Find a file of a model repository, as ``huggingface_sb3.load_from_hub`` does.
+    ``huggingface_sb3``'s ``load_from_hub``, which finds a file of a model repository.
 
-    :param folder: A local repository, None for the hub
-    :raises HTTPError: if ``OPTIONAL_FILE`` is missing: rl-zoo3 expects this type, which huggingface_hub raised before its 1.0
-    :raises ConfigurationError: if another is missing or there is no network
+    What it returns raises an ``HTTPError`` if ``OPTIONAL_FILE`` is missing: rl-zoo3 expects this type, which huggingface_hub
+    raised before its 1.0. Where another is missing or there is no network it is a ``ConfigurationError``.
+
+    :param folder: A local repository to read instead, None for the hub
     """
-    if folder is not None:
-        path = Path(folder, filename)
-        if path.is_file():
-            return str(path)
-        if filename == OPTIONAL_FILE:
-            raise HTTPError(f"no {filename}")
-        raise ConfigurationError(f"--repository {folder}: it has no {filename}")
-    try:
-        return str(download(repo_id, filename))
-    except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
-        # Not found for want of a network is not found to be missing
-        is_missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
-        if is_missing and filename == OPTIONAL_FILE:
-            raise HTTPError(str(error)) from error
-        raise ConfigurationError(f"{repo_id}: cannot get {filename} ({error})") from error
+    download = owners_of("load_from_hub")[0].load_from_hub
+
+    def load(repo_id: str, filename: str) -> str:
+        if folder is not None:
+            path = Path(folder, filename)
+            if path.is_file():
+                return str(path)
+            if filename == OPTIONAL_FILE:
+                raise HTTPError(f"no {filename}")
+            raise ConfigurationError(f"--repository {folder}: it has no {filename}")
+        try:
+            return str(download(repo_id, filename))
+        except (EntryNotFoundError, HfHubHTTPError, OSError) as error:
+            # Not found for want of a network is not found to be missing
+            is_missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
+            if is_missing and filename == OPTIONAL_FILE:
+                raise HTTPError(str(error)) from error
+            raise ConfigurationError(f"{repo_id}: cannot get {filename} ({error})") from error
+
+    return load

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import functools
 import io
 import os
 import pickle
@@ -12,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
-import huggingface_sb3
 import yaml
 from huggingface_sb3 import EnvironmentName
 from rl_zoo3.utils import get_latest_run_id, get_model_path
@@ -20,7 +18,7 @@ from rl_zoo3.utils import get_latest_run_id, get_model_path
 from sb3_dpg.common.errors import DEBUG_VARIABLE, ConfigurationError
 from sb3_dpg.zoo.checkpoints import check_whole, checkpoints, resolve_trained_agent
 from sb3_dpg.zoo.options import add_gym_packages, asks_for_help, check_names, env_folder, look_ahead, own_parser, split_options
-from sb3_dpg.zoo.patches import create_test_env_with, patched, read_repository, readable_errors
+from sb3_dpg.zoo.patches import create_test_env_with, load_from_hub_or, patched, readable_errors
 from sb3_dpg.zoo.registration import OUR_ALGORITHMS, register_algorithms
 
 #: Where ``train`` writes
@@ -116,8 +114,7 @@ def enjoy(arguments: Sequence[str]) -> None:
                 "enjoy opens a window, and there is no display: give --no-render, or make a video by sb3-dpg record-video"
             )
     sys.argv[1:] = arguments
-    read = functools.partial(read_repository, folder=None, download=huggingface_sb3.load_from_hub)
-    with patched(load_from_hub=read), replaying(path):
+    with patched(load_from_hub=load_from_hub_or(None)), replaying(path):
         runpy.run_module("rl_zoo3.enjoy", run_name="__main__")
 
 

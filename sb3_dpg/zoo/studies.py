@@ -1,6 +1,5 @@
 """Optuna studies: in a database that several processes share, any of which may die, and their trials (``--trial-id``)."""
 
-import itertools
 import random
 import time
 import warnings
@@ -46,22 +45,23 @@ def heartbeat_storage(url: str, heartbeat_interval: int = DEFAULT_HEARTBEAT) -> 
     database = make_url(url).database
     if url.startswith("sqlite:") and database and not Path(database).exists():
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    for attempt in itertools.count(1):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return RDBStorage(
-                    url,
-                    heartbeat_interval=heartbeat_interval,
-                    grace_period=GRACE_INTERVALS * heartbeat_interval,
-                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
-                )
-        except (IntegrityError, OperationalError):
-            # Optuna makes the tables of a new database without a lock: of processes that start together all but one fail
-            if attempt == MAX_ATTEMPTS:
-                raise
-            time.sleep(random.uniform(0.05, 0.25))
-    raise AssertionError("unreachable")
+    for _ in range(MAX_ATTEMPTS - 1):
+        # Optuna makes the tables of a new database without a lock: of processes that start together all but one fail
+        with suppress(IntegrityError, OperationalError):
+            return _open_storage(url, heartbeat_interval)
+        time.sleep(random.uniform(0.05, 0.25))
+    return _open_storage(url, heartbeat_interval)
+
+
+def _open_storage(url: str, heartbeat_interval: int) -> RDBStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return RDBStorage(
+            url,
+            heartbeat_interval=heartbeat_interval,
+            grace_period=GRACE_INTERVALS * heartbeat_interval,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES),
+        )
 
 
 class SharedStudy(optuna.Study):

@@ -16,7 +16,7 @@ PAIR_SEPARATOR = " > "
 Estimates = dict[str, np.ndarray]
 #: Interquartile mean, median over environments of the mean, mean, and optimality gap
 AGGREGATES = {
-    "IQM": lambda scores: iqm_curve(scores[..., None]).item(),
+    "IQM": lambda scores: iqm(scores).item(),
     "median": metrics.aggregate_median,
     "mean": metrics.aggregate_mean,
     "optimality gap": metrics.aggregate_optimality_gap,

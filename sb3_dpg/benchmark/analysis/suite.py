@@ -58,13 +58,15 @@ def make_suite(selection: Selection, references: Mapping[str, Reference]) -> Sui
             caveats.append(f"{environment} has no finished runs and is left out of all aggregates.")
         else:
             environments.append(environment)
+    if not environments:
+        return Suite([], {}, {}, caveats)
     # Those of an algorithm on all environments; the algorithms are resampled independently, so that each may have its own
     done = {
         name: [seed for seed in plan.seeds if all(seed in selection.runs[place].get(name, {}) for place in environments)]
         for name in plan.algorithms
     }
-    seeds = {name: own for name, own in done.items() if own and environments}
-    if len(seeds) < len(done) and environments:
+    seeds = {name: own for name, own in done.items() if own}
+    if len(seeds) < len(done):
         without = ", ".join(name for name in done if name not in seeds)
         caveats.append(f"Without a seed that was run on every environment, so in no aggregate: {without}.")
     if len(set(map(tuple, seeds.values()))) > 1:
