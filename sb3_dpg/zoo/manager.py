@@ -115,6 +115,11 @@ class ExperimentManager(exp_manager.ExperimentManager):
         self.is_interrupted = False
         self.carries_on = self.continue_training and not restart
         if self.carries_on:
+            if algo == "ars":
+                raise ConfigurationError(
+                    "a saved agent of ars cannot go on, as ars counts its steps from 0 in every training: --restart begins anew "
+                    "with its weights"
+                )
             if self.trial_id is not None:
                 raise ConfigurationError(
                     "--trial-id is for a new training, as a saved agent goes on with its own hyperparameters: leave it out, "
@@ -392,10 +397,9 @@ class ExperimentManager(exp_manager.ExperimentManager):
 
 def hint_of_few_updates(model: BaseAlgorithm) -> str:
     """A line where several environments share the updates that are meant for one, else nothing."""
-    assert isinstance(model, OffPolicyAlgorithm)
+    assert isinstance(model, OffPolicyAlgorithm) and isinstance(model.train_freq, TrainFreq)
     rate, updates = model.train_freq, model.gradient_steps
-    is_by_steps = isinstance(rate, TrainFreq) and rate.unit == TrainFrequencyUnit.STEP
-    if model.n_envs == 1 or not isinstance(rate, TrainFreq) or not is_by_steps or not 0 < updates <= rate.frequency:
+    if model.n_envs == 1 or rate.unit != TrainFrequencyUnit.STEP or not 0 < updates <= rate.frequency:
         return ""
     return (
         f"Hint: gradient_steps={updates} with {model.n_envs} environments is {updates} update(s) for "

@@ -74,9 +74,8 @@ def replaying(path: str | None, own_help: str = "") -> Iterator[None]:
         if path is not None:
             run, complete = Path(path).parent, Path(resolve_trained_agent(path)).parent
             settings = env_folder(sys.argv[1:])
-            has_statistics = (run / settings / "vecnormalize.pkl").is_file()
-            if complete == run and not has_statistics and look_ahead(sys.argv[1:]).load_last_checkpoint:
-                # On-policy algorithms save agents within a rollout, and complete checkpoints at its end
+            if complete == run and look_ahead(sys.argv[1:]).load_last_checkpoint:
+                # Saved within a rollout: the complete checkpoint is of its end, the run's own statistics are of its best agent
                 complete = (checkpoints(run) or [run])[-1]
             for file in (run / settings / "args.yml", run / settings / "config.yml", complete / settings / "vecnormalize.pkl"):
                 check_whole(file)

@@ -1,8 +1,10 @@
 """Continuing the training of a saved agent."""
 
+import ast
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -25,6 +27,15 @@ def resumed_seed(seed: int, num_timesteps: int) -> int:
     return int(np.random.SeedSequence([seed, num_timesteps]).generate_state(1)[0])
 
 
+def expression(value: Any) -> str:
+    """A value as an expression that rl-zoo3 evaluates; one that is no literal, such as inf or a class, by way of YAML."""
+    try:
+        ast.literal_eval(repr(value))
+    except (SyntaxError, ValueError):
+        return f"yaml.unsafe_load({yaml.dump(value)!r})"
+    return repr(value)
+
+
 def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequence[str]) -> list[str]:
     """What the run that is continued was told of ``CARRIED_OPTIONS``, and the new command line does not say."""
     path = Path(trained_agent).parent / env_name / "args.yml"
@@ -43,7 +54,7 @@ def earlier_options(trained_agent: str | Path, env_name: str, arguments: Sequenc
         if value is None or given:
             continue
         if isinstance(value, dict):
-            options += [option, *(f"{key}:{item!r}" for key, item in value.items())]
+            options += [option, *(f"{key}:{expression(item)}" for key, item in value.items())]
         else:
             options.append(f"{option}={value}")
     return options

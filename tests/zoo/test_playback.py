@@ -99,11 +99,18 @@ def test_an_agent_saved_within_a_rollout_is_normalised_by_the_checkpoint(
     with monkeypatch.context() as context:
         context.setattr(ResumableCheckpointCallback, "_on_rollout_end", die)
         with pytest.raises(Stop):
-            main(["train", *command, "-conf", str(config), "--verbose", "0", "--eval-freq", "-1", "--save-freq", "60"])
+            # An evaluation writes statistics, too, those of the best agent
+            evaluations = ("--eval-freq", "50", "--eval-episodes", "1")
+            main(["train", *command, "-conf", str(config), "--verbose", "0", *evaluations, "--save-freq", "60"])
     run = Path("logs/ppo/Pendulum-v1_1")
     assert (run / "rl_model_120_steps.zip").is_file()
     assert [path.name for path in checkpoints(run)] == ["checkpoint_100_steps"]
+    assert (run / "Pendulum-v1/vecnormalize.pkl").is_file()
+    loaded: list[str] = []
+    load = VecNormalize.load
+    monkeypatch.setattr(VecNormalize, "load", staticmethod(lambda path, env: loaded.append(path) or load(path, env)))
     assert main(["enjoy", *command, "--no-render", "-n", "5", "--load-last-checkpoint"]) == 0
+    assert loaded == ["logs/ppo/Pendulum-v1_1/checkpoint_100_steps/Pendulum-v1/vecnormalize.pkl"]
 
 
 @pytest.fixture

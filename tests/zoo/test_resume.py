@@ -1,5 +1,7 @@
 """Checkpoints and continuing: nothing is lost, nothing jumps."""
 
+import argparse
+import math
 import os
 import shutil
 from collections import OrderedDict
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch as th
 import yaml
+from rl_zoo3.utils import StoreDict
 from stable_baselines3 import TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -266,6 +269,12 @@ def test_options_of_the_run_that_is_continued(tmp_path: Path) -> None:
     for given in (["--env-kwargs", "g:3.0"], ["-conf", "my.yml"], ["--conf-file=my.yml"]):
         assert earlier_options(agent, "Pendulum-v1", given) == ["--eval-freq=-1"]
     assert earlier_options(agent, "Pendulum-v1", ["--env-kwargs", "g:3.0", "--eval-freq=60"]) == []
+    # What has no literal: Hopper-v5's own default is one
+    limits = {"healthy_z_range": (0.7, math.inf), "dtype": float}
+    path.write_text(yaml.dump(dict(env_kwargs=limits)))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--env-kwargs", nargs="+", action=StoreDict)
+    assert parser.parse_args(earlier_options(agent, "Pendulum-v1", [])).env_kwargs == limits
     path.write_text("[unclosed")
     with pytest.raises(ConfigurationError, match=r"args\.yml: not the arguments of a run"):
         earlier_options(agent, "Pendulum-v1", [])
@@ -519,6 +528,13 @@ def test_what_a_saved_agent_decides_is_not_ignored_in_silence(
     assert f"Of {config} the environment's settings alone are used" in capsys.readouterr().out
     make_manager("bnddpg", None, trained_agent=str(agent), hyperparams={"buffer_size": 77}).setup_experiment()
     assert "Not used: buffer_size=77, the replay buffer beside" in capsys.readouterr().out
+
+
+def test_ars_cannot_go_on(make_manager: MakeManager, tmp_path: Path) -> None:
+    agent = tmp_path / "Pendulum-v1.zip"
+    agent.touch()
+    with pytest.raises(ConfigurationError, match="of ars cannot go on.*--restart"):
+        make_manager("ars", None, trained_agent=str(agent))
 
 
 def test_a_search_does_not_continue_an_agent(write_config: WriteConfig, make_manager: MakeManager) -> None:
