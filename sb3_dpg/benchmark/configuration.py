@@ -71,7 +71,7 @@ class Configuration:
 
     @property
     def key(self) -> str:
-        """Identity: a hash of all that determines the result, which the algorithm's name in the plan does not."""
+        """Identity: a hash of what the plan says, of which the algorithm's name in the plan does not."""
         content = {name: value for name, value in as_table(self).items() if name != "algorithm"}
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

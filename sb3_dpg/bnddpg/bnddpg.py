@@ -9,7 +9,6 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, ReplayBufferSamples, Schedule, TensorDict
 from stable_baselines3.common.utils import polyak_update, update_learning_rate
@@ -38,9 +37,10 @@ TARGET_MIN_WEIGHT = 0.75
 
 
 def has_bfloat16(device: th.device) -> bool:
-    """Whether it is a CPU with instructions for products in bfloat16, as far as the installed PyTorch can tell."""
+    """Whether it is a CPU with instructions for products in bfloat16, as far as PyTorch can tell, and a PyTorch that uses them."""
     capabilities: dict[str, Any] = getattr(th.cpu, "get_capabilities", dict)()
-    return device.type == "cpu" and any(name.endswith("bf16") and known for name, known in capabilities.items())
+    has_instructions = any(name.endswith("bf16") and has for name, has in capabilities.items())
+    return device.type == "cpu" and has_instructions and th.backends.mkldnn.is_available()
 
 
 # One compiled function for all models of a class
@@ -271,9 +271,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         self.actor_lr_schedule = None if rate is None else parse_learning_rate("actor_learning_rate", rate)
 
     def _scaled_action(self) -> np.ndarray:
-        # Not the type's: a compiled policy is of another
-        predict = getattr(self.policy._predict, "__func__", None)
-        if predict is not BNDDPGPolicy._predict or type(self).predict is not OffPolicyAlgorithm.predict:
+        # Not the types': a compiled policy is of another
+        methods = [getattr(method, "__func__", None) for method in (self.predict, self.policy.predict, self.policy._predict)]
+        if methods != [BNDDPG.predict, BNDDPGPolicy.predict, BNDDPGPolicy._predict]:
             # What a subclass does to actions, such as a limit for safety, it does to those that explore too
             return super()._scaled_action()
         # Of the actor that learns, not of its average
@@ -379,13 +379,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
             else:
                 observations = th.cat([observations, next_observations])
             actions = th.cat([replay_data.actions, next_actions])
-            q_values = self.critic.q_values(observations, actions, train=True)
-            all_next_q_values = q_values
+            # (n_critics, 2 * batch_size, 1) -> twice (n_critics, batch_size, 1)
+            current_q_values, next_q_values = self.critic.q_values(observations, actions, train=True).chunk(2, dim=1)
             if self.target_networks:
                 with th.no_grad():
-                    all_next_q_values = self.critic_target.q_values(observations, actions, train=True)
-            # (n_critics, 2 * batch_size, 1) -> (n_critics, batch_size, 1)
-            current_q_values, next_q_values = q_values.chunk(2, dim=1)[0], all_next_q_values.chunk(2, dim=1)[1]
+                    _, next_q_values = self.critic_target.q_values(observations, actions, train=True).chunk(2, dim=1)
         else:
             current_q_values = self.critic.q_values(replay_data.observations, replay_data.actions, train=True)
             with th.no_grad():
@@ -436,10 +434,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         :return: The loss, a scalar
         """
         actions = self.actor(replay_data.observations, train=True)
-        # The gradient is the actions' alone, as in SB3's `q1_forward`
-        return -self.q_values(replay_data.observations, actions, features_grad=False).mean()
+        return -self.q_values(replay_data.observations, actions).mean()
 
-    def q_values(self, observations: th.Tensor | TensorDict, actions: th.Tensor, features_grad: bool = True) -> th.Tensor:
+    def q_values(self, observations: th.Tensor | TensorDict, actions: th.Tensor) -> th.Tensor:
         """
         Q(s, a) that the actor climbs: the mean of the first ``actor_n_critics`` critics. By running statistics: the pairs
         (s, mu(s)) are no batch that the critics were fitted on, so that they must neither be normalised by their own
@@ -447,11 +444,9 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
         :param observations: s, the first axis is the batch
         :param actions: a, scaled to [-1, 1], (batch_size, action_dim)
-        :param features_grad: Whether there are gradients in the critics' features extractor
         :return: Values, (batch_size, 1)
         """
-        q_values = self.critic.q_values(observations, actions, n_networks=self.actor_n_critics, features_grad=features_grad)
-        return q_values.mean(dim=0)
+        return self.critic.q_values(observations, actions, n_networks=self.actor_n_critics).mean(dim=0)
 
     @th.no_grad()
     def update_averaged_actor(self) -> None:
@@ -479,14 +474,14 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
     @th.no_grad()
     def update_targets(self) -> None:
         """
-        theta' <- tau theta + (1 - tau) theta' for both target networks (DDPG paper, algorithm 1); running statistics are
-        copied, as in SB3.
+        theta' <- tau theta + (1 - tau) theta' for both target networks (DDPG paper, algorithm 1); buffers, such as running
+        statistics, are copied.
         """
         polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
         polyak_update(self.critic.own_parameters(), self.critic_target.own_parameters(), self.tau)
         for network, target in ((self.actor, self.actor_target), (self.critic, self.critic_target)):
-            for statistic, target_statistic in zip(batch_norm_statistics(network), batch_norm_statistics(target), strict=True):
-                target_statistic.copy_(statistic)
+            for buffer, target_buffer in zip(network.buffers(), target.buffers(), strict=True):
+                target_buffer.copy_(buffer)
 
     def _advice(self) -> str:
         buffer = self.replay_buffer

@@ -216,15 +216,7 @@ class Critic(EvaluationModel):
         """
         return tuple(self.q_values(obs, actions))
 
-    def q_values(
-        self,
-        obs: PyTorchObs,
-        actions: th.Tensor,
-        train: bool = False,
-        *,
-        n_networks: int | None = None,
-        features_grad: bool = True,
-    ) -> th.Tensor:
+    def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False, n_networks: int | None = None) -> th.Tensor:
         """
         Values of all networks, or of the first ones, for a loss.
 
@@ -232,12 +224,11 @@ class Critic(EvaluationModel):
         :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
         :param train: Normalise by the batch's own statistics, and let the running ones follow
         :param n_networks: How many networks, the first ones, None for all
-        :param features_grad: Whether there are gradients in the features extractor, where it is not shared
         :return: Values, (n_networks, batch_size, 1)
         """
         own = not self.share_features_extractor
         # A shared features extractor learns from the actor's loss only, as in SB3, and so do its statistics
-        with th.set_grad_enabled(th.is_grad_enabled() and own and features_grad):
+        with th.set_grad_enabled(th.is_grad_enabled() and own):
             features = self.extract_features(obs, self.features_extractor, train and own)
         if self.input_norm is not None:
             features = self.input_norm(features, train)
@@ -258,7 +249,7 @@ class BNDDPGPolicy(DeterministicPolicy):
     :param action_space: Action space, a bounded box
     :param lr_schedule: Learning rate schedule (could be constant)
     :param net_arch: Sizes of the hidden layers, a list or ``dict(pi=[...], qf=[...])``; [256, 256] by default
-    :param activation_fn: Activation function
+    :param activation_fn: Activation function, in evaluation mode at all times: dropout in it has no effect
     :param features_extractor_class: Features extractor to use, None for the class's ``default_features_extractor``
     :param features_extractor_kwargs: Keyword arguments of the features extractor
     :param normalize_images: Whether to divide images by 255
@@ -335,8 +326,10 @@ class BNDDPGPolicy(DeterministicPolicy):
             optimizer_class=optimizer_class,
             optimizer_kwargs=dict(optimizer_kwargs or {}),
             squash_output=True,
-            normalize_images=normalize_images,
+            # Where images are not divided SB3 asks for the class's base, which a function has not
+            normalize_images=normalize_images or not isinstance(features_extractor_class, type),
         )
+        self.normalize_images = normalize_images
         check_integer("n_critics", n_critics, 1)
         check_real("batch_norm_momentum", batch_norm_momentum, 0.0, 1.0, low_open=True)
         check_real("batch_norm_eps", batch_norm_eps, 0.0, low_open=True, high_open=True)
@@ -381,7 +374,9 @@ class BNDDPGPolicy(DeterministicPolicy):
             self.critic_target.load_state_dict(self.critic.state_dict())
         self.actor.optimizer = self.make_optimizer(self.actor.parameters(), lr_schedule, {})
         self.critic.optimizer = self.make_optimizer(self.critic.own_parameters(), lr_schedule, self.critic_optimizer_kwargs)
-        self.train(False)
+        # Not by `train`, which ends at a network that is in evaluation mode: a subclass of it may have added layers since
+        for module in self.modules():
+            module.training = False
 
     def _network_kwargs(self, net_arch: list[int], features_extractor: BaseFeaturesExtractor | None) -> dict[str, Any]:
         """The arguments that actor and critic have in common."""

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sb3_dpg import BNDDPG
+from sb3_dpg.bnddpg.policies import Actor, BNDDPGPolicy
 from sb3_dpg.common.torch_layers import batch_norm_layers
 from tests.algorithms import make_filled
 
@@ -117,13 +118,47 @@ def test_looking_changes_nothing(target_networks, extractor):
     assert not any(module.training for module in model.policy.modules())
 
 
-def test_target_statistics_of_an_extractor_are_copies_without_batch_norm():
-    kwargs = dict(policy_kwargs=dict(features_extractor_class=NormExtractor))
+class Standardised(BaseFeaturesExtractor):
+    """A user's features extractor that counts for itself."""
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        super().__init__(observation_space, observation_space.shape[0])
+        self.register_buffer("mean", th.zeros(self.features_dim))
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * observations.mean(dim=0)
+        return observations - self.mean
+
+
+@pytest.mark.parametrize("extractor", [NormExtractor, Standardised])
+def test_target_statistics_of_an_extractor_are_copies_without_batch_norm(extractor):
+    kwargs = dict(policy_kwargs=dict(features_extractor_class=extractor))
     model = make_filled(**FILLED, batch_norm=False, target_networks=True, policy_delay=1, **kwargs)
-    start = statistics(model.critic_target)
+    start = [buffer.clone() for buffer in model.critic_target.buffers()]
     model.train(2, batch_size=32)
-    assert unchanged(model.critic_target, statistics(model.critic))
-    assert not unchanged(model.critic_target, start)
+    for network, target in ((model.actor, model.actor_target), (model.critic, model.critic_target)):
+        th.testing.assert_close(list(target.buffers()), list(network.buffers()), rtol=0, atol=0)
+    assert not any(th.equal(new, old) for new, old in zip(model.critic_target.buffers(), start, strict=True))
+
+
+class DropoutActor(Actor):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.mu.insert(len(self.mu) - 1, nn.Dropout(0.5))
+
+
+class DropoutPolicy(BNDDPGPolicy):
+    def make_actor(self, features_extractor=None):
+        return DropoutActor(**self._network_kwargs(self.actor_arch, features_extractor)).to(self.device)
+
+
+def test_layers_that_a_subclass_adds_are_in_evaluation_mode():
+    model = make_filled(policy=DropoutPolicy)
+    model.train(3, batch_size=32)
+    assert not any(module.training for module in model.policy.modules())
+    observation = np.ones(3, dtype=np.float32)
+    np.testing.assert_array_equal(model.predict(observation)[0], model.predict(observation)[0])
 
 
 class TiedExtractor(BaseFeaturesExtractor):

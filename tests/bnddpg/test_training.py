@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.envs import BitFlippingEnv, FakeImageEnv
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, NatureCNN
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_dpg import BNDDPG
@@ -257,6 +257,14 @@ def test_arguments_are_left_as_they_were():
     assert images == dict(normalize_images=False, features_extractor_kwargs=dict(features_dim=8))
 
 
+def test_a_function_makes_the_features_of_images_that_are_not_divided():
+    cnn = functools.partial(NatureCNN, features_dim=8, normalized_image=True)
+    env = FakeImageEnv(screen_height=36, screen_width=36, discrete=False, channel_first=True)
+    images = dict(normalize_images=False, features_extractor_class=cnn)
+    model = BNDDPG("CnnPolicy", env, policy_kwargs=images, buffer_size=9)
+    assert not (model.policy.normalize_images or model.actor.normalize_images or model.critic.normalize_images)
+
+
 def test_missing_noise_is_warned_about_once():
     model = BNDDPG("MlpPolicy", "Pendulum-v1", **SMALL | dict(action_noise=None, learning_starts=1))
     with pytest.warns(UserWarning, match="MountainCarContinuous") as record:
@@ -445,13 +453,19 @@ def test_a_compiled_policy_trains_and_is_saved(tmp_path):
     assert th.equal(weights(model), weights(plain))
 
 
+class LimitedPredict(BNDDPGPolicy):
+    def predict(self, *args, **kwargs):
+        actions, state = super().predict(*args, **kwargs)
+        return np.clip(actions, -0.2, 0.2), state
+
+
 class LimitedBNDDPG(BNDDPG):
     def predict(self, *args, **kwargs):
         actions, state = super().predict(*args, **kwargs)
         return np.clip(actions, -0.2, 0.2), state
 
 
-@pytest.mark.parametrize(("algorithm", "policy"), [(BNDDPG, Limited), (LimitedBNDDPG, "MlpPolicy")])
+@pytest.mark.parametrize(("algorithm", "policy"), [(BNDDPG, Limited), (BNDDPG, LimitedPredict), (LimitedBNDDPG, "MlpPolicy")])
 def test_what_a_subclass_does_to_actions_it_does_to_those_that_explore(algorithm, policy):
     model = algorithm(policy, "Pendulum-v1", seed=0, **SMALL | dict(action_noise=None, learning_starts=0))
     with th.no_grad():

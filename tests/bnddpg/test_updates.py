@@ -12,6 +12,7 @@ from torch import nn
 
 from sb3_dpg import BNDDPG
 from sb3_dpg.bnddpg import bnddpg
+from sb3_dpg.bnddpg.bnddpg import has_bfloat16
 from tests.algorithms import make_filled
 
 
@@ -174,6 +175,14 @@ def test_automatic_mixed_precision_is_for_normalised_observations(batch_norm, mo
     model.critic.head[0].register_forward_hook(lambda *args: types.append(args[2].dtype))
     model.train(1, batch_size=16)
     assert set(types) == {th.bfloat16 if batch_norm else th.float32}
+
+
+@pytest.mark.parametrize(("instructions", "library"), [(True, True), (True, False), (False, True)])
+def test_bfloat16_needs_instructions_and_a_library(instructions, library, monkeypatch):
+    monkeypatch.setattr(th.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": instructions}, raising=False)
+    monkeypatch.setattr(th.backends.mkldnn, "is_available", lambda: library)
+    assert has_bfloat16(th.device("cpu")) is (instructions and library)
+    assert not has_bfloat16(th.device("cuda"))
 
 
 class Graph(Features):

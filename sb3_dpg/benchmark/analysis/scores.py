@@ -16,7 +16,7 @@ Returns = TypeVar("Returns", float, np.ndarray)
 REFERENCE_FILE = "reference_scores.yml"
 #: Share of the best score, above that of a random agent, whose loss counts as a collapse
 LOSS = 0.2
-#: Share of the best return so far below which an agent has fallen
+#: Share of the best score so far, above that of a random agent, below which an agent has fallen
 HELD = 0.6
 
 
@@ -58,18 +58,18 @@ def lost(scores: np.ndarray) -> np.ndarray:
     return np.asarray((best > 0) & (best - scores[:, -1] > LOSS * best))
 
 
-def fallen(returns: np.ndarray) -> np.ndarray:
+def fallen(scores: np.ndarray) -> np.ndarray:
     """
-    How often agents are far below what they could do. Shares of a return that is not positive mean nothing: an evaluation
+    How often agents are far below what they could do. Shares of a score that is not positive mean nothing: an evaluation
     before which there was no positive one does not count as fallen.
 
-    :param returns: Mean returns of the evaluations in their order, (n_seeds, n_points)
-    :return: Of the evaluations in the second half of training the share with less than 60 % of the best return so far, nan for
+    :param scores: Normalised scores of the evaluations in their order, (n_seeds, n_points)
+    :return: Of the evaluations in the second half of training the share with less than 60 % of the best score so far, nan for
         a seed that never has a positive one, (n_seeds,)
     """
-    best = np.maximum.accumulate(returns, axis=1)
-    half = returns.shape[1] // 2
-    shares = ((best > 0) & (returns < HELD * best))[:, half:].mean(axis=1)
+    best = np.maximum.accumulate(scores, axis=1)
+    half = scores.shape[1] // 2
+    shares = ((best > 0) & (scores < HELD * best))[:, half:].mean(axis=1)
     return np.where(best[:, -1] > 0, shares, np.nan)
 
 

@@ -86,9 +86,10 @@ def _mixed_provenance(used: pd.DataFrame) -> list[str]:
     names = {"versions": "versions", "git_commit": "commits of this repository", "machine": "machines"}
     caveats = []
     for column, name in names.items():
-        values = sorted(set(used[column].astype(str)))
-        if len(values) > 1:
-            caveats.append(f"The runs come from {len(values)} different {name}: {' | '.join(values)}.")
+        owners = {value: ", ".join(dict.fromkeys(runs["algorithm"])) for value, runs in used.groupby(used[column].astype(str))}
+        if len(owners) > 1:
+            listed = " | ".join(f"{value} ({algorithms})" for value, algorithms in owners.items())
+            caveats.append(f"The runs come from {len(owners)} different {name}: {listed}.")
     if any(str(commit).endswith("+") for commit in used["git_commit"]):
         caveats.append('A "+" behind a commit: there were changes that were not committed.')
     return caveats

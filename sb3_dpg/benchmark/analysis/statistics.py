@@ -10,9 +10,6 @@ from rliable import library, metrics
 REPETITIONS = 2_000
 BOOTSTRAP_SEED = 0
 
-#: Between the names of a pair
-PAIR_SEPARATOR = " > "
-
 Estimates = dict[str, np.ndarray]
 #: Interquartile mean, median over environments of the mean, mean, and optimality gap
 AGGREGATES = {
@@ -94,7 +91,7 @@ def probabilities_of_improvement(scores: Mapping[str, np.ndarray], first: str) -
     :return: For each other algorithm, as "first > other", the probability that a run of the first has a higher score than one
         of the other on a random environment, (1,), and its interval, (2, 1)
     """
-    pairs = {f"{first}{PAIR_SEPARATOR}{other}": (scores[first], scores[other]) for other in scores if other != first}
+    pairs = {f"{first} > {other}": (scores[first], scores[other]) for other in scores if other != first}
 
     def improvement(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
         # As metrics.probability_of_improvement, where scipy's test also works out an unused p-value

@@ -63,7 +63,7 @@ def write_report(folders: Sequence[Path], output: Path | None = None) -> Path:
         time_to_solve_section(selection),
         aggregate_section(comparison) if comparison is not None else "",
         *others,
-        holding_section(selection),
+        holding_section(selection, references),
         "## Environments\n",
         explanation(references),
         *(environment_section(selection, entry, references.get(entry.id)) for entry in plan.environments),

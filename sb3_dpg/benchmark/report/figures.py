@@ -12,13 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from sb3_dpg.benchmark.analysis.selection import Selection
-from sb3_dpg.benchmark.analysis.statistics import (
-    AGGREGATES,
-    PAIR_SEPARATOR,
-    interval_estimates,
-    iqm_curve,
-    performance_profiles,
-)
+from sb3_dpg.benchmark.analysis.statistics import interval_estimates, iqm_curve, performance_profiles
 from sb3_dpg.benchmark.analysis.suite import Comparison, Suite
 from sb3_dpg.common.plotting import LINE_STYLES, make_figure, save_figure, series_style
 
@@ -59,18 +53,6 @@ def _draw_curve(axes: Axes, name: str, style: Mapping[str, Any], x: np.ndarray, 
     axes.grid(alpha=0.2)
 
 
-def _draw_intervals(axes: Axes, estimates: Mapping[str, tuple[float, np.ndarray]], colors: Sequence[str]) -> None:
-    """Estimates with their intervals, (2,), from top to bottom."""
-    for row, ((point, (low, high)), color) in enumerate(zip(estimates.values(), colors, strict=True)):
-        axes.barh(row, high - low, left=low, height=0.6, color=color, alpha=0.75)
-        axes.vlines(point, row - 0.3, row + 0.3, color="black")
-    # Or the leftmost bar touches the frame
-    axes.use_sticky_edges = False
-    axes.set_yticks(range(len(estimates)), list(estimates))
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.2)
-
-
 def _add_legend(figure: Figure) -> Figure:
     """One legend for all panels."""
     labelled = [axes.get_legend_handles_labels() for axes in figure.axes]
@@ -80,7 +62,11 @@ def _add_legend(figure: Figure) -> Figure:
 
 
 def learning_curves(selection: Selection, styles: Styles) -> Figure:
-    """Return against steps, a panel for each environment or more."""
+    """Return against steps, a panel for each environment or more; the legend has the number of seeds."""
+    numbers: dict[str, set[int]] = {}
+    for runs in selection.runs.values():
+        for algorithm, seeds in runs.items():
+            numbers.setdefault(algorithm, set()).add(len(seeds))
     content = [(environment, names) for environment, runs in selection.runs.items() if runs for names in _legible(list(runs))]
     first_of: dict[str, Axes] = {}
     figure, panels = make_figure(len(content))
@@ -91,7 +77,8 @@ def learning_curves(selection: Selection, styles: Styles) -> Figure:
             returns = selection.mean_returns(environment, algorithm)
             points, intervals = interval_estimates({algorithm: returns.to_numpy()[:, None, :]}, iqm_curve)
             steps = returns.columns.to_numpy()
-            _draw_curve(axes, algorithm, styles[algorithm], steps, points[algorithm], intervals[algorithm])
+            label = f"{algorithm} ({' or '.join(map(str, sorted(numbers[algorithm])))})"
+            _draw_curve(axes, label, styles[algorithm], steps, points[algorithm], intervals[algorithm])
         split = len(selection.runs[environment]) > len(names)
         axes.set(title=f"{environment}: {names[-1]}" if split else environment, xlabel="steps")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -137,31 +124,6 @@ def _curves_of_all(
     return _add_legend(figure)
 
 
-def _aggregate_figure(comparison: Comparison, styles: Styles) -> Figure:
-    """The aggregates with their intervals."""
-    points, intervals = comparison.final
-    colors = [styles[name]["color"] for name in points]
-    figure, panels = make_figure(len(AGGREGATES), n_columns=len(AGGREGATES), panel_size=(3.2, 1.0 + 0.3 * len(points)))
-    for index, (axes, aggregate) in enumerate(zip(panels, AGGREGATES, strict=True)):
-        _draw_intervals(axes, {name: (points[name][index], intervals[name][:, index]) for name in points}, colors)
-        axes.set(title=aggregate, xlabel="normalised score")
-        axes.tick_params(labelleft=index == 0)
-    return figure
-
-
-def _improvement_figure(comparison: Comparison, styles: Styles) -> Figure:
-    """Probabilities that a run of the first algorithm is better than one of each other."""
-    points, intervals = comparison.improvement
-    first = comparison.suite.algorithms[0]
-    others = [pair.removeprefix(f"{first}{PAIR_SEPARATOR}") for pair in points]
-    figure, (axes,) = make_figure(panel_size=(5.0, 1.0 + 0.3 * len(points)))
-    estimates = {pair: (points[pair].item(), intervals[pair][:, 0]) for pair in points}
-    _draw_intervals(axes, estimates, [styles[name]["color"] for name in others])
-    axes.axvline(0.5, color="black", linestyle="dotted")
-    axes.set(xlabel=f"probability that a run of {first} is better")
-    return figure
-
-
 def draw_all(selection: Selection, comparison: Comparison | None, folder: Path) -> dict[str, str]:
     """
     :param selection: Complete runs
@@ -173,11 +135,8 @@ def draw_all(selection: Selection, comparison: Comparison | None, folder: Path) 
     with default_settings():
         figures = {"Learning curves": learning_curves(selection, styles)}
         if comparison is not None:
-            figures["Aggregates"] = _aggregate_figure(comparison, styles)
             figures["Sample efficiency"] = _sample_efficiency(comparison.suite, styles)
             figures["Performance profile"] = _profile_figure(comparison.suite, styles)
-            if comparison.improvement[0]:
-                figures["Probability of improvement"] = _improvement_figure(comparison, styles)
         names = {f"{caption.lower().replace(' ', '_')}.png": caption for caption in figures}
         for name, caption in names.items():
             save_figure(figures[caption], folder / name)
