@@ -11,9 +11,15 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from gymnasium.utils import seeding
+from hypothesis import settings
 from stable_baselines3.common.utils import set_random_seed
 
 CLONE = Path(__file__).parents[1]
+
+# 100 examples in a normal run, 1000 in the nightly one
+settings.register_profile("normal", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("nightly", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal"))
 
 # Shells let background jobs, and what these start, ignore Ctrl-C
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -37,7 +37,7 @@ TARGET_MIN_WEIGHT = 0.75
 
 
 def has_bfloat16(device: th.device) -> bool:
-    """Whether it is a CPU with instructions for products in bfloat16, as far as PyTorch can tell, and a PyTorch that uses them."""
+    """Whether it is a CPU with instructions for products in bfloat16, and a PyTorch that knows and uses them."""
     capabilities: dict[str, Any] = getattr(th.cpu, "get_capabilities", dict)()
     has_instructions = any(name.endswith("bf16") and has for name, has in capabilities.items())
     return device.type == "cpu" and has_instructions and th.backends.mkldnn.is_available()

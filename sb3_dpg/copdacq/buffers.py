@@ -1,22 +1,10 @@
 """What online learning learns from."""
 
-from typing import NamedTuple, cast
+from typing import Any
 
-import numpy as np
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
-
-
-class LatestSamples(NamedTuple):
-    """SB3's ``ReplayBufferSamples`` as NumPy arrays, some of them the buffer's own."""
-
-    observations: np.ndarray
-    actions: np.ndarray
-    next_observations: np.ndarray
-    dones: np.ndarray
-    rewards: np.ndarray
-    discounts: np.ndarray | None = None
 
 
 class LatestTransitions(ReplayBuffer):
@@ -29,22 +17,23 @@ class LatestTransitions(ReplayBuffer):
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """The newest transition of each environment, in the order of the environments, whatever the batch size."""
-        return ReplayBufferSamples(*(self.to_torch(np.asarray(array)) for array in self.latest(env)[:5]))
+        return ReplayBufferSamples(*map(self.to_torch, self.latest(env)[:5]))
 
-    def latest(self, env: VecNormalize | None = None) -> LatestSamples:
+    def latest(self, env: VecNormalize | None = None) -> Any:
         """
-        The same as NumPy arrays.
+        The same as NumPy arrays, some of them the buffer's own.
 
         :raises ValueError: if there is no transition yet
         """
         if self.size() == 0:
             raise ValueError("there is no transition to learn from yet: call learn before train")
         newest = (self.pos - 1) % self.buffer_size
-        return LatestSamples(
-            cast(np.ndarray, self._normalize_obs(self.observations[newest], env)),
+        arrays: Any = (
+            self._normalize_obs(self.observations[newest], env),
             self.actions[newest],
-            cast(np.ndarray, self._normalize_obs(self.next_observations[newest], env)),
+            self._normalize_obs(self.next_observations[newest], env),
             # An episode that ran out of time has not ended: its last state still has a value
             (self.dones[newest] * (1 - self.timeouts[newest])).reshape(-1, 1),
             self._normalize_reward(self.rewards[newest].reshape(-1, 1), env),
         )
+        return ReplayBufferSamples(*arrays)

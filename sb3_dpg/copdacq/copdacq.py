@@ -29,7 +29,6 @@ from sb3_dpg.copdacq.policies import (
 from sb3_dpg.copdacq.tiles import TilePolicy
 from sb3_dpg.copdacq.updates import (
     CompatibleFunctions,
-    Samples,
     StepSizes,
     copdac_q,
     gradient_q_correction,
@@ -234,7 +233,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         if bound is None or own_bounds:
             return
         for features in self.policy.modules():
-            if isinstance(features, BoundedFeatures) and not th.equal(features.low, th.full_like(features.low, -bound)):
+            # They keep the bound that they were made with, whatever clip_obs is now
+            low = -(self._features_bound or bound)
+            if isinstance(features, BoundedFeatures) and not th.equal(features.low, th.full_like(features.low, low)):
                 raise ValueError(
                     "VecNormalize normalises the observations, but the features have the bounds of those before: give the "
                     "environment with VecNormalize to the constructor, or features_extractor_kwargs=dict(low=-3, high=3)"
@@ -311,7 +312,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             else:
                 self.update(self.policy, self.replay_buffer.sample(batch_size, self._vec_normalize_env), step_sizes)
 
-    def update(self, policy: CompatibleFunctions[ArrayT], replay_data: Samples[ArrayT], step_sizes: StepSizes) -> None:
+    def update(self, policy: CompatibleFunctions[ArrayT], replay_data: Any, step_sizes: StepSizes) -> None:
         """
         One update: all increments are computed before any is applied.
 

@@ -14,7 +14,6 @@ import torch as th
 from torch import nn
 
 ArrayT = TypeVar("ArrayT", th.Tensor, np.ndarray)
-ArrayT_co = TypeVar("ArrayT_co", th.Tensor, np.ndarray, covariant=True)
 Weights: TypeAlias = list[ArrayT]
 
 

@@ -183,20 +183,15 @@ class LinearPolicy(CompatiblePolicy):
         if value_features_extractor_class is None and value_features_extractor_kwargs:
             value_features_extractor_class = features_extractor_class
             value_features_extractor_kwargs = defaults | value_features_extractor_kwargs
-        if value_features_extractor_class is not None:
-            value_features_extractor_class = features_class("value_features_extractor_class", value_features_extractor_class)
-            value_features_extractor_kwargs = raw_image_bounds(
-                value_features_extractor_class, observation_space, normalize_images
-            ) | dict(value_features_extractor_kwargs or {})
         self.value_features_extractor_class = value_features_extractor_class
-        self.value_features_extractor_kwargs = dict(value_features_extractor_kwargs or {})
-
-        self.features_extractor = self.make_features_extractor()
-        self.value_features_extractor = self.features_extractor
+        self.value_features_extractor_kwargs = value_features_extractor_kwargs or {}
+        self.features_extractor = self.value_features_extractor = self.make_features_extractor()
         if value_features_extractor_class is not None:
-            self.value_features_extractor = value_features_extractor_class(
-                observation_space, **self.value_features_extractor_kwargs
-            )
+            extractor_class = features_class("value_features_extractor_class", value_features_extractor_class)
+            kwargs = raw_image_bounds(extractor_class, observation_space, normalize_images)
+            kwargs |= self.value_features_extractor_kwargs
+            self.value_features_extractor_class, self.value_features_extractor_kwargs = extractor_class, kwargs
+            self.value_features_extractor = extractor_class(observation_space, **kwargs)
         # Always in evaluation mode: looking at a policy changes nothing, whoever does it
         self.requires_grad_(False).eval()
         self.actor_n_active = n_active(self.features_extractor, observation_space)

@@ -24,8 +24,7 @@ class TilePolicy:
         assert isinstance(features, TileCoding)
         self.policy = policy
         self.weights = ActorCriticWeights(*([tensor.detach().numpy() for tensor in part] for part in policy.weights))
-        self._parameters = [tensor for part in policy.weights for tensor in part]
-        self._addresses = [tensor.data_ptr() for tensor in self._parameters]
+        self._addresses = self._present_addresses()
         self._low, self._bins = features.low.numpy(), features.bins.numpy()
         self._inverse_width, self._shifts = features.inverse_width.numpy(), features.shifts.numpy()
         self._strides, self._first = features.strides.numpy(), features.first.numpy()
@@ -37,7 +36,11 @@ class TilePolicy:
 
     def shares_memory(self) -> bool:
         """Whether the arrays still are the memory of the policy's parameters."""
-        return [tensor.data_ptr() for tensor in self._parameters] == self._addresses
+        return self._present_addresses() == self._addresses
+
+    def _present_addresses(self) -> list[int]:
+        # Without the names of the modules, which would take longer than the rest
+        return [tensor.data_ptr() for tensor in self.policy._parameters.values() if tensor is not None]
 
     @staticmethod
     def supports(policy: CompatiblePolicy) -> bool:

@@ -8,9 +8,9 @@ gradient Q-learning's correction.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol
 
-from sb3_dpg.copdacq.linearisation import ArrayT, ArrayT_co, DenseGradient, Gradient, Linearisation, Linearised, Weights
+from sb3_dpg.copdacq.linearisation import ArrayT, DenseGradient, Gradient, Linearisation, Linearised, Weights
 
 
 class StepSizes(NamedTuple):
@@ -53,23 +53,6 @@ class ActorCriticWeights(Generic[ArrayT]):
         return iter(vars(self).values())
 
 
-class Samples(Protocol[ArrayT_co]):
-    """Transitions as a replay buffer gives them, such as SB3's ``ReplayBufferSamples``."""
-
-    @property
-    def observations(self) -> ArrayT_co: ...
-    @property
-    def actions(self) -> ArrayT_co: ...
-    @property
-    def next_observations(self) -> ArrayT_co: ...
-    @property
-    def dones(self) -> ArrayT_co: ...
-    @property
-    def rewards(self) -> ArrayT_co: ...
-    @property
-    def discounts(self) -> ArrayT_co | None: ...
-
-
 class CompatibleFunctions(Protocol[ArrayT]):
     """What the update needs of a policy."""
 
@@ -106,10 +89,10 @@ class Transitions(Generic[ArrayT]):
     discounts: ArrayT
 
 
-def linearised(policy: CompatibleFunctions[ArrayT], replay_data: Samples[ArrayT], gamma: float) -> Transitions[ArrayT]:
+def linearised(policy: CompatibleFunctions[ArrayT], replay_data: Any, gamma: float) -> Transitions[ArrayT]:
     """
     :param policy: The policy
-    :param replay_data: A batch from the replay buffer
+    :param replay_data: A batch from the replay buffer, SB3's ``ReplayBufferSamples``, of tensors or arrays as the policy's
     :param gamma: The discount factor of one step
     :return: The same with mu and V linearised at its states
     """

@@ -30,8 +30,6 @@ class ContinuousBandit(gym.Env[np.ndarray, np.ndarray]):
     :raises ValueError: if an argument is out of its range
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium declares it so
-
     def __init__(
         self, action_dim: int = 10, max_action: float = 8.0, matrix_seed: int = 0, render_mode: str | None = None
     ) -> None:

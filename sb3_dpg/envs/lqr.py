@@ -38,8 +38,6 @@ class LQR(gym.Env[np.ndarray, np.ndarray]):
     :raises ValueError: if shapes do not fit, Q or R is not (semi)definite, or a number is out of its range
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium declares it so
-
     def __init__(
         self,
         A: ArrayLike = DEFAULT_A,  # the field's symbols

@@ -34,8 +34,6 @@ class PuddleWorld(gym.Env[np.ndarray, np.ndarray]):
     :raises TypeError: if ``render_mode`` is not None
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium declares it so
-
     def __init__(self, render_mode: str | None = None) -> None:
         refuse_rendering(self, render_mode)
         self.observation_space = spaces.Box(0.0, 1.0, (2,), np.float32)

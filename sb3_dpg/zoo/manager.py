@@ -117,8 +117,8 @@ class ExperimentManager(exp_manager.ExperimentManager):
         if self.carries_on:
             if algo == "ars":
                 raise ConfigurationError(
-                    "a saved agent of ars cannot go on, as ars counts its steps from 0 in every training: --restart begins anew "
-                    "with its weights"
+                    "a saved agent of ars cannot go on, as ars counts its steps from 0 in every training: --restart begins "
+                    "anew with its weights"
                 )
             if self.trial_id is not None:
                 raise ConfigurationError(
@@ -397,7 +397,8 @@ class ExperimentManager(exp_manager.ExperimentManager):
 
 def hint_of_few_updates(model: BaseAlgorithm) -> str:
     """A line where several environments share the updates that are meant for one, else nothing."""
-    assert isinstance(model, OffPolicyAlgorithm) and isinstance(model.train_freq, TrainFreq)
+    assert isinstance(model, OffPolicyAlgorithm)
+    assert isinstance(model.train_freq, TrainFreq)
     rate, updates = model.train_freq, model.gradient_steps
     if model.n_envs == 1 or rate.unit != TrainFrequencyUnit.STEP or not 0 < updates <= rate.frequency:
         return ""

@@ -4,6 +4,7 @@ import pytest
 import torch as th
 from stable_baselines3 import DDPG, SAC
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
 from sb3_dpg.benchmark import evaluation
 from sb3_dpg.benchmark.configuration import Configuration, EvaluationProtocol, Run
@@ -87,10 +88,21 @@ def test_with_several_environments_every_point_is_evaluated_once():
     assert [record["step"] for record in records] == list(range(10, 101, 10))
 
 
-def test_observations_are_normalised_by_the_statistics_of_training():
-    plain = train(make_run())
-    normalised = train(make_run(normalize=True))
-    assert [record["returns"] for record in plain] != [record["returns"] for record in normalised]
+def test_observations_are_normalised_by_the_statistics_of_training(monkeypatch):
+    counts, evaluate_policy = [], evaluation.evaluate_policy
+
+    def watched(model, env, *args, **kwargs):
+        normalize = unwrap_vec_normalize(env)
+        np.testing.assert_array_equal(normalize.obs_rms.mean, model.get_vec_normalize_env().obs_rms.mean)
+        assert not normalize.training
+        assert not normalize.norm_reward
+        counts.append(normalize.obs_rms.count)
+        return evaluate_policy(model, env, *args, **kwargs)
+
+    monkeypatch.setattr(evaluation, "evaluate_policy", watched)
+    train(make_run(normalize=True))
+    # And those of the resets
+    assert counts == pytest.approx([50, 100, 150], abs=8)
 
 
 def test_episodes_that_a_wrapper_ends_are_an_error():

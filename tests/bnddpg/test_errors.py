@@ -34,8 +34,6 @@ class Environment(gym.Env):
     ("action_space", "message"),
     [
         (spaces.Discrete(3), r"action_space=Discrete\(3\).*BNDDPG.*needs a gymnasium.spaces.Box"),
-        (spaces.MultiBinary(2), "needs a gymnasium.spaces.Box"),
-        (spaces.Box(-np.inf, np.inf, (1,)), "infinite bounds.*finite"),
         (
             spaces.Box(np.array([-1.0, 2.0], np.float32), np.array([1.0, 2.0], np.float32)),
             r"scaled .* dimension\(s\) \[\[1\]\]",

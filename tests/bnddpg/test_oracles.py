@@ -180,6 +180,9 @@ def test_target_smoothing_is_clipped_noise():
     assert noise.abs().max() == pytest.approx(0.3, abs=1e-6)
     # The share of a normal variable beyond 1.5 standard deviations is 0.1336: +-4 standard errors
     assert (noise.abs() > 0.3 - 1e-6).float().mean().item() == pytest.approx(0.1336, abs=4 * (0.1336 * 0.8664 / 20_000) ** 0.5)
+    with th.no_grad():
+        model.actor.mu[-1].bias.fill_(5.0)
+    assert model.next_actions(observations).max() <= 1.0
     plain = make_model(target_policy_noise=0.0)
     assert th.equal(plain.next_actions(observations[:5]), plain.actor(observations[:5]))
 

@@ -161,6 +161,15 @@ def test_layers_that_a_subclass_adds_are_in_evaluation_mode():
     np.testing.assert_array_equal(model.predict(observation)[0], model.predict(observation)[0])
 
 
+def test_no_gradient_flows_through_the_targets(monkeypatch):
+    model, targets = make_filled(**FILLED), []
+    target_values = model.target_values
+    monkeypatch.setattr(model, "target_values", lambda *args: targets.append(target_values(*args)) or targets[-1])
+    data = model.replay_buffer.sample(32)
+    assert model.critic_loss(data, model.next_actions(data.next_observations)).requires_grad
+    assert not targets[0].requires_grad
+
+
 class TiedExtractor(BaseFeaturesExtractor):
     def __init__(self, observation_space: spaces.Box) -> None:
         super().__init__(observation_space, 8)
@@ -248,19 +257,6 @@ def test_critic_loss_by_hand(target_networks):
         target = data.rewards + 0.99 * next_q
         expected = sum(F.mse_loss(q_values(model.critic, i)[:32], target) for i in range(2)).item()
     assert loss == pytest.approx(expected, rel=1e-4)
-
-
-def test_normalising_apart_is_another_loss():
-    """What the joint pass is for: the halves by their own statistics, as in the DDPG paper, give other values."""
-    model = make_filled(**FILLED, target_policy_noise=0.0)
-    data = model.replay_buffer.sample(64)
-    with th.no_grad():
-        joint = model.critic_loss(data, model.next_actions(data.next_observations)).item()
-        next_q = model.critic.q_values(data.next_observations, model.actor(data.next_observations), train=True)
-        q_values = model.critic.q_values(data.observations, data.actions, train=True)
-        target = model.target_values(data, next_q)
-        apart = 2 * F.mse_loss(q_values, target.expand_as(q_values)).item()
-    assert abs(joint / apart - 1) > 0.01
 
 
 def test_predict_and_training_do_not_disturb_each_other():

@@ -40,6 +40,12 @@ def test_tile_coding_finds_the_tiles_that_a_loop_finds() -> None:
             assert row[tiling] == tiling * tiles_per_tiling + number
 
 
+@pytest.mark.parametrize("n_tilings", range(1, 17))
+def test_every_tiling_has_a_shift_of_its_own_in_each_dimension(n_tilings):
+    shifts = TileCoding(spaces.Box(0.0, 1.0, (9,)), n_tilings, n_bins=1, hash_size=4096).shifts
+    assert [len(column.unique()) for column in shifts.T] == [n_tilings] * 9
+
+
 def test_tile_coding_dense_and_sparse_forms_agree() -> None:
     features = TileCoding(SPACE)
     observations = sample(SPACE, 20)

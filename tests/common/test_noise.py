@@ -388,12 +388,12 @@ def test_updated_noise_reaches_its_new_law():
 
 
 @pytest.mark.parametrize("algorithm", [TD3, SAC])
-@pytest.mark.parametrize("n_envs", [1, 4])
-@pytest.mark.parametrize("given_n_envs", [1, "all"])
+@pytest.mark.parametrize("given_n_envs", [1, 4])
 @pytest.mark.parametrize("noise_class", [GaussianNoise, OrnsteinUhlenbeckNoise])
-def test_streams_of_sb3s_environments_are_independent(algorithm, n_envs, given_n_envs, noise_class):
+def test_streams_of_sb3s_environments_are_independent(algorithm, given_n_envs, noise_class):
+    n_envs = 4
     env = make_vec_env("Pendulum-v1", n_envs)
-    noise = noise_class([0.0], 0.2, n_envs=n_envs if given_n_envs == "all" else 1, seed=0)
+    noise = noise_class([0.0], 0.2, n_envs=given_n_envs, seed=0)
     model = algorithm(
         "MlpPolicy", env, action_noise=noise, learning_starts=1000, policy_kwargs=dict(net_arch=[4]), device="cpu"
     )
@@ -407,17 +407,13 @@ MEAN = np.zeros(2)
 BAD = [
     (lambda: OrnsteinUhlenbeckNoise(MEAN, -0.2), ValueError, r"sigma=\[-0\.2\].*at least 0, such as 0\.2"),
     (lambda: GaussianNoise(MEAN, [0.1, -0.3]), ValueError, r"sigma=\[0\.1, -0\.3\].*at least 0"),
-    (lambda: GaussianNoise(MEAN, np.nan), ValueError, r"sigma=\[nan\].*finite"),
+    (lambda: GaussianNoise(MEAN, np.nan), ValueError, "sigma=nan is out of range"),
     (lambda: GaussianNoise(MEAN, "lin_0.5_-0.1"), ValueError, r"sigma=.*at progress_remaining=0\.16 is out of range"),
     (lambda: GaussianNoise(MEAN, lambda progress: progress - 0.5), ValueError, r"sigma=.*at progress_remaining=0\.49"),
     (lambda: OrnsteinUhlenbeckNoise(MEAN, 0.2, theta=0.0), ValueError, r"theta=\[0\.0\].*greater than 0, such as 0\.15"),
     (lambda: OrnsteinUhlenbeckNoise(MEAN, 0.2, theta=[0.1, -1]), ValueError, r"theta=\[0\.1, -1\.0\].*greater than 0"),
     (lambda: OrnsteinUhlenbeckNoise(MEAN, 0.2, theta="lin_0.1_0"), ValueError, r"theta=\[0\.0\] at progress_remaining=0 "),
-    (
-        lambda: OrnsteinUhlenbeckNoise(MEAN, 0.2, dt=0.0),
-        ValueError,
-        r"dt=0\.0 is out of range: it must lie in \(0, inf\), such as 1\.0",
-    ),
+    (lambda: OrnsteinUhlenbeckNoise(MEAN, 0.2, dt=0.0), ValueError, r"dt=0\.0 is out of range: it must lie in \(0, inf\)"),
     (lambda: OrnsteinUhlenbeckNoise(MEAN, 0.2, dt=-1), ValueError, "dt=-1 "),
     (lambda: OrnsteinUhlenbeckNoise(MEAN, 0.2, dt="1"), TypeError, "dt must be a number, not '1'"),
     (

@@ -1,14 +1,11 @@
-"""Values of the schedules where they are known, their string forms, and what SB3 does with them."""
+"""Values of the schedules where they are known, and their string forms."""
 
 import math
 import pickle
 
-import gymnasium as gym
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stable_baselines3 import TD3
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import ConstantSchedule
 
 from sb3_dpg.common.schedules import (
@@ -171,33 +168,3 @@ def test_learning_rates(value):
 def test_bad_learning_rates(value, error, message):
     with pytest.raises(error, match=message):
         parse_learning_rate("learning_rate", value)
-
-
-class LearningRates(BaseCallback):
-    """Keeps the learning rate of the optimizer that each training step has used."""
-
-    def __init__(self):
-        super().__init__()
-        self.rates = {}
-
-    def _on_rollout_start(self):
-        self.rates[self.num_timesteps] = self.model.actor.optimizer.param_groups[0]["lr"]
-
-    def _on_step(self):
-        return True
-
-
-def test_learning_rate_of_sb3_continues_when_resumed_and_restarts_when_new():
-    env = gym.make("Pendulum-v1")
-    schedule = parse_schedule("lin_0.01_0.001")
-    settings = dict(learning_starts=0, batch_size=4, buffer_size=100, policy_kwargs=dict(net_arch=[4]), device="cpu")
-    model = TD3("MlpPolicy", env, learning_rate=schedule, policy_delay=1, **settings)
-
-    first, resumed, new = LearningRates(), LearningRates(), LearningRates()
-    model.learn(10, callback=first)
-    assert [first.rates[n] for n in (2, 5, 9)] == pytest.approx([schedule(1 - n / 10) for n in (2, 5, 9)], rel=1e-12)
-    model.learn(10, callback=resumed, reset_num_timesteps=False)
-    # 10 of now 20 steps are done
-    assert [resumed.rates[n] for n in (11, 15, 19)] == pytest.approx([schedule(1 - n / 20) for n in (11, 15, 19)], rel=1e-12)
-    model.learn(10, callback=new)
-    assert [new.rates[n] for n in (2, 5, 9)] == pytest.approx([first.rates[n] for n in (2, 5, 9)], rel=1e-12)

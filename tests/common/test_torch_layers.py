@@ -70,6 +70,15 @@ def test_input_norm_by_hand() -> None:
     assert norm(th.full((1, 2), 1e9)).tolist() == [[10.0, 10.0]]
 
 
+def test_input_norm_has_the_gradient_of_pytorchs() -> None:
+    x, direction = th.randn(2, 7, 5, dtype=th.double)
+    ours, theirs = InputNorm(5, eps=1e-5).double(), nn.BatchNorm1d(5, eps=1e-5, affine=False).double()
+    x.requires_grad_()
+    th.testing.assert_close(
+        th.autograd.grad(ours(x, train=True), x, direction), th.autograd.grad(theirs(x), x, direction), rtol=1e-4, atol=1e-6
+    )
+
+
 def test_a_batch_of_one_is_refused_in_training_only() -> None:
     layer, _ = pair()
     with pytest.raises(ValueError, match="more than 1 value"):

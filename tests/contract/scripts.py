@@ -18,7 +18,6 @@ EPISODE = 10
 
 SB3 = ("ddpg", "td3", "sac")
 OURS = [name for name in VARIANTS if name not in SB3]
-ALL = ["ddpg", *OURS]
 #: Those that learn from minibatches of a replay buffer, as DDPG does
 OURS_WITH_REPLAY = [name for name in OURS if "learning_starts" in VARIANTS[name].arguments]
 BNDDPGS = [name for name in OURS if name.startswith("bnddpg")]

@@ -26,7 +26,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecNormalize
 
 from tests.algorithms import same, weights
-from tests.contract.scripts import ALL, OURS, OURS_WITH_REPLAY, Observed, build
+from tests.contract.scripts import OURS, OURS_WITH_REPLAY, Observed, build
 
 NEVER = -1e9
 ALWAYS = 1e9
@@ -88,7 +88,7 @@ def test_calls_with_whole_episodes(name: str) -> None:
     assert ours.entries == reference.entries
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_functions_stop_training(name: str) -> None:
     def stop(local: dict[str, Any], everywhere: dict[str, Any]) -> bool:
         assert "replay_buffer" in local
@@ -113,7 +113,7 @@ def test_evaluation(name: str) -> None:
     assert files_of_evaluation(name) == files_of_evaluation("ddpg")
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_evaluation_stops_training(name: str) -> None:
     threshold = evaluation(callback_on_new_best=StopTrainingOnRewardThreshold(NEVER))
     assert build(name).learn(100, threshold).num_timesteps == 20
@@ -122,13 +122,13 @@ def test_evaluation_stops_training(name: str) -> None:
     assert build(name).learn(200, patience).num_timesteps < 200
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_evaluation_changes_no_training(name: str) -> None:
     results = [weights(build(name).learn(40, callback)) for callback in (None, evaluation())]
     assert same(*results)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_checkpoints(name: str, tmp_path: Path) -> None:
     model = build(name, VecNormalize(make_vec_env(Observed, 2)))
     model.learn(40, CheckpointCallback(10, str(tmp_path), save_replay_buffer=True, save_vecnormalize=True))
@@ -145,7 +145,7 @@ def test_checkpoints(name: str, tmp_path: Path) -> None:
     assert loaded.learn(20, reset_num_timesteps=False).num_timesteps == 40
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_every_n_steps(name: str) -> None:
     calls: list[int] = []
 
@@ -158,7 +158,7 @@ def test_every_n_steps(name: str) -> None:
     assert calls == [20, 40]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_lists_and_the_end_after_so_many_episodes(name: str) -> None:
     diary = Diary()
     model = build(name).learn(100, [StopTrainingOnMaxEpisodes(2), CallbackList([diary])])
@@ -201,7 +201,7 @@ def test_a_training_that_was_stopped_goes_on_with_a_new_episode(name: str, error
     assert (buffer.next_observations[:39] - buffer.observations[:39] == 1.0).all()
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_logs_by_callback(name: str, tmp_path: Path) -> None:
     model = build(name)
     model.set_logger(configure(str(tmp_path), ["csv"]))
@@ -210,7 +210,7 @@ def test_logs_by_callback(name: str, tmp_path: Path) -> None:
     assert len(rows) == 3
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_progress_bar(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert build(name).learn(20, progress_bar=True).num_timesteps == 20
     assert "20/20" in capsys.readouterr().out

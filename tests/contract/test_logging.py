@@ -14,7 +14,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from tests.algorithms import VARIANTS
-from tests.contract.scripts import ALL, BNDDPGS, OURS, Observed, build
+from tests.contract.scripts import BNDDPGS, OURS, Observed, build
 
 NOT_OF_ALL = {"train/actor_loss", "train/critic_loss", "train/learning_rate"}
 TRAINING = {"train/td_error", "train/action_saturation"} | {
@@ -69,7 +69,7 @@ def test_scheduled_noise_is_logged(name: str, tmp_path: Path) -> None:
     assert levels[0] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_formats_agree(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logged(name, tmp_path, "csv", "json", "stdout", "log")
     table = read_csv(tmp_path / "progress.csv")
@@ -96,7 +96,7 @@ def test_verbosity(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_tensorboard(name: str, tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     model = build(name, monitored(), tensorboard_log=str(tmp_path))
@@ -114,7 +114,7 @@ def test_tensorboard(name: str, tmp_path: Path) -> None:
     assert [event.step for event in events.Scalars("rollout/ep_rew_mean")] == [10, 20, 30, 40, 50, 60]
 
 
-@pytest.mark.parametrize("name", ["ddpg", *OURS])
+@pytest.mark.parametrize("name", OURS)
 def test_log_interval(name: str, tmp_path: Path) -> None:
     # At each episode: test_formats_agree
     for interval, rows in ((2, 3), (4, 1), (None, 0)):

@@ -16,7 +16,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from sb3_dpg.common.noise import SummedNoise
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from tests.algorithms import finite, same, weights
-from tests.contract.scripts import ALL, BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build, trained
+from tests.contract.scripts import BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build, trained
 
 OBSERVATIONS = np.linspace(-0.9, 0.9, 15, dtype=np.float32).reshape(5, 3)
 WITH_OPTIMIZERS = ["ddpg", *BNDDPGS]
@@ -28,7 +28,7 @@ def acts_alike(first: BaseAlgorithm, second: BaseAlgorithm) -> bool:
 
 
 @pytest.mark.parametrize("form", ["path", "string", "file", "suffix"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_round_trip(name: str, form: str, tmp_path: Path) -> None:
     model = trained(name)
     target: Any = dict(
@@ -74,6 +74,7 @@ def test_same_data_in_the_file(name: str, tmp_path: Path) -> None:
         "logger",
         "rollout_buffer",
         "_vec_normalize_env",
+        "_guard",
     }
 
 
@@ -93,7 +94,7 @@ def test_another_number_of_environments(name: str, n_envs: int, tmp_path: Path) 
     [dict(observation_space=spaces.Box(-1, 1, (4,))), dict(action_space=spaces.Box(-1, 1, (2,)))],
     ids=["observations", "actions"],
 )
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_another_environment_is_refused(name: str, kwargs: dict[str, Any], tmp_path: Path) -> None:
     model = build(name)
     model.save(tmp_path / "model")
@@ -101,7 +102,7 @@ def test_another_environment_is_refused(name: str, kwargs: dict[str, Any], tmp_p
         type(model).load(tmp_path / "model", env=Observed(**kwargs))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_keywords_and_custom_objects(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = build(name).learn(20)
     model.save(tmp_path / "model")
@@ -121,7 +122,7 @@ def test_keywords_and_custom_objects(name: str, tmp_path: Path, capsys: pytest.C
         type(model).load(tmp_path / "model", policy_kwargs=dict(normalize_images=False))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_forced_reset(name: str, tmp_path: Path) -> None:
     model = build(name).learn(15)
     model.save(tmp_path / "model")
@@ -130,7 +131,7 @@ def test_forced_reset(name: str, tmp_path: Path) -> None:
     assert np.array_equal(resets[1], model._last_obs)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_excluded_and_included(name: str, tmp_path: Path) -> None:
     model = trained(name)
     model.save(tmp_path / "model", exclude=["action_noise", "ep_info_buffer"], include=["replay_buffer"])
@@ -187,7 +188,7 @@ def test_load_for_learning_online_and_back(name: str, tmp_path: Path) -> None:
         type(model).load(tmp_path / "model", n_steps=3)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_policy_alone(name: str, tmp_path: Path) -> None:
     model = trained(name)
     model.policy.save(tmp_path / "policy")
@@ -199,7 +200,7 @@ def test_policy_alone(name: str, tmp_path: Path) -> None:
 # Parameters
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_parameters(name: str, tmp_path: Path) -> None:
     model, other = trained(name), build(name, seed=1)
     parameters = model.get_parameters()
@@ -219,7 +220,7 @@ def test_parameters_are_named_as_in_ddpg(name: str) -> None:
     assert set(build(name).get_parameters()) == set(build("ddpg").get_parameters())
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_parameters_that_do_not_match(name: str) -> None:
     model = build(name)
     parameters = model.get_parameters()
@@ -232,7 +233,7 @@ def test_parameters_that_do_not_match(name: str) -> None:
         model.set_parameters({**parameters, "policy": partial})
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_some_parameters(name: str) -> None:
     model, other = trained(name), build(name, seed=1)
     before = weights(other)

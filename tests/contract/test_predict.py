@@ -9,7 +9,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from tests.algorithms import VARIANTS
-from tests.contract.scripts import ALL, OURS, Observed, build, trained
+from tests.contract.scripts import OURS, Observed, build, trained
 
 BATCH = np.linspace(-0.9, 0.9, 12, dtype=np.float32).reshape(4, 3)
 
@@ -31,19 +31,12 @@ def test_with_and_without_batch_axis(name: str) -> None:
     np.testing.assert_allclose(actions, rows, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_deterministic_policies_have_no_other_action(name: str) -> None:
     model = trained(name)
     actions = [model.predict(BATCH, deterministic=flag)[0] for flag in (True, False, True)]
     np.testing.assert_array_equal(actions[0], actions[1])
     np.testing.assert_array_equal(actions[0], actions[2])
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_state_and_episode_start_pass_through(name: str) -> None:
-    model = build(name)
-    state = (np.zeros(2),)
-    assert model.predict(BATCH, state=state, episode_start=np.ones(4, dtype=bool))[1] is state
 
 
 @pytest.mark.parametrize("bad", [np.zeros(4, np.float32), np.zeros((2, 5), np.float32), {"a": np.zeros(3)}], ids=repr)
@@ -57,7 +50,7 @@ def test_observations_that_do_not_fit(name: str, bad: Any) -> None:
     assert errors[0] == errors[1]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_predict_leaves_training_alone(name: str) -> None:
     model = trained(name)
     before = {key: value.clone() for key, value in model.policy.state_dict().items()}

@@ -62,7 +62,7 @@ def test_frequencies_with_several_environments(name: str, kwargs: dict[str, Any]
 
 
 @pytest.mark.filterwarnings("ignore:.*will not learn")
-@pytest.mark.parametrize("name", ["ddpg", *OURS_WITH_REPLAY])
+@pytest.mark.parametrize("name", OURS_WITH_REPLAY)
 def test_episodes_are_of_one_environment(name: str) -> None:
     model = build(name, make_vec_env(Observed, 2), train_freq=(1, "episode"))
     with pytest.raises(AssertionError, match="only one env"):
@@ -130,7 +130,7 @@ def test_hindsight_experience(name: str, n_envs: int) -> None:
     assert outcomes[0] == outcomes[1]
 
 
-@pytest.mark.parametrize("name", ["ddpg", *OURS])
+@pytest.mark.parametrize("name", OURS)
 def test_seed_decides_everything(name: str) -> None:
     first, second, other = (weights(build(name, make_vec_env(Observed, 2, seed=3), seed=seed).learn(30)) for seed in (5, 5, 6))
     assert same(first, second)

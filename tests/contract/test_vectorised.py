@@ -20,14 +20,14 @@ from stable_baselines3.common.vec_env import (
 )
 
 from tests.algorithms import finite, same, weights
-from tests.contract.scripts import ALL, BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build
+from tests.contract.scripts import BNDDPGS, OURS, OURS_WITH_REPLAY, Observed, build
 
 
 def observed(n_envs: int = 1, **kwargs: Any) -> VecEnv:
     return make_vec_env(Observed, n_envs, seed=0, env_kwargs=kwargs)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_processes_give_what_one_process_gives(name: str) -> None:
     results = []
     for kwargs in (dict(vec_env_cls=DummyVecEnv), dict(vec_env_cls=SubprocVecEnv, vec_env_kwargs=dict(start_method="fork"))):
@@ -135,7 +135,7 @@ def test_normalisation_below_the_transposition_of_a_dictionarys_images(name: str
     assert finite(model.learn(20))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_check_nan_stops_training(name: str) -> None:
     class Broken(Observed):
         def step(self, action: np.ndarray) -> Any:
@@ -146,7 +146,7 @@ def test_check_nan_stops_training(name: str) -> None:
         build(name, VecCheckNan(DummyVecEnv([Broken]), raise_exception=True)).learn(20)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_set_env(name: str) -> None:
     model = build(name, observed(2)).learn(20)
     other = observed(2)
@@ -156,14 +156,14 @@ def test_set_env(name: str) -> None:
     assert model.learn(20, reset_num_timesteps=False).num_timesteps == 40
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_set_env_keeps_the_observation_if_asked(name: str) -> None:
     model = build(name, observed()).learn(20)
     model.set_env(model.get_env(), force_reset=False)
     assert model._last_obs is not None
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_set_env_refuses_what_does_not_fit(name: str) -> None:
     model = build(name, observed(2))
     with pytest.raises(AssertionError, match="number of environments to be set is different"):
@@ -178,7 +178,7 @@ def test_set_env_refuses_what_does_not_fit(name: str) -> None:
     assert model.learn(20).num_timesteps == 20, "the environment that it had is still there"
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", OURS)
 def test_set_env_follows_normalisation(name: str) -> None:
     model = build(name, VecNormalize(observed())).learn(20)
     plain, normalized = observed(), VecNormalize(observed())

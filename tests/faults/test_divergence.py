@@ -163,8 +163,14 @@ def test_guard_goes_back_at_least_one_interval(at_once: int) -> None:
     assert good["policy"]["weight"].item() == 2 * SNAPSHOT_INTERVAL
 
 
-def test_guard_is_no_part_of_the_file(tmp_path: Any) -> None:
-    model = make("bnddpg")
-    model.learn(30)
-    model.save(tmp_path / "model")
-    assert type(model).load(tmp_path / "model")._guard is not model._guard
+@pytest.mark.parametrize("name", ["bnddpg", "copdacq"])
+def test_a_long_training_goes_back_by_an_interval(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_dpg.common.divergence.SNAPSHOT_INTERVAL", 10)
+    model = make(name)
+    seen: list[tuple[int, dict[str, th.Tensor]]] = []
+    model.learn(60, callback=lambda *_: seen.append((model._n_updates, weights(model))) is None)
+    next(model.policy.parameters()).data[..., 0] = float("nan")
+    with pytest.raises(DivergenceError):
+        model.learn(1, reset_num_timesteps=False)
+    good = next(n_updates for n_updates, state in seen if same(state, weights(model)))
+    assert 10 <= model._n_updates - good <= 20

@@ -98,10 +98,10 @@ def test_an_agent_saved_within_a_rollout_is_normalised_by_the_checkpoint(
     command = ("--algo", "ppo", "--env", "Pendulum-v1", "-f", "logs")
     with monkeypatch.context() as context:
         context.setattr(ResumableCheckpointCallback, "_on_rollout_end", die)
+        # An evaluation writes statistics, too, those of the best agent
+        options = ("--verbose", "0", "--eval-freq", "50", "--eval-episodes", "1", "--save-freq", "60")
         with pytest.raises(Stop):
-            # An evaluation writes statistics, too, those of the best agent
-            evaluations = ("--eval-freq", "50", "--eval-episodes", "1")
-            main(["train", *command, "-conf", str(config), "--verbose", "0", *evaluations, "--save-freq", "60"])
+            main(["train", *command, "-conf", str(config), *options])
     run = Path("logs/ppo/Pendulum-v1_1")
     assert (run / "rl_model_120_steps.zip").is_file()
     assert [path.name for path in checkpoints(run)] == ["checkpoint_100_steps"]

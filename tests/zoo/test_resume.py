@@ -533,7 +533,7 @@ def test_what_a_saved_agent_decides_is_not_ignored_in_silence(
 def test_ars_cannot_go_on(make_manager: MakeManager, tmp_path: Path) -> None:
     agent = tmp_path / "Pendulum-v1.zip"
     agent.touch()
-    with pytest.raises(ConfigurationError, match="of ars cannot go on.*--restart"):
+    with pytest.raises(ConfigurationError, match=r"of ars cannot go on.*--restart"):
         make_manager("ars", None, trained_agent=str(agent))
 
 

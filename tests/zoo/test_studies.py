@@ -154,7 +154,7 @@ def test_a_study_is_of_one_algorithm_and_environment() -> None:
 
 def test_processes_may_begin_a_study_at_the_same_moment(tmp_path: Path) -> None:
     """Optuna makes the tables of a new database without a lock."""
-    context = multiprocessing.get_context("forkserver")
+    context = multiprocessing.get_context("fork")
     barrier = context.Barrier(4)
     processes = [context.Process(target=_open_storage, args=(barrier, f"sqlite:///{tmp_path}/new.db")) for _ in range(4)]
     for process in processes:

@@ -61,10 +61,9 @@ def time_to_solve_section(selection: Selection) -> str:
         "Environment steps, and CPU seconds of training without evaluations, until the mean return of an evaluation first is "
         "at least the one behind the environment's name, and until two evaluations in a row are: medians over the seeds, of "
         "which those that never get there count as infinitely slow; those that failed or are missing do not count. *CPU ms a "
-        "step*: median over the seeds, of the whole training, its first random steps included. Other work on the machine makes "
-        "CPU seconds larger. Those of two kinds of processor are never in one row: where seeds ran on several, a row of all of "
-        "them has the steps alone.\n\n"
-        + _table([*header, "CPU ms a step"], rows, n_texts=3)
+        "step*: median over the seeds, of the whole training, its first random steps included. Other work on the machine "
+        "makes CPU seconds larger. Those of two kinds of processor are never in one row: where seeds ran on several, a row of "
+        "all of them has the steps alone.\n\n" + _table([*header, "CPU ms a step"], rows, n_texts=3)
     )
 
 
@@ -146,9 +145,9 @@ def holding_section(selection: Selection, references: Mapping[str, Reference]) -
     header = ["environment", "algorithm", "seeds", f"below {100 * HELD:.0f} %", worst, "best minus last", worst]
     return (
         "## Holding\n\n"
-        f"Share of the evaluations in the second half of training with less than {100 * HELD:.0f} % of the best normalised score "
-        "so far (of the best return, where there is no scale), of the seeds that had a positive one; and by how much the last "
-        "return is below the best, of all seeds: their mean, and the worst.\n\n" + _table(header, rows, n_texts=2)
+        f"Share of the evaluations in the second half of training with less than {100 * HELD:.0f} % of the best normalised "
+        "score so far (of the best return, where there is no scale), of the seeds that had a positive one; and by how much "
+        "the last return is below the best, of all seeds: their mean, and the worst.\n\n" + _table(header, rows, n_texts=2)
     )
 
 
@@ -160,8 +159,8 @@ def aggregate_section(comparison: Comparison) -> str:
         "## All environments together\n",
         f"Normalised scores of the last evaluation, {' or '.join(map(str, numbers))} seeds x {len(suite.environments)} "
         f"environments ({', '.join(suite.environments)}), with 95 % stratified bootstrap intervals ({REPETITIONS:,} "
-        "resamples). *Median*: over the environments, of the mean over the seeds; *optimality gap*: how far scores are below 1 "
-        "on average, the smaller the better.\n",
+        "resamples). *Median*: over the environments, of the mean over the seeds; *optimality gap*: how far scores are below "
+        "1 on average, the smaller the better.\n",
         _aggregate_table(comparison),
     ]
     if comparison.improvement[0]:
@@ -214,13 +213,13 @@ def explanation(references: Mapping[str, Reference]) -> str:
     ]
     return (
         "Each run is one seed. *Last return* is that of the last evaluation; IQM: interquartile mean over the seeds, with its "
-        "95 % bootstrap interval (of fewer than 4 seeds it is the mean, as there is nothing to trim; of 2 to 4 the interval goes "
-        "from the worst to the best). Intervals of so few seeds are too narrow: on normal data those of 3 hold the true value "
-        "in some 75 % of cases, those of 5 in some 90 %. ±: standard deviation over the seeds, not corrected for their number. *Best*: mean "
-        "over the seeds of each one's best evaluation; *drop*: from there to the last. *Lost > 20 %*: seeds whose last "
-        "normalised score is more than a fifth below their best one.\n\n"
-        "Runs of one seed are evaluated from the same initial states, so compare algorithms on the same seeds. Normalised score: "
-        "0 is a random agent, 1 the reference.\n\n"
+        "95 % bootstrap interval (of fewer than 4 seeds it is the mean, as there is nothing to trim; of 2 to 4 the interval "
+        "goes from the worst to the best). Intervals of so few seeds are too narrow: on normal data those of 3 hold the true "
+        "value in some 75 % of cases, those of 5 in some 90 %. ±: standard deviation over the seeds, not corrected for their "
+        "number. *Best*: mean over the seeds of each one's best evaluation; *drop*: from there to the last. *Lost > 20 %*: "
+        "seeds whose last normalised score is more than a fifth below their best one.\n\n"
+        "Runs of one seed are evaluated from the same initial states, so compare algorithms on the same seeds. Normalised "
+        "score: 0 is a random agent, 1 the reference.\n\n"
         + _table(["environment", "random", "how measured", "reference", "source"], rows)
     )
 

@@ -1,6 +1,8 @@
 """Tile coding."""
 
 from collections.abc import Sequence
+from itertools import count, islice
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,9 @@ class TileCoding(BoundedFeatures):
     tile; in each, the one tile that holds the observation is 1 and the others are 0.
 
     The shifts are asymmetric (Miller and Glanz 1996): tiling t is shifted by t (1, 3, 5, ...) / n_tilings of a tile, modulo
-    one tile, so that the tilings do not line up along the diagonal. ``n_tilings`` a power of two of at least 4 times the
-    number of dimensions spreads them evenly. A shifted grid covers the bounds with ``n_bins + 1`` tiles along a dimension.
+    one tile, so that the tilings do not line up along the diagonal; odd numbers that share a factor with ``n_tilings`` are
+    left out. A power of two of at least 4 times the number of dimensions spreads them evenly. A shifted grid covers the bounds
+    with ``n_bins + 1`` tiles along a dimension.
 
     :param observation_space: Observation space, a ``Box``; it is flattened
     :param n_tilings: Number of tilings
@@ -56,7 +59,7 @@ class TileCoding(BoundedFeatures):
         bins = self._bins_per_dimension(n_bins, lower.size)
         if hash_size is None:
             # Python's integers do not overflow
-            tiles = int(np.prod([int(count) + 1 for count in bins], dtype=object))
+            tiles = int(np.prod([int(number) + 1 for number in bins], dtype=object))
             check_features_dim("TileCoding", n_tilings * tiles, "use fewer bins or hash_size=65536")
         else:
             check_integer("hash_size", hash_size, n_tilings)
@@ -67,20 +70,21 @@ class TileCoding(BoundedFeatures):
         self.hashed = hash_size is not None
         self.tiles_per_tiling = tiles
 
-        dimensions = np.arange(lower.size)
+        # A factor in common would give several tilings the same shift in this dimension
+        factors = np.array([*islice((odd for odd in count(1, 2) if gcd(odd, n_tilings) == 1), lower.size)])
         tilings = np.arange(n_tilings)[:, None]
         self.register_buffer("bins", th.tensor(bins, dtype=th.float32))
         # A tile has the width 1 once observations are scaled to [0, n_bins]
         self.register_buffer("inverse_width", self.inverse_range * self.bins)
-        self.register_buffer("shifts", th.tensor(tilings * (2 * dimensions + 1) % n_tilings / n_tilings, dtype=th.float32))
+        self.register_buffer("shifts", th.tensor(tilings * factors % n_tilings / n_tilings, dtype=th.float32))
         self.register_buffer("strides", th.tensor(self._strides(n_tilings, bins)))
         self.register_buffer("first", th.tensor(tilings[:, 0] * tiles))
 
     @staticmethod
     def _bins_per_dimension(n_bins: int | Sequence[int], size: int) -> np.ndarray:
         bins = np.asarray(n_bins, dtype=object).reshape(-1)
-        for count in bins:
-            check_integer("n_bins", count, 1)
+        for number in bins:
+            check_integer("n_bins", number, 1)
         if bins.size not in (1, size):
             raise ValueError(f"n_bins={n_bins!r} has {bins.size} entries: the observation has {size} dimension(s)")
         return np.broadcast_to(bins.astype(np.int64), (size,))

@@ -2,12 +2,10 @@
 
 import copy
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, TypeAlias, Union
 
 import numpy as np
 from stable_baselines3.common.type_aliases import Schedule
-from stable_baselines3.common.utils import ConstantSchedule
 
 from sb3_dpg.common.schedules import parse_schedule, schedule_value
 
@@ -58,13 +56,7 @@ class NoiseParameter:
                 f"them, such as 0.2, or one per action dimension, such as {[0.2] * action_dim}"
             )
         self.constant = not any(callable(entry) or isinstance(entry, str) for entry in entries)
-        # Numbers are checked below, where more is known of what is allowed
-        self.schedules = [
-            ConstantSchedule(float(entry))
-            if isinstance(entry, Real) and not isinstance(entry, bool)
-            else parse_schedule(entry, name)
-            for entry in entries
-        ]
+        self.schedules = [parse_schedule(entry, name) for entry in entries]
         for progress in _TRIALS[: 1 if self.constant else None]:
             self(progress)
 

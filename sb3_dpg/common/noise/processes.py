@@ -138,10 +138,7 @@ class OrnsteinUhlenbeckNoise(ProcessNoise):
         initial: str = "zero",
         seed: int | None = None,
     ) -> None:
-        try:
-            check_real("dt", dt, 0.0, np.inf, low_open=True, high_open=True)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{error}, such as 1.0") from error
+        check_real("dt", dt, 0.0, low_open=True, high_open=True)
         if initial not in _INITIAL:
             raise ValueError(f"initial={initial!r} is not known: it must be one of {_INITIAL}")
         # x - mean, and which environments have their state drawn before their next step; `resize` makes the first ones
