@@ -66,7 +66,7 @@ def test_code_blocks(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     # For the blocks that call rl-zoo3's own functions
     monkeypatch.setattr("sys.argv", ["train", "--algo", "bnddpg", "--env", "Pendulum-v1", "-n", "200", "--eval-freq", "-1"])
     matplotlib.use("Agg")
-    namespace: dict[str, Any] = {"__name__": "docs"}
+    namespace: dict[str, Any] = {"__name__": "__main__"}
     # A page may register an algorithm of its own
     with patch.dict(ALGOS):
         for block in blocks(page, "python"):

@@ -15,10 +15,8 @@ EXAMPLES = sorted((CLONE / "examples").glob("*.py"))
 SHOWN = {
     "batch_norm_on_images": "after training",
     "benchmark_plan": "4 of 4 runs complete",
-    "mountain_car": "return of mu over 5 episodes",
     "own_features": "BNDDPG: return",
     "resume": "at step 1000: return",
-    "scheduled_noise_on_td3": "actor_saturation",
     "train_and_export": "exported:",
 }
 

@@ -46,6 +46,8 @@ def batch_norm_drift(network: nn.Module, forward: Callable[[], Any]) -> float | 
 
     with ExitStack() as stack, th.no_grad():
         for layer in batch_norm_layers(network):
-            stack.enter_context(layer.register_forward_pre_hook(measure))
+            # Without running statistics nothing drifts
+            if getattr(layer, "track_running_stats", True):
+                stack.enter_context(layer.register_forward_pre_hook(measure))
         forward()
     return max(drifts) if drifts else None

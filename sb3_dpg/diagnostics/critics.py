@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch as th
@@ -20,25 +20,13 @@ ArrayT = TypeVar("ArrayT", th.Tensor, np.ndarray)
 ActionValues: TypeAlias = Callable[[PyTorchObs, th.Tensor], th.Tensor]
 
 
-@runtime_checkable
-class CompatibleValues(Protocol):
+def compatible_policy(model: BaseAlgorithm) -> Any:
     """
-    A policy that knows the values of actions itself, as the compatible ones of COPDACQ do: there is no ``critic`` then. They
-    are linear in the action (Silver et al. 2014, theorem 3).
+    The policy of a model without a critic that knows the values of actions itself, as the compatible ones of COPDACQ do
+    (linear in the action: Silver et al. 2014, theorem 3); None for other models.
     """
-
-    def q_values(self, observations: PyTorchObs, actions: th.Tensor) -> th.Tensor:
-        """
-        :param observations: s as the model gets them, (batch_size, ...)
-        :param actions: Actions a, scaled to [-1, 1], (batch_size, action_dim)
-        :return: Q(s, a), (batch_size, 1)
-        """
-
-
-def compatible_policy(model: BaseAlgorithm) -> CompatibleValues | None:
-    """The policy of a model without a critic that knows the values of actions itself, None for other models."""
-    policy = model.policy
-    return policy if isinstance(policy, CompatibleValues) and getattr(model, "critic", None) is None else None
+    policy: Any = model.policy
+    return policy if hasattr(policy, "q_values") and getattr(model, "critic", None) is None else None
 
 
 def action_values(model: BaseAlgorithm) -> ActionValues:
@@ -52,9 +40,7 @@ def action_values(model: BaseAlgorithm) -> ActionValues:
         scaled to [-1, 1]
     :raises TypeError: if the model has no critic of states and actions
     """
-    if (compatible := compatible_policy(model)) is not None:
-        return compatible.q_values
-    q_values: ActionValues | None = getattr(model, "q_values", None)
+    q_values: ActionValues | None = getattr(compatible_policy(model) or model, "q_values", None)
     if q_values is not None:
         return q_values
     critic = getattr(model, "critic", None)

@@ -8,7 +8,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.common.preprocessing import get_action_dim, get_flattened_obs_dim
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
@@ -146,7 +146,7 @@ def candidate_values(model: BaseAlgorithm, observations: PyTorchObs) -> Candidat
             q(observations, some_actions)
         if len(outputs) == 1:
             return _by_features(q, observations, extractor, outputs[0])
-    return _by_copies(q, observations)
+    return _by_copies(q, observations, get_flattened_obs_dim(model.observation_space))
 
 
 def _by_features(q: ActionValues, observations: PyTorchObs, extractor: nn.Module, features: th.Tensor) -> CandidateValues:
@@ -159,14 +159,14 @@ def _by_features(q: ActionValues, observations: PyTorchObs, extractor: nn.Module
     return lambda actions: _in_chunks(values, actions, features[0].numel())
 
 
-def _by_copies(q: ActionValues, observations: PyTorchObs) -> CandidateValues:
+def _by_copies(q: ActionValues, observations: PyTorchObs, numbers: int) -> CandidateValues:
+    """For a critic that sees so many numbers for each observation, which are more than it has where it is one-hot."""
 
     def values(some: slice, actions: th.Tensor) -> th.Tensor:
         copies = each(lambda tensor: tensor[some].repeat_interleave(actions.shape[1], 0), observations)
         return q(copies, actions.flatten(0, 1))
 
-    tensors = observations.values() if isinstance(observations, dict) else [observations]
-    return lambda actions: _in_chunks(values, actions, sum(tensor[0].numel() for tensor in tensors))
+    return lambda actions: _in_chunks(values, actions, numbers)
 
 
 def _in_chunks(values: Callable[[slice, th.Tensor], th.Tensor], actions: th.Tensor, numbers: int) -> th.Tensor:

@@ -82,7 +82,7 @@ def plot_diagnostics(runs: Mapping[str, pd.DataFrame], quantities: Sequence[str]
     :param runs: The trainings, by the names that the legend shows, as :func:`read_progress` reads them
     :param quantities: Which of ``QUANTITIES`` to draw; None: those that any of the trainings has logged
     :return: The figure
-    :raises ValueError: if a quantity is unknown, or none of them was logged
+    :raises ValueError: if a quantity is unknown, or where none is named none was logged
     """
     if quantities is None:
         logged = set().union(*(progress.columns for progress in runs.values()))

@@ -43,8 +43,9 @@ def register() -> None:
         import sb3_dpg.zoo
         from rl_zoo3.train import train
 
-        sb3_dpg.zoo.register()
-        train()  # reads sys.argv, as python -m rl_zoo3.train does
+        if __name__ == "__main__":  # the processes of --vec-env subproc import the script
+            sb3_dpg.zoo.register()
+            train()  # reads sys.argv, as python -m rl_zoo3.train does
     """
     register_algorithms()
     replace_permanently("ExperimentManager", create_experiment_manager)

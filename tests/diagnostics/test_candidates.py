@@ -118,6 +118,16 @@ def test_images_pass_once(algorithm: type[OffPolicyAlgorithm], shares: bool, mon
     assert "forward" not in vars(model.critic.features_extractor)
 
 
+def test_one_hot_observations_are_counted_as_the_critic_sees_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(TD3, "MlpPolicy", spaces.Discrete(1000), policy_kwargs=dict(net_arch=[8]))
+    observations = states(model)
+    monkeypatch.setattr(greedy, "MAX_NUMBERS", 1000 * N_SAMPLES)
+    seen = images_seen(model.critic.features_extractor)
+    assert_values(model, observations)
+    assert N_SAMPLES in seen
+    assert max(seen) <= N_SAMPLES
+
+
 def test_dictionaries_with_images() -> None:
     kwargs = dict(net_arch=[8], features_extractor_kwargs=dict(cnn_output_dim=16))
     assert_values(*with_states(make(TD3, "MultiInputPolicy", spaces.Dict(image=IMAGE, vector=VECTOR), policy_kwargs=kwargs)))

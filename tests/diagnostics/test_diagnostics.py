@@ -21,7 +21,7 @@ from sb3_dpg.common.noise import OrnsteinUhlenbeckNoise
 from sb3_dpg.common.torch_layers import InputNorm
 from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
-from sb3_dpg.diagnostics.critics import CompatibleValues, action_gradient
+from sb3_dpg.diagnostics.critics import action_gradient
 from tests.algorithms import make, same, weights
 
 OBSERVATIONS = np.random.default_rng(0).uniform(-1, 1, (32, 3)).astype(np.float32)
@@ -132,7 +132,7 @@ def test_action_gradient_of_a_quadratic_critic() -> None:
 
 def test_action_gradient_of_a_compatible_critic() -> None:
     model = make("copdacq")
-    assert isinstance(model.policy, CompatibleValues)
+    assert hasattr(model.policy, "q_values")
     with th.no_grad():
         model.policy.w.fill_(0.5)
     gradient = action_gradient(action_values(model), th.from_numpy(OBSERVATIONS), th.zeros(32, 1))
@@ -203,6 +203,8 @@ def test_drift_is_the_distance_of_the_data() -> None:
     batch = th.tensor([[1.0, 0.0], [5.0, -2.0]])
     assert batch_norm_drift(layer, lambda: layer(batch)) == pytest.approx((1.0 + 0.5) / 2)
     assert batch_norm_drift(nn.Linear(2, 2), lambda: None) is None
+    without = nn.BatchNorm1d(2, track_running_stats=False).eval()
+    assert batch_norm_drift(without, lambda: without(batch)) is None
 
 
 def diagnosed(model: OffPolicyAlgorithm, steps: int = 40) -> dict[str, float]:
