@@ -7,7 +7,6 @@ Runs what is missing of ``plans/ablation.yml``; the options are those of ``sb3-d
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch as th
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -29,12 +28,13 @@ class NoAveragedActor(BNDDPGPolicy):
 class SeparatelyNormalizedCritic(Critic):
     """Normalises the halves of a joint batch, (s, a) and (s', mu(s')), each by its own statistics."""
 
-    def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False, **kwargs: Any) -> th.Tensor:
+    def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False, n_networks: int | None = None) -> th.Tensor:
         if not train:
-            return super().q_values(obs, actions, train, **kwargs)
+            return super().q_values(obs, actions, train, n_networks)
         assert isinstance(obs, th.Tensor)
         halves = zip(obs.chunk(2), actions.chunk(2), strict=True)
-        return th.cat([super(SeparatelyNormalizedCritic, self).q_values(*half, True, **kwargs) for half in halves], dim=1)
+        values = [super(SeparatelyNormalizedCritic, self).q_values(*half, train, n_networks) for half in halves]
+        return th.cat(values, dim=1)
 
 
 class SeparatePasses(BNDDPGPolicy):

@@ -29,19 +29,9 @@ from tests.contract.scripts import Observed
 TOLERANCE = 1e-5
 
 
-class Samples(gym.Env[np.ndarray, np.ndarray]):
-    """Observations of more dimensions than COPDACQ gives every tile a weight for, drawn from their space."""
-
-    def __init__(self) -> None:
-        self.observation_space = spaces.Box(-1.0, 1.0, (6,), np.float32, seed=0)
-        self.action_space = spaces.Box(-1.0, 3.0, (2,), np.float32)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        return self.observation_space.sample(), {}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        return self.observation_space.sample(), -float(np.square(action).sum()), False, False, {}
+def manifold() -> gym.Env:
+    """Observations of more dimensions than COPDACQ gives every tile a weight for."""
+    return Observed(spaces.Box(-1.0, 1.0, (6,)), spaces.Box(-1.0, 3.0, (2,)))
 
 
 def pendulum() -> gym.Env:
@@ -58,7 +48,7 @@ def trained(name: str) -> OffPolicyAlgorithm:
         # The statistics of the first steps are far from zero mean and unit variance
         model = make("bnddpg", VecNormalize(DummyVecEnv([pendulum])))
     elif name == "hashed":
-        model = make("copdacq", Samples())
+        model = make("copdacq", manifold())
         assert isinstance(model.policy.features_extractor, TileCoding)
         assert model.policy.features_extractor.hashed
         with th.no_grad():
@@ -127,7 +117,7 @@ def test_same_actions_as_predict(name: str, format: str, exported: Callable[[str
     np.testing.assert_allclose(first, expected[:1], rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("format", ["torchscript", "onnx"])
+@pytest.mark.parametrize("format", ["torchscript", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_tiles_for_batches_of_any_size(format: str, tmp_path: Path) -> None:
     if format == "onnx":
         pytest.importorskip("onnxscript")
@@ -212,7 +202,7 @@ def test_training_goes_on_as_without(format: Any, tmp_path: Path) -> None:
     trained = []
     for exports in (False, True):
         # The noise of the target actions is PyTorch's
-        model = make("bnddpg", Samples(), target_policy_noise=0.2)
+        model = make("bnddpg", manifold(), target_policy_noise=0.2)
 
         def export(locals_: dict[str, Any], globals_: dict[str, Any], exports: bool = exports) -> bool:
             if exports and locals_["self"].num_timesteps == 30:

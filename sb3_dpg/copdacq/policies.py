@@ -188,8 +188,8 @@ class LinearPolicy(CompatiblePolicy):
         self.features_extractor = self.value_features_extractor = self.make_features_extractor()
         if value_features_extractor_class is not None:
             extractor_class = features_class("value_features_extractor_class", value_features_extractor_class)
-            kwargs = raw_image_bounds(extractor_class, observation_space, normalize_images)
-            kwargs |= self.value_features_extractor_kwargs
+            bounds = raw_image_bounds(extractor_class, observation_space, normalize_images)
+            kwargs = {**bounds, **self.value_features_extractor_kwargs}
             self.value_features_extractor_class, self.value_features_extractor_kwargs = extractor_class, kwargs
             self.value_features_extractor = extractor_class(observation_space, **kwargs)
         # Always in evaluation mode: looking at a policy changes nothing, whoever does it

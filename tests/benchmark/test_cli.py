@@ -1,9 +1,10 @@
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,9 +14,10 @@ from sb3_dpg.benchmark.cli import main
 from sb3_dpg.benchmark.plan import load_plan
 from sb3_dpg.benchmark.results import EVALUATIONS_FILE, Results
 from sb3_dpg.common.errors import DEBUG_VARIABLE, ConfigurationError
-from tests.benchmark.samples import CIRCUMSTANCES, TINY_PLAN, make_plan, write_results
+from tests.benchmark.samples import TINY_PLAN, make_plan, results_of, write_results
 
 CLONE = Path(__file__).parents[2]
+Start = Callable[[Path, Path], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -23,10 +25,6 @@ def plan(tmp_path):
     path = tmp_path / "small.yml"
     path.write_text(TINY_PLAN)
     return path
-
-
-def results_of(folder: Path) -> pd.DataFrame:
-    return Results(folder).evaluations.drop(columns=CIRCUMSTANCES)
 
 
 def test_dry_run_shows_the_runs_and_runs_none(plan, tmp_path, monkeypatch, capsys):
@@ -125,8 +123,22 @@ def test_an_unknown_option_is_answered_with_the_nearest_in_one_line(capsys, argu
     assert error.count("\n") == 1
 
 
-def start(plan: Path, folder: Path) -> "subprocess.Popen[str]":
-    """Run a plan in a session of its own, as a terminal does."""
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Run a plan in a session of its own, as a terminal does; a test that fails leaves none behind."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(plan: Path, folder: Path) -> "subprocess.Popen[str]":
+        processes.append(_process(plan, folder))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _process(plan: Path, folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "sb3_dpg", "benchmark", str(plan), "--results", str(folder), "--jobs", "2"],
         env={**os.environ, "PYTHONPATH": str(CLONE), "OMP_NUM_THREADS": "1"},
@@ -139,17 +151,17 @@ def start(plan: Path, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def finish(plan: Path, folder: Path) -> tuple[int, str]:
-    process = start(plan, folder)
+def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
     output, _ = process.communicate(timeout=600)
     return process.returncode, output
 
 
-def test_a_study_from_start_to_end_with_a_run_that_fails(plan, tmp_path):
+@pytest.mark.slow
+def test_a_study_from_start_to_end_with_a_run_that_fails(plan, tmp_path, start):
     wrapper = "env_wrapper: {gymnasium.wrappers.TimeLimit: {max_episode_steps: 50}}"
     bad = f"  bad: {{algo: ddpg, file: none, hyperparameters: {{policy: MlpPolicy, {wrapper}}}}}\n"
     plan.write_text(plan.read_text() + bad)
-    code, output = finish(plan, tmp_path / "results")
+    code, output = end(start(plan, tmp_path / "results"))
     assert code == 1
     assert "4 of 6 runs complete (4 now), 2 failed, 0 not run" in output
     results = Results(tmp_path / "results")
@@ -157,32 +169,23 @@ def test_a_study_from_start_to_end_with_a_run_that_fails(plan, tmp_path):
     assert len(results.evaluations) == 8
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def ctrl_c(process: "subprocess.Popen[str]") -> None:
-    # To all processes, as a terminal does
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    assert "Interrupted: the same command continues." in output
-
-
 @pytest.mark.slow
-def test_the_same_command_continues_an_interrupted_study(plan, tmp_path):
+def test_the_same_command_continues_an_interrupted_study(plan, tmp_path, start):
     """Studies that are killed: test_kills."""
     folder = tmp_path / "results"
     plan.write_text(plan.read_text().replace("steps: 200", "steps: 1000"))
     process = start(plan, folder)
-    wait_for((folder / EVALUATIONS_FILE).is_file)
-    ctrl_c(process)
+    while not (folder / EVALUATIONS_FILE).is_file():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    # Ctrl-C: to all processes, as a terminal does
+    os.killpg(process.pid, signal.SIGINT)
+    code, output = end(process)
+    assert code == 130, output
+    assert "Interrupted: the same command continues." in output
     before = results_of(folder)
     assert 0 < before["run_id"].nunique() < 4
-    code, output = finish(plan, folder)
+    code, output = end(start(plan, folder))
     assert code == 0, output
     after = results_of(folder)
     assert after["run_id"].nunique() == 4

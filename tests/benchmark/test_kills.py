@@ -19,7 +19,7 @@ from sb3_dpg.benchmark.engine import LocalEngine
 from sb3_dpg.benchmark.plan import load_plan
 from sb3_dpg.benchmark.results import Results
 from sb3_dpg.benchmark.run import LOCK_FILE, run_plan
-from tests.benchmark.samples import CIRCUMSTANCES, TINY_PLAN, FakeEngine, make_plan
+from tests.benchmark.samples import TINY_PLAN, FakeEngine, make_plan, results_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 CLONE = Path(__file__).parents[2]
@@ -54,10 +54,6 @@ def end_of(child: int) -> int | None:
     """The exit code of a child; None if it was killed."""
     status = os.waitpid(child, 0)[1]
     return None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-
-
-def results_of(folder: Path) -> pd.DataFrame:
-    return Results(folder).evaluations.drop(columns=CIRCUMSTANCES)
 
 
 def check_kills(plan: Plan, study: Study, folder: Path, n_kills: int) -> None:

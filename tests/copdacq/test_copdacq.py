@@ -27,6 +27,7 @@ from sb3_dpg.common.features import FourierBasis, TileCoding
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.policies import LinearPolicy, MlpPolicy
 from sb3_dpg.copdacq.updates import linearised, td_error
+from tests.algorithms import same, weights
 
 NOISE = {"type": "autoregressive", "lambda": 0.9, "std": "lin_0.7_0.3", "seed": 3}
 POLICIES: dict[str, dict[str, Any]] = {
@@ -37,16 +38,6 @@ POLICIES: dict[str, dict[str, Any]] = {
 
 def make(policy: str = "LinearPolicy", env: Any = "Pendulum-v1", **kwargs: Any) -> COPDACQ:
     return COPDACQ(policy, env, action_noise=NOISE, seed=0, **POLICIES[policy] | kwargs)
-
-
-def parameters(model: COPDACQ) -> dict[str, th.Tensor]:
-    return {name: value.clone() for name, value in model.policy.state_dict().items()}
-
-
-def assert_same(first: dict[str, th.Tensor], second: dict[str, th.Tensor]) -> None:
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert th.equal(value, second[name]), name
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
@@ -75,8 +66,8 @@ def test_saved_and_continued_training_is_that_without_a_break(policy: str, tmp_p
     assert broken.env is not None
     broken.save(tmp_path / "model.zip")
     loaded = COPDACQ.load(tmp_path / "model.zip", env=broken.env, force_reset=False)
-    assert_same(parameters(loaded), parameters(unbroken))
-    assert_same(parameters(learn(loaded, 60)), parameters(learn(unbroken, 60)))
+    assert same(weights(loaded), weights(unbroken))
+    assert same(weights(learn(loaded, 60)), weights(learn(unbroken, 60)))
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
@@ -96,8 +87,8 @@ def test_loaded_models_and_policies_act_alike(policy: str, tmp_path: Path) -> No
 
 def test_parameters_can_be_set_while_training() -> None:
     model, other = make(), make().learn(100)
-    model.set_parameters(other.get_parameters())
-    assert_same(parameters(model), parameters(other))
+    model.set_weights(other.get_weights())
+    assert same(weights(model), weights(other))
     model.learn(20)
     assert not th.equal(model.policy.weights.v[0], other.policy.weights.v[0])
 
@@ -230,7 +221,7 @@ def share_memory(model: COPDACQ) -> None:
 
 
 def assign(model: COPDACQ) -> None:
-    model.policy.load_state_dict(parameters(model), assign=True)
+    model.policy.load_state_dict(weights(model), assign=True)
 
 
 def put_another_policy_in_its_place(model: COPDACQ) -> None:
@@ -250,10 +241,10 @@ def test_weights_that_got_other_memory_are_those_that_learn(move: Callable[[COPD
 
     if not in_training:
         move(model)
-    before = parameters(model)
+    before = weights(model)
     model.learn(100, callback=Move(), reset_num_timesteps=False)
     for name in ("theta", "v", "w"):
-        assert not th.equal(parameters(model)[name], before[name])
+        assert not th.equal(weights(model)[name], before[name])
     assert model._tiles is not None
     observations = np.stack([model.observation_space.sample() for _ in range(20)])
     ours = model.policy.unscale_action(model._tiles.actions(observations))
@@ -271,9 +262,9 @@ def test_an_online_model_that_is_given_a_replay_buffer_learns_from_it(tmp_path: 
     make(buffer_size=300).learn(50).save_replay_buffer(tmp_path / "buffer.pkl")
     model = make()
     model.load_replay_buffer(tmp_path / "buffer.pkl")
-    before = parameters(model)
+    before = weights(model)
     assert model.learn(20)._n_updates == 20
-    assert not th.equal(parameters(model)["v"], before["v"])
+    assert not th.equal(weights(model)["v"], before["v"])
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
@@ -288,10 +279,10 @@ def test_batches_of_any_size_learn(policy: str) -> None:
 @pytest.mark.parametrize("duplicated", [copy.deepcopy, lambda model: cloudpickle.loads(cloudpickle.dumps(model))])
 def test_a_copy_learns_for_itself(policy: str, duplicated: Callable[[COPDACQ], COPDACQ]) -> None:
     model = make(policy).learn(30)
-    duplicate, before = duplicated(model), parameters(model)
-    assert_same(parameters(duplicate), before)
+    duplicate, before = duplicated(model), weights(model)
+    assert same(weights(duplicate), before)
     duplicate.learn(30)
-    assert_same(parameters(model), before)
+    assert same(weights(model), before)
     assert not th.equal(duplicate.policy.weights.v[0], model.policy.weights.v[0])
 
 
@@ -440,7 +431,7 @@ def test_observations_normalised_by_vecnormalize_need_no_bounds(tmp_path: Path) 
     th.testing.assert_close(features.unit(th.tensor([[-3.0, 0.0, 3.0]])), th.tensor([[0.0, 0.5, 1.0]]))
     th.testing.assert_close(features.unit(th.tensor([[-9.0, 0.0, 9.0]])), th.tensor([[0.0, 0.5, 1.0]]))
     model.save(tmp_path / "model.zip")
-    assert_same(parameters(COPDACQ.load(tmp_path / "model.zip")), parameters(model))
+    assert same(weights(COPDACQ.load(tmp_path / "model.zip")), weights(model))
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
@@ -501,7 +492,7 @@ def test_bounds_of_normalised_observations_are_no_policy_kwargs(policy_kwargs: d
     for env in (VecNormalize(unbounded(), clip_obs=1.0), None):
         loaded = COPDACQ.load(tmp_path / "model.zip", env=env, policy_kwargs=policy_kwargs)
         assert loaded.policy_kwargs == policy_kwargs
-        assert_same(parameters(loaded), parameters(model))
+        assert same(weights(loaded), weights(model))
         for one, other in zip(features_kwargs(loaded), features_kwargs(model), strict=True):
             assert one == other
             assert one["high"] == 3.0
@@ -558,11 +549,11 @@ def test_divergence_is_told_and_leaves_good_weights() -> None:
 def test_guard_of_a_loaded_model_goes_back_to_what_was_loaded(tmp_path: Path) -> None:
     make().learn(200).save(tmp_path / "model.zip")
     loaded = COPDACQ.load(tmp_path / "model.zip", env=gym.make("Pendulum-v1"))
-    before = parameters(loaded)
+    before = weights(loaded)
     loaded.max_td_error = 1e-9
     with pytest.raises(DivergenceError):
         loaded.learn(10)
-    assert_same(parameters(loaded), before)
+    assert same(weights(loaded), before)
 
 
 @pytest.mark.parametrize(

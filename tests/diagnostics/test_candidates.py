@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -17,34 +16,20 @@ from sb3_dpg import BNDDPG, COPDACQ
 from sb3_dpg.diagnostics import greedy, greedy_gap
 from sb3_dpg.diagnostics.critics import action_values, evaluation_mode
 from sb3_dpg.diagnostics.greedy import candidate_values
+from tests.contract.scripts import Observed
 
 N_OBSERVATIONS, N_SAMPLES = 3, 5
 VECTOR = spaces.Box(-1.0, 1.0, (3,), np.float32)
+ACTIONS = spaces.Box(-2.0, 2.0, (2,))
 IMAGE = spaces.Box(0, 255, (2, 36, 36), np.uint8)
 ALGORITHMS = [DDPG, TD3, SAC, TQC, CrossQ, BNDDPG, COPDACQ]
-
-
-class Sampled(gym.Env[Any, np.ndarray]):
-    """Observations are samples of any space."""
-
-    action_space = spaces.Box(-2.0, 2.0, (2,), np.float32)
-
-    def __init__(self, observation_space: spaces.Space) -> None:
-        self.observation_space = observation_space
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        return self.observation_space.sample(), {}
-
-    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        return self.observation_space.sample(), -float(np.square(action).sum()), False, False, {}
 
 
 def make(algorithm: type[OffPolicyAlgorithm], policy: str, space: spaces.Space, **kwargs: Any) -> OffPolicyAlgorithm:
     small: dict[str, Any] = dict(seed=0, device="cpu", learning_starts=5, buffer_size=100, batch_size=4)
     if algorithm in (BNDDPG, COPDACQ):
         small |= dict(action_noise={"type": "normal", "sigma": 0.5})
-    model = algorithm(policy, Sampled(space), **small | kwargs)
+    model = algorithm(policy, Observed(space, ACTIONS), **small | kwargs)
     # Batch normalisation: statistics that are not those of the start
     model.learn(15)
     if isinstance(model, COPDACQ):

@@ -3,7 +3,6 @@
 import copy
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
@@ -23,6 +22,7 @@ from sb3_dpg.diagnostics import DiagnosticsCallback, action_values, greedy_gap
 from sb3_dpg.diagnostics.batch_norm import batch_norm_drift
 from sb3_dpg.diagnostics.critics import action_gradient
 from tests.algorithms import make, same, weights
+from tests.contract.scripts import Observed
 
 OBSERVATIONS = np.random.default_rng(0).uniform(-1, 1, (32, 3)).astype(np.float32)
 BEST, SCALE = 0.3, 2.0
@@ -34,21 +34,6 @@ class Quadratic(nn.Module):
     def forward(self, observations: th.Tensor, actions: th.Tensor) -> tuple[th.Tensor, ...]:
         value = -SCALE * (actions - BEST).square().sum(1, keepdim=True)
         return value, value - 1.0
-
-
-class Sampled(gym.Env[Any, np.ndarray]):
-    """Observations are samples of any space."""
-
-    def __init__(self, observation_space: spaces.Space, action_shape: tuple[int, ...] = (1,)) -> None:
-        self.observation_space = observation_space
-        self.action_space = spaces.Box(-1.0, 1.0, action_shape, np.float32)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        return self.observation_space.sample(), {}
-
-    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        return self.observation_space.sample(), -float(np.square(action).sum()), False, False, {}
 
 
 def small(algorithm: type[OffPolicyAlgorithm], **kwargs: Any) -> OffPolicyAlgorithm:
@@ -168,7 +153,7 @@ def test_values_of_bnddpg_are_those_that_its_actor_climbs(actor_n_critics: int |
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Box(0, 255, (1, 36, 36), np.uint8)], ids=["discrete", "image"])
 def test_values_of_a_compatible_critic_for_observations_that_are_preprocessed(space: spaces.Space) -> None:
     space.seed(0)
-    model = make("copdacq", Sampled(space))
+    model = make("copdacq", Observed(space, spaces.Box(-1.0, 1.0, (1,))))
     with th.no_grad():
         model.policy.v.normal_()
         model.policy.w.normal_()

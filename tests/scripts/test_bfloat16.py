@@ -43,6 +43,7 @@ def test_acting_does_not_round() -> None:
     assert (model.predict(observation)[0] == plain.predict(observation)[0]).all()
 
 
+@pytest.mark.slow
 def test_both_formats_are_trained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["bfloat16", "Pendulum-v1", "100", "--steps", "1010"])
     bfloat16.main()
