@@ -87,7 +87,7 @@ def test_loaded_models_and_policies_act_alike(policy: str, tmp_path: Path) -> No
 
 def test_parameters_can_be_set_while_training() -> None:
     model, other = make(), make().learn(100)
-    model.set_weights(other.get_weights())
+    model.set_parameters(other.get_parameters())
     assert same(weights(model), weights(other))
     model.learn(20)
     assert not th.equal(model.policy.weights.v[0], other.policy.weights.v[0])
