@@ -195,9 +195,9 @@ def test_results_of_other_code_or_machines_are_mentioned(tmp_path):
     plan = make_plan()
     results = write_results(tmp_path, plan)
     table = results.evaluations
-    table.loc[table["seed"] == 1, "git_commit"] = "abc+"
+    table.loc[(table["seed"] == 1) & (table["algorithm"] == "ddpg"), "git_commit"] = "abc+"
     marks = select(plan, table).caveats
-    assert marks[0] == "The runs come from 2 different commits of this repository: 123456789012 | abc+."
+    assert marks[0] == "The runs come from 2 different commits of this repository: 123456789012 (bnddpg, ddpg) | abc+ (ddpg)."
     assert "not committed" in marks[1]
 
 

@@ -101,3 +101,11 @@ def test_probability_of_improvement_counts_pairs_of_runs(scores):
 def test_curve_is_the_iqm_at_each_point(scores):
     curves = np.stack([scores["ours"], 2 * scores["ours"]], axis=-1)
     np.testing.assert_allclose(iqm_curve(curves), [iqm(scores["ours"])[0], 2 * iqm(scores["ours"])[0]])
+
+
+@pytest.mark.parametrize("n_seeds", [2, 3, 4, 5])
+def test_intervals_of_few_seeds_go_from_the_worst_to_the_best(n_seeds):
+    scores = np.arange(n_seeds, dtype=float)[:, None]
+    _, intervals = interval_estimates({"a": scores}, iqm)
+    ends = intervals["a"].ravel().tolist()
+    assert (ends == [0.0, n_seeds - 1.0]) == (n_seeds < 5)
