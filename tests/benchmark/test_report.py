@@ -232,7 +232,7 @@ def test_more_curves_than_a_panel_can_show_are_drawn_each_beside_the_first(tmp_p
         labels = [axes.get_legend_handles_labels()[1] for axes in drawn]
         assert [axes.get_title() for axes in drawn] == titles
         # With the number of seeds
-        named = [f"{name} (3)" for name in algorithms]
+        named = [f"{name} (3 seeds)" for name in algorithms]
         assert labels == ([named] if len(titles) == 1 else [[named[0], name] for name in named[1:]])
 
 

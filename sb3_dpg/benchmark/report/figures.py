@@ -77,7 +77,8 @@ def learning_curves(selection: Selection, styles: Styles) -> Figure:
             returns = selection.mean_returns(environment, algorithm)
             points, intervals = interval_estimates({algorithm: returns.to_numpy()[:, None, :]}, iqm_curve)
             steps = returns.columns.to_numpy()
-            label = f"{algorithm} ({' or '.join(map(str, sorted(numbers[algorithm])))})"
+            number = " or ".join(map(str, sorted(numbers[algorithm])))
+            label = f"{algorithm} ({number} {'seed' if number == '1' else 'seeds'})"
             _draw_curve(axes, label, styles[algorithm], steps, points[algorithm], intervals[algorithm])
         split = len(selection.runs[environment]) > len(names)
         axes.set(title=f"{environment}: {names[-1]}" if split else environment, xlabel="steps")
