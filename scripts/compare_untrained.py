@@ -1,6 +1,5 @@
 """Evaluate a trained agent beside an untrained one and plot its learning curve: the end of ``make train``."""
 
-import argparse
 import contextlib
 import io
 import sys
@@ -75,9 +74,9 @@ def compare(algo: str, env_id: str, log_folder: str, n_episodes: int, seed: int)
         print(f"Learning curve: {run / 'learning_curve.png'}")
 
 
-def make_parser() -> argparse.ArgumentParser:
+def main(arguments: Sequence[str] | None = None) -> None:
     """
-    :return: The parser of the command line
+    :param arguments: The command line, None for the process's own
     """
     parser = Parser(prog="python -m scripts.compare_untrained", description=__doc__)
     parser.add_argument("--algo", default="bnddpg", help="algorithm")
@@ -85,14 +84,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("-f", "--folder", default="logs", help="log folder of sb3-dpg train")
     parser.add_argument("--episodes", type=int, default=20, help="number of evaluation episodes")
     parser.add_argument("--seed", type=int, default=1000, help="seed of the initial states")
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """
-    :param arguments: The command line, None for the process's own
-    """
-    parser = make_parser()
     options = parser.parse_args(arguments)
     code = run_command(parser.prog, lambda: compare(options.algo, options.env, options.folder, options.episodes, options.seed))
     if code:
