@@ -34,14 +34,16 @@ class PendulumBins(BaseFeaturesExtractor):
 class Products(BaseFeaturesExtractor):
     """The observation and the products of its components, through a layer that is learned."""
 
+    pairs: th.Tensor
+
     def __init__(self, observation_space: spaces.Box, features_dim: int = 32) -> None:
         super().__init__(observation_space, features_dim)
         size = observation_space.shape[0]
-        self.rows, self.columns = th.triu_indices(size, size)
-        self.layer = nn.Linear(size + len(self.rows), features_dim)
+        self.register_buffer("pairs", th.triu_indices(size, size))  # goes to a GPU with the network
+        self.layer = nn.Linear(size + self.pairs.shape[1], features_dim)
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
-        products = observations[:, self.rows] * observations[:, self.columns]
+        products = observations[:, self.pairs].prod(1)  # (batch_size, 2, n_pairs) -> (batch_size, n_pairs)
         return self.layer(th.cat([observations, products], dim=1)).relu()
 
 

@@ -103,8 +103,8 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         actions stay in float32, and so do acting and features extractors that are not SB3's. "auto": only with
         ``batch_norm``, on a CPU with instructions for it, where an update takes a quarter less time (docs/speed.md)
     :param compile: Compile both losses by ``torch.compile``: an update takes 22 % less time on a CPU with bfloat16, 10 to 14 %
-        without (docs/speed.md). Needs a C++ compiler, and up to a minute at the first update, seconds once PyTorch has cached
-        the code
+        without (docs/speed.md). Needs a C++ compiler, on a CUDA GPU also Triton (PyTorch brings it on Linux only), and up to a
+        minute at the first update, seconds once PyTorch has cached the code
     :param stats_window_size: Window size for the rollout logging, in episodes
     :param tensorboard_log: The log location for tensorboard (if None, no logging)
     :param policy_kwargs: Additional arguments to be passed to the policy, see :class:`BNDDPGPolicy`

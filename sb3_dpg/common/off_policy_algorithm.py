@@ -400,7 +400,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         self, load_path_or_dict: str | TensorDict, exact_match: bool = True, device: th.device | str = "auto"
     ) -> None:
         try:
-            super().set_parameters(load_path_or_dict, exact_match, device)
+            # SB3 would bring the weights of a file to a GPU first, which may be full
+            super().set_parameters(load_path_or_dict, exact_match, self.device if device == "auto" else device)
         except RuntimeError as error:
             # PyTorch lists the keys of all layers. Not a ValueError: SB3's load takes one for an old file of DQN
             raise RuntimeError(

@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq, T
 
 from sb3_dpg.common.checks import check_real, check_type
 from sb3_dpg.common.features import BoundedFeatures
-from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
+from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm, File
 from sb3_dpg.common.schedules import parse_learning_rate
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.linearisation import ArrayT
@@ -218,6 +218,13 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         super()._setup_lr_schedule()
         rates = {name: getattr(self, name) for name in LEARNING_RATES}
         self._schedules = [None if rate is None else parse_learning_rate(name, rate) for name, rate in rates.items()]
+
+    @classmethod
+    def load(
+        cls, path: File, env: GymEnv | None = None, device: th.device | str = "auto", *args: Any, **kwargs: Any
+    ) -> "COPDACQ":
+        # SB3 would bring the weights to a GPU first, which may be full
+        return super().load(path, env, "cpu" if device == "auto" else device, *args, **kwargs)
 
     def _setup_model(self) -> None:
         if self._features_bound is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sb3_dpg.benchmark.report import write_report
-from sb3_dpg.benchmark.results import PLAN_FILE
+from sb3_dpg.benchmark.results import PLAN_FILE, Results
 
 CLONE = Path(__file__).parents[2]
 # Results without a report are those of a plan that is not done yet
@@ -34,3 +34,18 @@ def test_published_reports_are_what_the_published_results_say(published, tmp_pat
     # Their pixels depend on Matplotlib's version
     figures = [sorted(path.name for path in (folder / "figures").iterdir()) for folder in (tmp_path, published)]
     assert figures[0] == figures[1]
+
+
+def test_the_readme_has_the_published_returns():
+    table = Results(CLONE / "docs" / "benchmark" / "suite").evaluations
+    last = table.sort_values("step").groupby(["environment", "algorithm", "seed"]).last()["mean_return"]
+    text = (CLONE / "README.md").read_text(encoding="utf-8")
+    header, _, *rows = ("| task |" + text.partition("\n| task |")[2].partition("\n\n")[0]).splitlines()
+    algorithms = [title.split(",")[0].strip() for title in header.split("|")[3:-1]]
+    assert algorithms[0] == "BNDDPG"
+    for row in rows:
+        environment, _, *cells = (cell.strip() for cell in row.split("|")[1:-1])
+        for algorithm, cell in zip(algorithms, cells, strict=True):
+            returns = last[environment, algorithm.lower()]
+            mean, *ends = (f"{value:,.0f}" for value in (returns.mean(), returns.min(), returns.max()))
+            assert cell == (f"{mean} ({' to '.join(ends)})" if len(returns) > 1 else mean), (environment, algorithm)
