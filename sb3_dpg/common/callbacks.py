@@ -61,7 +61,7 @@ class ActionNoiseCallback(BaseCallback):
             raise _has_own_schedules(noise, scale)
         self.noise = noise
         self.scale = scale
-        self.scheduled_noise: ScheduledNoise | None = None
+        self.scheduled_noise: ScheduledNoise  # from _init_callback on
         self._model_before: BaseAlgorithm | None = None
 
     def _init_callback(self) -> None:
@@ -71,20 +71,16 @@ class ActionNoiseCallback(BaseCallback):
                 "ActionNoiseCallback needs an off-policy algorithm with continuous actions, such as TD3 or SAC"
             )
         if self.noise is None:
-            self.scheduled_noise = self._scheduled(self._noise_of_model())
+            if self.model.action_noise is None:
+                raise ValueError("ActionNoiseCallback() without noise schedules that of the model, whose action_noise is None")
+            # Without SB3's copies for several environments
+            self.scheduled_noise = self._scheduled(without_wrapper(self.model.action_noise))
         elif self._model_before is not self.model:
             # A second learn() goes on with the noise of the first, another model does not
             self.scheduled_noise = self._scheduled(self.noise)
         self._model_before = self.model
         # Also that of an earlier model, which may have had other actions
         check_action_noise(self.scheduled_noise, self.model.action_space.shape)
-
-    def _noise_of_model(self) -> ActionNoise:
-        """The noise that the model has, without SB3's copies for several environments."""
-        noise = self.model.action_noise
-        if noise is None:
-            raise ValueError("ActionNoiseCallback() without noise schedules that of the model, but its action_noise is None")
-        return without_wrapper(noise)
 
     def _scheduled(self, noise: NoiseLike) -> ScheduledNoise:
         """Noise in any form as one that can be updated and resized."""
@@ -100,7 +96,6 @@ class ActionNoiseCallback(BaseCallback):
         return noise
 
     def _on_training_start(self) -> None:
-        assert self.scheduled_noise is not None
         if self.model.num_timesteps > 0 and self.model.action_noise is not None:
             # SB3 has wrapped copies of it by now, where there are several environments
             self.scheduled_noise.continue_stream_of(without_wrapper(self.model.action_noise))
@@ -117,7 +112,6 @@ class ActionNoiseCallback(BaseCallback):
 
     def _update_noise(self) -> None:
         """Set the noise to the progress of training, and log it."""
-        assert self.scheduled_noise is not None
         if self.model._total_timesteps > 0:
             # SB3 does this after the callbacks: without it the noise, and what is logged, would be one step late
             self.model._update_current_progress_remaining(self.model.num_timesteps, self.model._total_timesteps)

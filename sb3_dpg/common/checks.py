@@ -85,14 +85,7 @@ def check_keywords(
 
 
 def check_action_space(env: gym.Env | VecEnv, algorithm: str) -> None:
-    """
-    Refuse an environment whose actions are not a bounded box.
-
-    :param env: The environment
-    :param algorithm: Name of the algorithm, for the error
-    :raises TypeError: if it is no environment
-    :raises ValueError: if the action space is not a ``Box`` of floats or if one of its bounds is infinite
-    """
+    """Refuse an environment whose actions are not a bounded box of floats; the algorithm's name is for the error."""
     # Not its class: SB3 takes those of older versions of Gym, too
     if isinstance(env, type) or not hasattr(env, "action_space"):
         raise TypeError(f"env must be an environment or the id of one, not {env!r} of type {type(env).__name__}")
@@ -185,13 +178,7 @@ def check_common_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def check_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> None:
-    """
-    Check what SB3 and PyTorch would stumble over; the policies check the rest.
-
-    :param policy_kwargs: Arguments of the policy
-    :raises TypeError: if one has the wrong type
-    :raises ValueError: if one is out of its range
-    """
+    """Check what SB3 and PyTorch would stumble over; the policies check the rest."""
     for name, value in policy_kwargs.items():
         if value is None:
             continue
@@ -212,11 +199,7 @@ def check_policy_kwargs(policy_kwargs: Mapping[str, Any]) -> None:
 
 
 def check_net_arch(value: Any) -> None:
-    """
-    :param value: The value of ``net_arch``
-    :raises TypeError: if it is neither a list of integers nor a dictionary of two such lists
-    :raises ValueError: if a size is not positive, or the dictionary has not the keys pi and qf
-    """
+    """Refuse anything but a list of positive integers, or a dictionary of two such lists, pi and qf."""
     if isinstance(value, dict):
         if set(value) != {"pi", "qf"}:
             raise ValueError(f"net_arch={value!r} must have the keys 'pi' and 'qf'")
@@ -233,13 +216,7 @@ def check_net_arch(value: Any) -> None:
 
 
 def check_train_freq(value: Any) -> None:
-    """
-    Refuse anything but a positive number of steps, or a pair of a positive number and its unit.
-
-    :param value: The value of ``train_freq``
-    :raises TypeError: if it is neither an integer nor a pair
-    :raises ValueError: if the number is not positive or the unit unknown
-    """
+    """Refuse anything but a positive number of steps, or a pair of a positive number and its unit."""
     number, unit = value if isinstance(value, tuple) and len(value) == 2 else (value, "step")
     unit = getattr(unit, "value", unit)
     if unit not in ("step", "episode"):

@@ -35,39 +35,22 @@ class WeightsGuard:
     """
 
     def __init__(self) -> None:
-        self._older: State | None = None
+        #: Of at least ``SNAPSHOT_INTERVAL`` updates ago, or of the start; None before the first training starts
+        self.last_good: State | None = None
         self._newer: State | None = None
         #: The update after which the next copy is due
         self.is_due_after = 0
 
-    def start(self, n_updates: int, parameters: State) -> None:
+    def keep(self, n_updates: int, parameters: State) -> None:
         """
-        To be called when a training starts, be it a piece of one: earlier copies stay, as nobody has seen yet what the last
-        update of the piece before has done.
+        To be called when the first training starts, and with updates that were found sane, when a copy is due.
 
         :param n_updates: Updates so far
         :param parameters: What to go back to, copied here: nested dictionaries of tensors (SB3's ``get_parameters``)
         """
-        if self._newer is None:
-            self.keep(n_updates, parameters)
-
-    def keep(self, n_updates: int, parameters: State) -> None:
-        """
-        To be called with updates that were found sane, when a copy is due.
-
-        :param n_updates: Updates so far
-        :param parameters: As in :meth:`start`
-        """
         newer = copy.deepcopy(parameters)
-        self._older, self._newer = newer if self._newer is None else self._newer, newer
+        self.last_good, self._newer = newer if self._newer is None else self._newer, newer
         self.is_due_after = n_updates + SNAPSHOT_INTERVAL - 1
-
-    def last_good(self) -> State | None:
-        """
-        :return: A copy of the parameters of at least ``SNAPSHOT_INTERVAL`` updates ago, or those of the start; None before the
-            first training starts
-        """
-        return copy.deepcopy(self._older)
 
 
 def finite_weights(module: th.nn.Module) -> bool:

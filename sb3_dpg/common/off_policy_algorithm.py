@@ -208,7 +208,9 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
                 stacklevel=5,
             )
         self._check_weights("before training")
-        self._guard.start(self._n_updates, self.get_parameters())
+        if self._guard.last_good is None:
+            # Earlier copies stay: nobody has seen yet what the last update of the piece before has done
+            self._guard.keep(self._n_updates, self.get_parameters())
         return total_timesteps, callback
 
     def learn(
@@ -279,7 +281,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         """Put the last good weights back, where there are any, and make the error to raise."""
         # Before the optimizers, and with them their rates, are put back
         advice = self._advice()
-        good = self._guard.last_good()
+        good = self._guard.last_good
         if good is not None:
             self.set_parameters(good)  # type: ignore[arg-type]  # SB3 declares one level of nesting less
             kept = "The model holds the last weights known to be good and can be saved."

@@ -20,15 +20,6 @@ from stable_baselines3.common.utils import ConstantSchedule
 
 from sb3_dpg.common.checks import check_real
 
-# 1 - (1 - x) is not x in floating point: a schedule has ended when it is this close to its end
-_ROUNDING = 1e-12
-
-
-def _done_fraction(progress_remaining: float, end_fraction: float) -> float:
-    """Fraction of the schedule that is done, in [0, 1]; exactly 1 from ``end_fraction`` on."""
-    done = (1.0 - progress_remaining) / end_fraction
-    return 1.0 if done >= 1.0 - _ROUNDING else max(done, 0.0)
-
 
 @dataclass(frozen=True)
 class _Annealing(ABC):
@@ -55,8 +46,9 @@ class _Annealing(ABC):
         check_real("end_fraction", self.end_fraction, 0.0, 1.0, low_open=True)
 
     def __call__(self, progress_remaining: float) -> float:
-        done = _done_fraction(progress_remaining, self.end_fraction)
-        return float(self.end if done == 1.0 else self._between(done))
+        done = (1.0 - progress_remaining) / self.end_fraction
+        # 1 - (1 - x) is not x in floating point: a schedule has ended when it is this close to its end
+        return float(self.end if done >= 1.0 - 1e-12 else self._between(max(done, 0.0)))
 
     @abstractmethod
     def _between(self, done: float) -> float:

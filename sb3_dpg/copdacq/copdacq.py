@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -24,7 +25,6 @@ from sb3_dpg.copdacq.policies import (
     MlpPolicy,
     default_features,
     features_class,
-    refuse_dictionaries,
 )
 from sb3_dpg.copdacq.tiles import TilePolicy
 from sb3_dpg.copdacq.updates import (
@@ -180,7 +180,11 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
     def _check_env(self, env: GymEnv) -> None:
         super()._check_env(env)
         # Before SB3 asks for a MultiInputPolicy, which there is none of
-        refuse_dictionaries(env.observation_space)
+        if isinstance(env.observation_space, spaces.Dict):
+            raise ValueError(
+                f"observation_space={env.observation_space} is not supported by COPDACQ: "
+                "flatten it by gymnasium.wrappers.FlattenObservation"
+            )
 
     def _check_arguments(self) -> None:
         if self.learning_rate is None:
@@ -231,7 +235,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             self._features_bound = self._normalized_bound()
         super()._setup_model()
         self._tiles = self._tile_policy()
-        self._reset_statistics()
 
     def _check_normalization(self) -> None:
         super()._check_normalization()
@@ -282,10 +285,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             if extractor is not None and issubclass(features_class(f"{name}_class", extractor), BoundedFeatures):
                 bounded[f"{name}_kwargs"] = bounds | (policy_kwargs.get(f"{name}_kwargs") or {})
         return bounded
-
-    def _reset_statistics(self) -> None:
-        self._n_logged = 0
-        self._td_error_sum = self._saturation_sum = 0.0
 
     def learning_rates(self) -> dict[str, float]:
         """The learning rates at this time of training, by the names of the constructor's arguments."""
@@ -346,9 +345,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         for increment in increments:
             increment.apply()
         self._n_updates += 1
-        self._n_logged += 1
-        self._td_error_sum += float(magnitude.sum()) / len(magnitude)
-        self._saturation_sum += float((abs(batch.mu.value) >= SATURATED).sum()) / batch.offset.shape[1] / len(delta)
+        self.logger.record_mean("train/td_error", float(magnitude.sum()) / len(magnitude))
+        n_saturated = float((abs(batch.mu.value) >= SATURATED).sum())
+        self.logger.record_mean("train/action_saturation", n_saturated / batch.offset.shape[1] / len(delta))
 
     def _scaled_action(self) -> np.ndarray:
         self._follow_parameters()
@@ -363,15 +362,12 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         return f"The step sizes are {rates}: lower them, or normalise rewards."
 
     def dump_logs(self) -> None:
-        if self._n_logged > 0:
+        if "train/td_error" in self.logger.name_to_value:
             self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-            self.logger.record("train/td_error", self._td_error_sum / self._n_logged)
-            self.logger.record("train/action_saturation", self._saturation_sum / self._n_logged)
             for name, weights in vars(self.policy.weights).items():
                 self.logger.record(f"train/{name}_norm", th.nn.utils.get_total_norm(weights).item())
             for name, rate in self.learning_rates().items():
                 self.logger.record(f"train/{name}", rate)
-            self._reset_statistics()
         super().dump_logs()
 
     def _excluded_save_params(self) -> list[str]:

@@ -1,7 +1,6 @@
 """Policies of COPDACQ: what is learned, and how it depends on the state."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,23 +23,6 @@ UNHASHED_DIMENSIONS = 4
 HASH_SIZE = 2**16
 
 
-def refuse_dictionaries(observation_space: spaces.Space) -> None:
-    if isinstance(observation_space, spaces.Dict):
-        raise ValueError(
-            f"observation_space={observation_space} is not supported by COPDACQ: "
-            "flatten it by gymnasium.wrappers.FlattenObservation"
-        )
-
-
-def zeros_like(weights: Iterable[th.Tensor]) -> nn.ParameterList:
-    return nn.ParameterList(frozen(th.zeros_like(weight)) for weight in weights)
-
-
-def frozen(tensor: th.Tensor) -> nn.Parameter:
-    """A parameter that is learned by increments, not by autograd."""
-    return nn.Parameter(tensor, requires_grad=False)
-
-
 class CompatiblePolicy(DeterministicPolicy):
     """
     Base of the policies: a deterministic actor mu, a value V and the compatible advantage A.
@@ -50,7 +32,6 @@ class CompatiblePolicy(DeterministicPolicy):
     :param observation_space: Observation space
     :param action_space: Action space, a bounded box
     :param kwargs: Arguments of SB3's ``BasePolicy``
-    :raises ValueError: if observations are a dictionary
     """
 
     # Step sizes of an algorithm that is given none: alpha_theta, and those of all else
@@ -61,7 +42,6 @@ class CompatiblePolicy(DeterministicPolicy):
     value_n_active: int = 1
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Box, **kwargs: Any) -> None:
-        refuse_dictionaries(observation_space)
         super().__init__(observation_space, action_space, squash_output=True, **kwargs)
 
     @property
@@ -192,15 +172,15 @@ class LinearPolicy(CompatiblePolicy):
             kwargs = {**bounds, **self.value_features_extractor_kwargs}
             self.value_features_extractor_class, self.value_features_extractor_kwargs = extractor_class, kwargs
             self.value_features_extractor = extractor_class(observation_space, **kwargs)
-        # Always in evaluation mode: looking at a policy changes nothing, whoever does it
-        self.requires_grad_(False).eval()
         self.actor_n_active = n_active(self.features_extractor, observation_space)
         self.value_n_active = n_active(self.value_features_extractor, observation_space)
 
         actor_shape = (self.features_extractor.features_dim, get_action_dim(action_space))
         value_shape = (self.value_features_extractor.features_dim, 1)
-        self.theta, self.w, self.u = (frozen(th.zeros(actor_shape)) for _ in range(3))
-        self.v, self.u_v = (frozen(th.zeros(value_shape)) for _ in range(2))
+        self.theta, self.w, self.u = (nn.Parameter(th.zeros(actor_shape)) for _ in range(3))
+        self.v, self.u_v = (nn.Parameter(th.zeros(value_shape)) for _ in range(2))
+        # Learned by increments, not by autograd; always in evaluation mode, so that looking at a policy changes nothing
+        self.requires_grad_(False).eval()
 
     @property
     def weights(self) -> ActorCriticWeights[th.Tensor]:
@@ -291,9 +271,9 @@ class MlpPolicy(CompatiblePolicy):
         actor_arch, value_arch = get_actor_critic_arch(self.net_arch)
         self.actor = nn.Sequential(*self._network(actor_arch, get_action_dim(action_space)), nn.Tanh())
         self.value = nn.Sequential(*self._network(value_arch, 1))
+        self.w, self.u = (nn.ParameterList(map(th.zeros_like, self.actor.parameters())) for _ in range(2))
+        self.u_v = nn.ParameterList(map(th.zeros_like, self.value.parameters()))
         self.requires_grad_(False).eval()
-        self.w, self.u = zeros_like(self.actor.parameters()), zeros_like(self.actor.parameters())
-        self.u_v = zeros_like(self.value.parameters())
 
     def _network(self, net_arch: list[int], output_dim: int) -> list[nn.Module]:
         """Features extractor and layers, in order."""

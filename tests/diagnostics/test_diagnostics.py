@@ -92,7 +92,6 @@ def test_search_is_repeatable_and_leaves_generators_alone() -> None:
     [
         ("n_samples", 1, ValueError),
         ("n_iterations", 0, ValueError),
-        ("elite_fraction", 0.0, ValueError),
         ("n_samples", 2.5, TypeError),
     ],
 )

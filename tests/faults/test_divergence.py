@@ -153,12 +153,12 @@ def test_guard_goes_back_at_least_one_interval(at_once: int) -> None:
         return {"policy": {"weight": weight}}
 
     guard = WeightsGuard()
-    guard.start(0, parameters())
+    guard.keep(0, parameters())
     for n_updates in range(at_once, 3 * SNAPSHOT_INTERVAL + 6, at_once):
         weight += at_once
         if guard.is_due_after < n_updates:
             guard.keep(n_updates, parameters())
-    good = guard.last_good()
+    good = guard.last_good
     assert good is not None
     assert good["policy"]["weight"].item() == 2 * SNAPSHOT_INTERVAL
 

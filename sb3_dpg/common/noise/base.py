@@ -57,7 +57,9 @@ class ScheduledNoise(ActionNoise):
 
         :param seed: Seed; None takes one from NumPy's global generator at the next draw
         """
-        self._start_streams(seed_sequence(seed))
+        if seed is not None:
+            check_integer("seed", seed, 0)
+        self._start_streams(None if seed is None else np.random.SeedSequence(int(seed)))
 
     @abstractmethod
     def _start_streams(self, seeds: np.random.SeedSequence | None) -> None:
@@ -107,26 +109,16 @@ class ScheduledNoise(ActionNoise):
         duplicate = type(self).__new__(type(self))
         memo[id(self)] = duplicate
         duplicate.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        duplicate._take_stream_from(self)
+        # Nothing has drawn where there are no seeds; a sum has none, its noises took their own
+        if self._seeds is not None:
+            duplicate._start_streams(self._seeds.spawn(1)[0])
         duplicate.resize(1)
         return duplicate
-
-    def _take_stream_from(self, parent: "ScheduledNoise") -> None:
-        """Have a random stream of one's own after being deep-copied from ``parent``, whose path must not change."""
-        self._start_streams(None if parent._seeds is None else parent._seeds.spawn(1)[0])
 
 
 def without_wrapper(noise: ActionNoise) -> ActionNoise:
     """What SB3's ``VectorizedActionNoise`` makes one copy of for each environment, if it is that; else the noise itself."""
     return noise.base_noise if isinstance(noise, VectorizedActionNoise) else noise
-
-
-def seed_sequence(seed: int | None) -> np.random.SeedSequence | None:
-    """The seeds that follow from a seed, None for None; refuses what is no seed."""
-    if seed is None:
-        return None
-    check_integer("seed", seed, 0)
-    return np.random.SeedSequence(int(seed))
 
 
 def kept_rows(rows: np.ndarray, n_envs: int) -> np.ndarray:

@@ -147,8 +147,5 @@ class SummedNoise(ScheduledNoise):
         for noise in self.noises:
             noise.resize(n_envs)
 
-    def _take_stream_from(self, parent: ScheduledNoise) -> None:
-        """Nothing to do: each of the noises took its own when it was copied."""
-
     def __repr__(self) -> str:
         return f"SummedNoise({self.noises!r}, n_envs={self.n_envs})"
