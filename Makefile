@@ -34,7 +34,7 @@ help:
 
 # A stamp for each set of dependencies, so that they are installed again when they change
 $(VENV)/installed-%: pyproject.toml $(CONSTRAINTS)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(UPGRADE) --constraint $(CONSTRAINTS) --editable ".$(EXTRAS)"
 	touch $@
 

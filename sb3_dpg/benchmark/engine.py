@@ -82,8 +82,7 @@ class LocalEngine:
                     worker = _Worker(waiting.popleft(), self._context)
                     workers[worker.connection] = worker
                     yield Started(worker.run)
-                for connection in wait(list(workers)):
-                    assert isinstance(connection, Connection)
+                for connection in workers.keys() & wait(list(workers)):
                     ended = workers[connection].result()
                     del workers[connection]
                     yield ended

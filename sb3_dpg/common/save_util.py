@@ -84,6 +84,10 @@ def durable_replacement(path: Path) -> Iterator[io.BufferedWriter]:
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
+        except OSError as error:
+            # Shared folders of virtual machines and of Samba cannot do that to a directory
+            if error.errno != errno.EINVAL:
+                raise
         finally:
             os.close(directory)
 

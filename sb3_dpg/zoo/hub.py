@@ -35,7 +35,8 @@ def ffmpeg_on_path() -> Iterator[None]:
     import imageio_ffmpeg
 
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+        # No link: on Windows that is for administrators
+        shutil.copy(imageio_ffmpeg.get_ffmpeg_exe(), Path(folder, "ffmpeg.exe" if os.name == "nt" else "ffmpeg"))
         with mock.patch.dict(os.environ, PATH=f"{folder}{os.pathsep}{os.environ['PATH']}"):
             yield
 

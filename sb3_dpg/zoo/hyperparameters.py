@@ -70,7 +70,7 @@ def default_config(algo: str, env_id: str, zoo_file: str) -> str:
 def load_yaml(path: str | Path, loader: type[yaml.SafeLoader | yaml.UnsafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
     """The entries of a hyperparameter file by environment id."""
     try:
-        entries = yaml.load(Path(path).read_text(), Loader=loader)
+        entries = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=loader)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
     except (RecursionError, ValueError, yaml.YAMLError) as error:

@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_s
 from optuna.trial import TrialState
 from rl_zoo3.exp_manager import HYPERPARAMS_CONVERTER
 from rl_zoo3.utils import ALGOS
-from sqlalchemy import make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from sb3_dpg.common.errors import ConfigurationError

@@ -283,7 +283,10 @@ def test_a_key_that_is_there_twice_is_an_error_one_that_replaces_a_merged_one_is
 @pytest.mark.skipif(sys.platform != "linux", reason="the C locale's encoding is the system's to say")
 def test_a_plan_is_utf_8_whatever_the_users_locale(tmp_path):
     path = tmp_path / "plan.yml"
-    path.write_text(yaml.safe_dump(change(["name"], "größer"), allow_unicode=True), encoding="utf-8")
+    (tmp_path / "mine.yml").write_text("# θ\nPendulum-v1: {policy: MlpPolicy}\n", encoding="utf-8")
+    plan = change(["name"], "größer")
+    plan["algorithms"] = {"ddpg": {"file": "mine.yml"}}
+    path.write_text(yaml.safe_dump(plan, allow_unicode=True), encoding="utf-8")
     subprocess.run(
         [sys.executable, "-c", f"import sb3_dpg.benchmark.plan as p, pathlib; p.load_plan(pathlib.Path({str(path)!r}))"],
         env={**os.environ, "PYTHONPATH": str(CLONE), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},

@@ -1,5 +1,6 @@
 """Files: a save replaces the previous file whole or not at all; what is damaged is refused; weights come without pickles."""
 
+import errno
 import io
 import multiprocessing
 import os
@@ -7,11 +8,12 @@ import random
 import resource
 import shutil
 import signal
+import stat
 import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,22 @@ def full_disk(n_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_folder_that_cannot_be_synchronised(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those that a virtual machine shares; but a disk that fails is told."""
+    fsync = os.fsync
+
+    def of_files_only(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", of_files_only)
+    with pytest.raises(OSError, match="error") if number == errno.EIO else nullcontext():
+        make("bnddpg").save(tmp_path / "model")
+    assert (tmp_path / "model.zip").is_file()
 
 
 @pytest.mark.parametrize("method", ["save", "save_weights", "save_replay_buffer"])
