@@ -18,7 +18,7 @@ from sb3_dpg.benchmark.engine import Ended
 from sb3_dpg.benchmark.results import Results, error_line, join_tables
 
 #: Steps per second with evaluation, for algorithms of which there is no result yet: a slow core, batches of 256
-ASSUMED_RATES = {"copdacq": 2000.0, "crossq": 28.0, "sac": 45.0, "tqc": 30.0, "td3": 60.0, "ddpg": 80.0, "bnddpg": 95.0}
+ASSUMED_RATES = {"copdacq": 2000.0, "crossq": 28.0, "sac": 45.0, "tqc": 30.0, "td3": 60.0, "ddpg": 80.0, "bnddpg": 50.0}
 DEFAULT_RATE = 75.0
 
 

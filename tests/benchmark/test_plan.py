@@ -118,21 +118,25 @@ def test_runs_of_sbx_can_be_reported_with_the_suite():
     assert set(sbx["seeds"]) <= set(suite["seeds"])
 
 
-def test_td3_with_our_noise_has_that_of_the_default_and_its_sizes():
+def test_td3s_of_the_suite_are_td3_and_differ_in_their_noise():
     pytest.importorskip("Box2D")
-    (hyperparameters,) = (
-        entry.hyperparameters
+    white, ours = (
+        {key: value for key, value in entry.hyperparameters.items() if key not in ("policy", "n_timesteps")}
         for entry in shipped(find_plan("suite")).configurations
-        if (entry.algorithm, entry.environment) == ("td3, our noise", "Hopper-v5")
+        if entry.algorithm in ("td3, white noise", "td3, our noise") and entry.environment == "Hopper-v5"
     )
-    default = BNDDPG("MlpPolicy", "Pendulum-v1")
-    assert hyperparameters == {
-        "policy": "MlpPolicy",
-        "n_timesteps": 50_000,
-        "policy_kwargs": {"net_arch": default.policy.net_arch},
-        "action_noise": dict(DEFAULT_ACTION_NOISE),
-        **{name: getattr(default, name) for name in ("batch_size", "learning_starts", "learning_rate")},
-    }
+    preset = BNDDPG.td3_kwargs(
+        policy_kwargs=dict(net_arch=[256, 256]), learning_starts=1000, action_noise=white["action_noise"]
+    )
+    models = [BNDDPG("MlpPolicy", "Pendulum-v1", seed=0, **kwargs) for kwargs in (white, preset)]
+    first, second = (
+        {key: str(value) for key, value in vars(model).items() if isinstance(value, bool | int | float | str | None)}
+        for model in models
+    )
+    assert first == second
+    first, second = (str(model.policy) + str(model.actor.optimizer) + str(model.critic.optimizer) for model in models)
+    assert first == second
+    assert ours == white | {"action_noise": dict(DEFAULT_ACTION_NOISE)}
 
 
 @pytest.mark.parametrize(
@@ -283,7 +287,7 @@ def test_a_key_that_is_there_twice_is_an_error_one_that_replaces_a_merged_one_is
 @pytest.mark.skipif(sys.platform != "linux", reason="the C locale's encoding is the system's to say")
 def test_a_plan_is_utf_8_whatever_the_users_locale(tmp_path):
     path = tmp_path / "plan.yml"
-    (tmp_path / "mine.yml").write_text("# θ\nPendulum-v1: {policy: MlpPolicy}\n", encoding="utf-8")
+    (tmp_path / "mine.yml").write_text("# θ\ndefault: {policy: MlpPolicy}\n", encoding="utf-8")
     plan = change(["name"], "größer")
     plan["algorithms"] = {"ddpg": {"file": "mine.yml"}}
     path.write_text(yaml.safe_dump(plan, allow_unicode=True), encoding="utf-8")

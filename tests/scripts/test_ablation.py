@@ -28,7 +28,7 @@ def make(variant: str) -> BNDDPG:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_variant_changes_one_thing_and_trains(variant: str) -> None:
     changed = [key for key, value in VARIANTS[variant].items() if value != VARIANTS["default"].get(key)]
-    assert len(changed) == {"default": 0, "no batch norm but targets": 2}.get(variant, 1)
+    assert len(changed) == {"default": 0, "no batch norm but targets": 2, "no delay": 2}.get(variant, 1)
     model = make(variant)
     before = copy.deepcopy(model.policy.state_dict())
     model.learn(10)
