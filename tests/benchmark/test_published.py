@@ -47,5 +47,5 @@ def test_the_readme_has_the_published_returns():
         environment, _, *cells = (cell.strip() for cell in row.split("|")[1:-1])
         for algorithm, cell in zip(algorithms, cells, strict=True):
             returns = last[environment, algorithm.lower()]
-            mean, *ends = (f"{value:,.0f}" for value in (returns.mean(), returns.min(), returns.max()))
+            mean, *ends = (f"{round(value):,}" for value in (returns.mean(), returns.min(), returns.max()))
             assert cell == (f"{mean} ({' to '.join(ends)})" if len(returns) > 1 else mean), (environment, algorithm)
