@@ -7,6 +7,7 @@ Runs what is missing of ``plans/ablation.yml``; the options are those of ``sb3-d
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch as th
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -28,12 +29,12 @@ class NoAveragedActor(BNDDPGPolicy):
 class SeparatelyNormalizedCritic(Critic):
     """Normalises the halves of a joint batch, (s, a) and (s', mu(s')), each by its own statistics."""
 
-    def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False, n_networks: int | None = None) -> th.Tensor:
+    def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False, **kwargs: Any) -> th.Tensor:
         if not train:
-            return super().q_values(obs, actions, train, n_networks)
+            return super().q_values(obs, actions, train, **kwargs)
         assert isinstance(obs, th.Tensor)
         halves = zip(obs.chunk(2), actions.chunk(2), strict=True)
-        values = [super(SeparatelyNormalizedCritic, self).q_values(*half, train, n_networks) for half in halves]
+        values = [super(SeparatelyNormalizedCritic, self).q_values(*half, train, **kwargs) for half in halves]
         return th.cat(values, dim=1)
 
 

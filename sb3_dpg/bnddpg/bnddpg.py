@@ -434,9 +434,10 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
         :return: The loss, a scalar
         """
         actions = self.actor(replay_data.observations, train=True)
-        return -self.q_values(replay_data.observations, actions).mean()
+        # The gradient is the actions' alone, as in SB3's `q1_forward`, also where both networks were given one for features
+        return -self.q_values(replay_data.observations, actions, features_grad=False).mean()
 
-    def q_values(self, observations: th.Tensor | TensorDict, actions: th.Tensor) -> th.Tensor:
+    def q_values(self, observations: th.Tensor | TensorDict, actions: th.Tensor, features_grad: bool = True) -> th.Tensor:
         """
         Q(s, a) that the actor climbs: the mean of the first ``actor_n_critics`` critics. By running statistics: the pairs
         (s, mu(s)) are no batch that the critics were fitted on, so that they must neither be normalised by their own
@@ -444,9 +445,11 @@ class BNDDPG(DeterministicOffPolicyAlgorithm):
 
         :param observations: s, the first axis is the batch
         :param actions: a, scaled to [-1, 1], (batch_size, action_dim)
+        :param features_grad: Whether there are gradients in the critics' features extractor
         :return: Values, (batch_size, 1)
         """
-        return self.critic.q_values(observations, actions, n_networks=self.actor_n_critics).mean(dim=0)
+        q_values = self.critic.q_values(observations, actions, n_networks=self.actor_n_critics, features_grad=features_grad)
+        return q_values.mean(dim=0)
 
     @th.no_grad()
     def update_averaged_actor(self) -> None:

@@ -216,7 +216,15 @@ class Critic(EvaluationModel):
         """
         return tuple(self.q_values(obs, actions))
 
-    def q_values(self, obs: PyTorchObs, actions: th.Tensor, train: bool = False, n_networks: int | None = None) -> th.Tensor:
+    def q_values(
+        self,
+        obs: PyTorchObs,
+        actions: th.Tensor,
+        train: bool = False,
+        *,
+        n_networks: int | None = None,
+        features_grad: bool = True,
+    ) -> th.Tensor:
         """
         Values of all networks, or of the first ones, for a loss.
 
@@ -224,11 +232,12 @@ class Critic(EvaluationModel):
         :param actions: Actions scaled to [-1, 1], (batch_size, action_dim)
         :param train: Normalise by the batch's own statistics, and let the running ones follow
         :param n_networks: How many networks, the first ones, None for all
+        :param features_grad: Whether there are gradients in the features extractor, where it is not shared
         :return: Values, (n_networks, batch_size, 1)
         """
         own = not self.share_features_extractor
         # A shared features extractor learns from the actor's loss only, as in SB3, and so do its statistics
-        with th.set_grad_enabled(th.is_grad_enabled() and own):
+        with th.set_grad_enabled(th.is_grad_enabled() and own and features_grad):
             features = self.extract_features(obs, self.features_extractor, train and own)
         if self.input_norm is not None:
             features = self.input_norm(features, train)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandas as pd
 
 from sb3_dpg.benchmark.configuration import Configuration, Environment, EvaluationProtocol, Plan, Run
 from sb3_dpg.benchmark.engine import Ended, Started
@@ -28,6 +27,11 @@ algorithms:
     hyperparameters: &same {policy: MlpPolicy, policy_kwargs: {net_arch: [8]}, batch_size: 8, learning_starts: 100}
   td3: {file: none, hyperparameters: *same}
 """
+
+
+def results_of(folder: Path) -> pd.DataFrame:
+    """What a study has measured, apart from its circumstances."""
+    return Results(folder).evaluations.drop(columns=CIRCUMSTANCES)
 
 
 def results_of(folder: Path) -> pd.DataFrame:

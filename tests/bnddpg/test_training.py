@@ -210,10 +210,8 @@ def test_gradient_clip_limits_the_step():
             seed=0,
             learning_rate=1.0,
             actor_learning_rate=1.0,
-            actor_warmup=0.0,
-            policy_delay=1,
             gradient_clip=clip,
-            **SMALL | dict(policy_kwargs=dict(net_arch=[8], optimizer_class=th.optim.SGD)),
+            **SMALL | dict(policy_delay=1, actor_warmup=0.0, policy_kwargs=dict(net_arch=[8], optimizer_class=th.optim.SGD)),
         )
         model.learn(20)
         before = [nn.utils.parameters_to_vector(network.parameters()).detach() for network in (model.actor, model.critic)]

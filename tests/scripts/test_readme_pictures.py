@@ -32,7 +32,7 @@ def test_figure_has_the_algorithms_of_each_environment(monkeypatch: pytest.Monke
     pytest.importorskip("rliable")
     monkeypatch.setattr("sb3_dpg.benchmark.analysis.statistics.REPETITIONS", 10)
     figure = readme_figure.draw(DOCS / "benchmark" / "copdacq", {"copdacq": "COPDACQ", "sac": "SAC"})
-    assert all([line.get_label() for line in axes.lines] == ["COPDACQ"] for axes in figure.axes)
+    assert all([line.get_label() for line in axes.lines] == ["COPDACQ (10 seeds)"] for axes in figure.axes)
     assert {axes.get_title() for axes in figure.axes} >= {"Pendulum-v1", "MountainCarContinuous-v0"}
 
 
