@@ -34,16 +34,6 @@ def results_of(folder: Path) -> pd.DataFrame:
     return Results(folder).evaluations.drop(columns=CIRCUMSTANCES)
 
 
-def results_of(folder: Path) -> pd.DataFrame:
-    """What a study has measured, apart from its circumstances."""
-    return Results(folder).evaluations.drop(columns=CIRCUMSTANCES)
-
-
-def results_of(folder: Path) -> pd.DataFrame:
-    """What a study has measured, apart from its circumstances."""
-    return Results(folder).evaluations.drop(columns=CIRCUMSTANCES)
-
-
 def make_plan(
     algorithms: Sequence[str] = ("bnddpg", "ddpg"),
     environments: Sequence[str] = ("Pendulum-v1", "Hopper-v5"),
