@@ -88,6 +88,8 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
     policy_base: ClassVar[type[BasePolicy]]
     #: The algorithm's own arguments that decide, besides ``policy_kwargs``, what networks there are
     network_arguments: ClassVar[tuple[str, ...]] = ("policy",)
+    #: What "auto", the default of SB3 and rl-zoo3, means for ``device``; SB3's "auto" is a GPU if possible
+    auto_device: ClassVar[str] = "auto"
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         policy_kwargs: dict[str, Any] | None = None,
         replay_buffer_kwargs: dict[str, Any] | None = None,
         verbose: int = 0,
+        device: th.device | str = "auto",
         **kwargs: Any,
     ) -> None:
         given = dict(policy_kwargs=policy_kwargs, replay_buffer_kwargs=replay_buffer_kwargs, verbose=verbose)
@@ -115,6 +118,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             policy_kwargs=dict(policy_kwargs or {}),
             replay_buffer_kwargs=dict(replay_buffer_kwargs or {}),
             verbose=verbose,
+            device=self.auto_device if device == "auto" else device,
             sde_support=False,
             supported_action_spaces=(spaces.Box,),
             support_multi_env=True,
@@ -375,12 +379,21 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
         )
 
     @classmethod
-    def load(cls: type[SelfDeterministic], path: File, *args: Any, **kwargs: Any) -> SelfDeterministic:
+    def load(
+        cls: type[SelfDeterministic],
+        path: File,
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+        *args: Any,
+        **kwargs: Any,
+    ) -> SelfDeterministic:
         """
         Load a model as SB3 does, after its file was compared with its checksums. The file holds pickles, which can run any
         code: load only what you trust, or use :meth:`load_weights`.
 
         :param path: The file, ``.zip`` may be left out
+        :param env: As in SB3's ``load``
+        :param device: As in SB3's ``load``
         :param args: As in SB3's ``load``
         :param kwargs: As in SB3's ``load``, and arguments of the constructor, in place of the saved ones
         :return: The model
@@ -396,7 +409,7 @@ class DeterministicOffPolicyAlgorithm(OffPolicyAlgorithm):
             check_common_arguments(kwargs)
             # SB3's attribute has an underscore
             kwargs["_stats_window_size"] = kwargs.pop("stats_window_size")
-        return super().load(path, *args, **kwargs)
+        return super().load(path, env, cls.auto_device if device == "auto" else device, *args, **kwargs)
 
     def set_parameters(
         self, load_path_or_dict: str | TensorDict, exact_match: bool = True, device: th.device | str = "auto"

@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq, T
 
 from sb3_dpg.common.checks import check_real, check_type
 from sb3_dpg.common.features import BoundedFeatures
-from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm, File
+from sb3_dpg.common.off_policy_algorithm import DeterministicOffPolicyAlgorithm
 from sb3_dpg.common.schedules import parse_learning_rate
 from sb3_dpg.copdacq.buffers import LatestTransitions
 from sb3_dpg.copdacq.linearisation import ArrayT
@@ -106,6 +106,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         "MlpPolicy": MlpPolicy,
     }
     policy_base = CompatiblePolicy
+    auto_device = "cpu"
     policy_class: type[CompatiblePolicy]
     policy: CompatiblePolicy
 
@@ -161,8 +162,7 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
             policy_kwargs=policy_kwargs,
             verbose=verbose,
             seed=seed,
-            # Also where load and rl-zoo3 pass SB3's "auto"
-            device="cpu" if device == "auto" else device,
+            device=device,
         )
         self.actor_learning_rate = actor_learning_rate
         self.advantage_learning_rate = advantage_learning_rate
@@ -223,13 +223,6 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         rates = {name: getattr(self, name) for name in LEARNING_RATES}
         self._schedules = [None if rate is None else parse_learning_rate(name, rate) for name, rate in rates.items()]
 
-    @classmethod
-    def load(
-        cls, path: File, env: GymEnv | None = None, device: th.device | str = "auto", *args: Any, **kwargs: Any
-    ) -> "COPDACQ":
-        # SB3 would bring the weights to a GPU first, which may be full
-        return super().load(path, env, "cpu" if device == "auto" else device, *args, **kwargs)
-
     def _setup_model(self) -> None:
         if self._features_bound is None:
             self._features_bound = self._normalized_bound()
@@ -242,9 +235,9 @@ class COPDACQ(DeterministicOffPolicyAlgorithm):
         own_bounds = any({"low", "high"} & (self.policy_kwargs.get(name) or {}).keys() for name in names)
         if bound is None or own_bounds:
             return
+        # Features keep the bound that they were made with, whatever clip_obs is now
+        low = -(self._features_bound or bound)
         for features in self.policy.modules():
-            # They keep the bound that they were made with, whatever clip_obs is now
-            low = -(self._features_bound or bound)
             if isinstance(features, BoundedFeatures) and not th.equal(features.low, th.full_like(features.low, low)):
                 raise ValueError(
                     "VecNormalize normalises the observations, but the features have the bounds of those before: give the "

@@ -214,10 +214,9 @@ def explanation(references: Mapping[str, Reference]) -> str:
     return (
         "Each run is one seed. *Last return* is that of the last evaluation; IQM: interquartile mean over the seeds, with its "
         "95 % bootstrap interval (of fewer than 4 seeds it is the mean, as there is nothing to trim; of 2 to 4 the interval "
-        "goes from the worst to the best). Intervals of so few seeds are too narrow: on normal data those of 3 hold the true "
-        "value in some 75 % of cases, those of 5 in some 90 %. ±: standard deviation over the seeds, not corrected for their "
-        "number. *Best*: mean over the seeds of each one's best evaluation; *drop*: from there to the last. *Lost > 20 %*: "
-        "seeds whose last normalised score is more than a fifth below their best one.\n\n"
+        "goes from the worst to the best); intervals of so few seeds are too narrow. ±: standard deviation over the seeds, "
+        "not corrected for their number. *Best*: mean over the seeds of each one's best evaluation; *drop*: from there to the "
+        "last. *Lost > 20 %*: seeds whose last normalised score is more than a fifth below their best one.\n\n"
         "Runs of one seed are evaluated from the same initial states, so compare algorithms on the same seeds. Normalised "
         "score: 0 is a random agent, 1 the reference.\n\n"
         + _table(["environment", "random", "how measured", "reference", "source"], rows)
